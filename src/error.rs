@@ -1,0 +1,133 @@
+//! The one error type of the crate.
+//!
+//! An [`Error`] answers two questions: *whose fault is it* ([`ErrorCode`], stable, the same strings in Rust and
+//! TypeScript) and *what exactly, where, and what to do about it* (the message, which names the tensor, metadata key,
+//! byte offset or option).
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+/// `Result` with the crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What kind of failure an [`Error`] is. [`ErrorCode::as_str`] gives the stable code that TypeScript sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// The transport failed: no connection, or it was cut.
+    Network,
+    /// The server answered with a status that is not a success, or with something that is not a model.
+    Http,
+    /// A local file could not be read or written.
+    Io,
+    /// The input ended before the file was complete.
+    Truncated,
+    /// The input is not a GGUF file at all.
+    NotGguf,
+    /// A GGUF file of an architecture, or with a feature of one, that webtern does not run.
+    UnsupportedArchitecture,
+    /// A tensor type that webtern does not read.
+    UnsupportedType,
+    /// The file contradicts its own format.
+    Malformed,
+    /// A number in the file exceeds a named limit.
+    Limits,
+    /// Memory for the model or its cache could not be had.
+    OutOfMemory,
+    /// A diffusion mode was asked of a model that has no mask token.
+    NoMaskToken,
+    /// Prompt and requested output do not fit the context.
+    ContextFull,
+    /// An option or argument of the caller is wrong.
+    BadOption,
+    /// The caller cancelled.
+    Aborted,
+    /// The engine stopped unexpectedly.
+    Crashed,
+    /// The bytes do not have the expected checksum.
+    Integrity,
+}
+
+impl ErrorCode {
+    /// The stable code, as in `WebternError.code` of the TypeScript library.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Http => "http",
+            Self::Io => "io",
+            Self::Truncated => "truncated",
+            Self::NotGguf => "not-gguf",
+            Self::UnsupportedArchitecture => "unsupported-architecture",
+            Self::UnsupportedType => "unsupported-type",
+            Self::Malformed => "malformed",
+            Self::Limits => "limits",
+            Self::OutOfMemory => "out-of-memory",
+            Self::NoMaskToken => "no-mask-token",
+            Self::ContextFull => "context-full",
+            Self::BadOption => "bad-option",
+            Self::Aborted => "aborted",
+            Self::Crashed => "crashed",
+            Self::Integrity => "integrity",
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A failure, with its code and a message for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    code: ErrorCode,
+    message: String,
+}
+
+impl Error {
+    /// An error whose `message` says what is wrong, where, and what to do.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// The kind of failure.
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// What is wrong, where, and what to do.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The same error with `place` (a file, a tensor) named before the message.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// `err!(Malformed, "tensor {name}: ...")`: an [`Error`] with a formatted message.
+macro_rules! err {
+    ($code:ident, $($message:tt)+) => {
+        $crate::error::Error::new($crate::error::ErrorCode::$code, format!($($message)+))
+    };
+}
+
+/// `bail!(Malformed, "...")`: returns `Err(err!(...))`.
+macro_rules! bail {
+    ($code:ident, $($message:tt)+) => {
+        return Err(err!($code, $($message)+))
+    };
+}

@@ -1,0 +1,10 @@
+//! webtern runs ternary (BitNet 1.58-bit) and quantised language models inside a web page, on the CPU.
+//!
+//! Data flows one way: bytes -> [`gguf`] -> [`tensor`] (repacked as they arrive) -> [`model`] (one forward pass over rows)
+//! -> [`decode`] (which rows, which tokens) -> events. Nothing below imports anything above.
+
+#[macro_use]
+pub mod error;
+pub mod platform;
+
+pub use error::{Error, ErrorCode, Result};

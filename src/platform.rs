@@ -1,0 +1,63 @@
+//! What differs between a web page and a native process: the clock.
+
+#![forbid(unsafe_code)]
+
+/// Milliseconds since an arbitrary fixed moment; never runs backwards.
+pub fn now_ms() -> f64 {
+    clock::now_ms()
+}
+
+/// Seconds since 1970-01-01 00:00 UTC, by the machine's clock.
+pub fn unix_seconds() -> u64 {
+    clock::unix_seconds()
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod clock {
+    use std::sync::LazyLock;
+    use std::time::{Instant, UNIX_EPOCH};
+
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+    pub(super) fn now_ms() -> f64 {
+        START.elapsed().as_secs_f64() * 1e3
+    }
+
+    pub(super) fn unix_seconds() -> u64 {
+        UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+mod clock {
+    use js_sys::{Date, Function, Reflect};
+    use wasm_bindgen::{JsCast, JsValue};
+
+    /// `performance.now()`, which pages, workers and Node have; `Date.now()` where a host has none.
+    pub(super) fn now_ms() -> f64 {
+        performance_now().unwrap_or_else(Date::now)
+    }
+
+    pub(super) fn unix_seconds() -> u64 {
+        (Date::now() / 1e3) as u64
+    }
+
+    fn performance_now() -> Option<f64> {
+        let performance = Reflect::get(&js_sys::global(), &JsValue::from_str("performance")).ok()?;
+        let now: Function = Reflect::get(&performance, &JsValue::from_str("now")).ok()?.dyn_into().ok()?;
+        now.call0(&performance).ok()?.as_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn the_clock_moves_forward() {
+        let start = super::now_ms();
+        while super::now_ms() == start {}
+        assert!(super::now_ms() > start);
+    }
+}
