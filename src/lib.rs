@@ -5,6 +5,7 @@
 
 #[macro_use]
 pub mod error;
+pub mod gguf;
 pub mod platform;
 
 pub use error::{Error, ErrorCode, Result};
