@@ -7,5 +7,6 @@
 pub mod error;
 pub mod gguf;
 pub mod platform;
+pub mod quant;
 
 pub use error::{Error, ErrorCode, Result};

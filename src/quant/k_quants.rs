@@ -1,0 +1,112 @@
+//! The K-quants: 256 weights a block, in sub-blocks with scales of their own. Read only.
+//!
+//! `d` and `dmin` are f16. A sub-block has a small integer scale `s` and, in some types, a minimum `m`; with code `q` a
+//! weight is `(d * s) * q - dmin * m`, or `(d * s) * (q - offset)`.
+//!
+//! | type   | bytes | sub-blocks | layout                                                        | weight             |
+//! |--------|-------|------------|---------------------------------------------------------------|--------------------|
+//! | `Q2_K` | 84    | 16 of 16   | scales 0-15, codes 16-79, d 80, dmin 82                       | `d s q - dmin m`   |
+//! | `Q3_K` | 110   | 16 of 16   | high bits 0-31, codes 32-95, scales 96-107, d 108             | `d (s-32) (q - 4)` |
+//! | `Q4_K` | 144   | 8 of 32    | d 0, dmin 2, scales 4-15, codes 16-143                        | `d s q - dmin m`   |
+//! | `Q5_K` | 176   | 8 of 32    | d 0, dmin 2, scales 4-15, high bits 16-47, codes 48-175       | `d s q - dmin m`   |
+//! | `Q6_K` | 210   | 16 of 16   | low bits 0-127, high bits 128-191, scales (i8) 192-207, d 208 | `d s (q - 32)`     |
+//!
+//! **Codes.** Fields of a byte belong to weights far apart, the lowest field first. Two-bit codes: each half of the
+//! block (128 weights) has 32 bytes, byte l holding weights l, 32 + l, 64 + l, 96 + l of the half. Four-bit codes: each
+//! quarter (64 weights) has 32 bytes, byte l holding weights l and 32 + l; in `Q6_K` each half has 64 bytes, byte l
+//! holding weights l and 64 + l.
+//!
+//! **High bits.** One a weight (`Q3_K`, `Q5_K`): 32 bytes, bit i of byte l belongs to weight 32 i + l. `Q3_K` has 3-bit
+//! codes this way. Two a weight (`Q6_K`): as two-bit codes.
+//!
+//! **Scales.** `Q2_K`: byte i is `s` (low nibble) and `m` (high nibble) of sub-block i. `Q3_K`, 6 bits: byte i of the
+//! first 8 has the low nibbles of sub-blocks i and i + 8; byte i of the last 4 has the upper two bits of sub-blocks i,
+//! i + 4, i + 8, i + 12. `Q4_K` and `Q5_K`, 6 bits: the low 6 bits of the first four bytes are `s` of sub-blocks 0-3,
+//! of the next four `m` of these; the last four have the low nibbles of `s` and (high nibble) `m` of sub-blocks 4-7,
+//! whose upper two bits top the first eight bytes.
+
+#![forbid(unsafe_code)]
+
+use super::float::f16_at;
+
+pub(super) fn decode_q2_k(block: &[u8; 84], out: &mut [f32; 256]) {
+    let (d, dmin) = (f16_at(block, 80), f16_at(block, 82));
+    let codes = &block[16..80];
+    for (i, out) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let (scale, min) = (d * f32::from(block[i] & 15), dmin * f32::from(block[i] >> 4));
+        let (at, shift) = two_bits(i);
+        for (out, code) in out.iter_mut().zip(&codes[at..at + 16]) {
+            *out = scale * f32::from(code >> shift & 3) - min;
+        }
+    }
+}
+
+pub(super) fn decode_q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
+    let d = f16_at(block, 108);
+    let (high, codes, scales) = (&block[..32], &block[32..96], &block[96..108]);
+    for (i, out) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let scale = scales[i % 8] >> (4 * (i / 8)) & 15 | (scales[8 + i % 4] >> (2 * (i / 4)) & 3) << 4;
+        let scale = d * (f32::from(scale) - 32.0);
+        let (at, shift) = two_bits(i);
+        let high = &high[16 * (i % 2)..][..16];
+        for ((out, code), high) in out.iter_mut().zip(&codes[at..at + 16]).zip(high) {
+            let q = code >> shift & 3 | (high >> (i / 2) & 1) << 2;
+            *out = scale * (f32::from(q) - 4.0);
+        }
+    }
+}
+
+pub(super) fn decode_q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
+    let (d, dmin) = (f16_at(block, 0), f16_at(block, 2));
+    let (scales, codes) = (&block[4..16], &block[16..]);
+    for (i, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        let (scale, min) = scale_and_min(scales, i);
+        let (scale, min) = (d * scale, dmin * min);
+        for (out, code) in out.iter_mut().zip(&codes[32 * (i / 2)..][..32]) {
+            *out = scale * f32::from(code >> (4 * (i % 2)) & 15) - min;
+        }
+    }
+}
+
+pub(super) fn decode_q5_k(block: &[u8; 176], out: &mut [f32; 256]) {
+    let (d, dmin) = (f16_at(block, 0), f16_at(block, 2));
+    let (scales, high, codes) = (&block[4..16], &block[16..48], &block[48..]);
+    for (i, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        let (scale, min) = scale_and_min(scales, i);
+        let (scale, min) = (d * scale, dmin * min);
+        for ((out, code), high) in out.iter_mut().zip(&codes[32 * (i / 2)..][..32]).zip(high) {
+            let q = code >> (4 * (i % 2)) & 15 | (high >> i & 1) << 4;
+            *out = scale * f32::from(q) - min;
+        }
+    }
+}
+
+pub(super) fn decode_q6_k(block: &[u8; 210], out: &mut [f32; 256]) {
+    let d = f16_at(block, 208);
+    let (low, high, scales) = (&block[..128], &block[128..192], &block[192..208]);
+    for (i, out) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let scale = d * f32::from(scales[i].cast_signed());
+        let (half, part) = (i / 8, i % 8);
+        let low = &low[64 * half + 16 * (part % 4)..][..16];
+        let (at, shift) = two_bits(i);
+        for ((out, low), high) in out.iter_mut().zip(low).zip(&high[at..at + 16]) {
+            let q = low >> (4 * (part / 4)) & 15 | (high >> shift & 3) << 4;
+            *out = scale * (f32::from(q) - 32.0);
+        }
+    }
+}
+
+/// Where the two-bit fields of weights 16 i.. of a block are: first byte and shift.
+fn two_bits(i: usize) -> (usize, usize) {
+    (32 * (i / 8) + 16 * (i % 2), 2 * (i % 8 / 2))
+}
+
+/// The 6-bit scale and minimum of sub-block `i` of `Q4_K` and `Q5_K`.
+fn scale_and_min(scales: &[u8], i: usize) -> (f32, f32) {
+    let (scale, min) = if i < 4 {
+        (scales[i] & 63, scales[i + 4] & 63)
+    } else {
+        (scales[i + 4] & 15 | scales[i - 4] >> 6 << 4, scales[i + 4] >> 4 | scales[i] >> 6 << 4)
+    };
+    (f32::from(scale), f32::from(min))
+}
