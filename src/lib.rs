@@ -6,7 +6,9 @@
 #[macro_use]
 pub mod error;
 pub mod gguf;
+pub mod kernels;
 pub mod platform;
 pub mod quant;
+pub mod tensor;
 
 pub use error::{Error, ErrorCode, Result};

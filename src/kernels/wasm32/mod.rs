@@ -1,0 +1,4 @@
+//! Backends for WebAssembly, one file per feature. A module cannot ask at run time which features its engine has: each
+//! artefact is compiled with its own, and the page picks the artefact.
+
+pub(super) mod simd128;

@@ -1,0 +1,84 @@
+//! Storage that starts on a cache line and whose allocation can fail with an error instead of an abort.
+
+#![forbid(unsafe_code)]
+
+use crate::error::Result;
+use bytemuck::{Pod, Zeroable};
+use std::ops::{Deref, DerefMut};
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// A fixed number of bytes, the first of them on a 64-byte boundary.
+pub struct AlignedBytes {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl AlignedBytes {
+    /// `len` zero bytes.
+    ///
+    /// # Errors
+    ///
+    /// `out-of-memory` when they cannot be had.
+    pub fn zeroed(len: usize) -> Result<Self> {
+        let mut lines = Vec::new();
+        let count = len.div_ceil(size_of::<Line>());
+        lines.try_reserve_exact(count).map_err(|_| no_memory(len))?;
+        lines.resize(count, Line::zeroed());
+        Ok(Self { lines, len })
+    }
+}
+
+impl Deref for AlignedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+}
+
+impl DerefMut for AlignedBytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+}
+
+/// `len` zeros.
+///
+/// # Errors
+///
+/// `out-of-memory` when they cannot be had.
+pub fn zeroed_f32(len: usize) -> Result<Vec<f32>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).map_err(|_| no_memory(len.saturating_mul(4)))?;
+    values.resize(len, 0.0);
+    Ok(values)
+}
+
+fn no_memory(bytes: usize) -> crate::Error {
+    err!(OutOfMemory, "{bytes} more bytes of memory cannot be had; use a smaller model or a shorter context")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_on_a_cache_line() {
+        for len in [0, 1, 63, 64, 65, 1000] {
+            let mut bytes = AlignedBytes::zeroed(len).unwrap();
+            assert_eq!(bytes.len(), len);
+            assert_eq!(bytes.as_ptr() as usize % 64, 0, "{len}");
+            bytes.fill(7);
+            assert!(bytes.iter().all(|&b| b == 7), "{len}");
+        }
+    }
+
+    #[test]
+    fn rejects_more_than_there_is() {
+        assert_eq!(AlignedBytes::zeroed(isize::MAX as usize - 64).err().unwrap().code(), crate::ErrorCode::OutOfMemory);
+        assert_eq!(zeroed_f32(isize::MAX as usize / 4).unwrap_err().code(), crate::ErrorCode::OutOfMemory);
+    }
+}
