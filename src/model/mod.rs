@@ -1,0 +1,18 @@
+//! Transformers: shape from metadata, weights from tensors, one forward pass over rows.
+
+#![forbid(unsafe_code)]
+
+mod architecture;
+mod cache;
+mod config;
+mod load;
+mod pass;
+mod transformer;
+mod weights;
+
+pub use architecture::Architecture;
+pub use config::Config;
+pub use load::{LoadOptions, LoadedModel, Loader};
+pub use pass::{Attention, LanguageModel, Pass};
+pub use transformer::Transformer;
+pub use weights::check_headers;
