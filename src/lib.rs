@@ -12,5 +12,6 @@ pub mod ops;
 pub mod platform;
 pub mod quant;
 pub mod tensor;
+pub mod tokenizer;
 
 pub use error::{Error, ErrorCode, Result};

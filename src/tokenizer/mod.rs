@@ -1,0 +1,195 @@
+//! Text to token ids and back, from the `tokenizer.ggml.*` metadata of a GGUF file.
+//!
+//! Encoding has three steps: cut the text at the special tokens that occur in it (`partition`), tokenise what lies between
+//! (`bpe` for `gpt2` vocabularies, `spm` for `llama` ones), put BOS in front and EOS behind where the model wants them.
+//! Decoding is a table look-up: every token is a fixed byte string (`text`), so a text is the concatenation of its tokens'
+//! bytes, whoever streams them.
+//!
+//! Where metadata is silent or odd, the rules are llama.cpp's, because those files were made for it.
+
+#![forbid(unsafe_code)]
+
+mod bpe;
+mod ids;
+mod partition;
+mod spm;
+mod stream;
+mod text;
+mod vocabulary;
+
+pub(crate) use bpe::{LLAMA_BPE_PATTERN, PreTokenizer, QWEN2_PATTERN};
+pub(crate) use text::{byte_level, byte_of_name};
+
+pub use ids::{MaskChoice, SpecialIds};
+pub use stream::{TokenText, Utf8Stream};
+pub use vocabulary::TokenType;
+
+use crate::Result;
+use crate::gguf::Metadata;
+use partition::{Piece, SpecialTokens};
+use text::TokenTable;
+use vocabulary::{Model, Vocabulary};
+
+/// Choices of one [`Tokenizer::encode`] call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EncodeOptions {
+    /// Add BOS and EOS as the model's metadata asks for.
+    pub add_special: bool,
+    /// Read the text of a control token (`<|im_end|>`) as that token. Off, it is tokenised like any other text; user-defined
+    /// tokens are recognised either way. Leave it off for text that the model's user did not vouch for.
+    pub parse_special: bool,
+}
+
+/// The tokenizer of a model.
+#[derive(Debug)]
+pub struct Tokenizer {
+    encoder: Encoder,
+    special_tokens: SpecialTokens,
+    table: TokenTable,
+    special: SpecialIds,
+    stop_ids: Vec<u32>,
+    add_bos: bool,
+    add_eos: bool,
+    add_space_prefix: bool,
+}
+
+#[derive(Debug)]
+enum Encoder {
+    Bpe(Box<bpe::Bpe>),
+    Spm(spm::Spm),
+}
+
+impl Tokenizer {
+    /// Builds the tokenizer that `tokenizer.ggml.*` describes.
+    ///
+    /// A token string that occurs twice keeps both ids for decoding; encoding uses the last.
+    ///
+    /// # Errors
+    /// `unsupported-architecture` for a tokenizer model or pre-tokenizer that webtern does not have, `limits` for an outsized
+    /// vocabulary, `malformed` when arrays disagree in length, a key or id is missing or out of range, or a merge names a
+    /// token that is not in the vocabulary.
+    pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
+        Self::new(Vocabulary::from_metadata(metadata)?)
+    }
+
+    fn new(vocabulary: Vocabulary) -> Result<Self> {
+        let table = TokenTable::new(&vocabulary);
+        let special_tokens = SpecialTokens::new(&vocabulary)?;
+        let stop_ids = vocabulary.special.stop_ids(&vocabulary);
+        let Vocabulary { special, add_bos, add_eos, add_space_prefix, .. } = vocabulary;
+        let encoder = match vocabulary.model {
+            Model::Bpe(pre) => Encoder::Bpe(Box::new(bpe::Bpe::new(pre, vocabulary)?)),
+            Model::Spm => Encoder::Spm(spm::Spm::new(vocabulary)?),
+        };
+        Ok(Self { encoder, special_tokens, table, special, stop_ids, add_bos, add_eos, add_space_prefix })
+    }
+
+    /// The ids of `text`.
+    ///
+    /// With both options set, a text that already begins with the BOS token (as rendered chat templates do) gets no second one.
+    /// A character of which a byte-level vocabulary lacks a byte loses that byte, as in every implementation of the scheme.
+    ///
+    /// # Errors
+    /// `malformed` when the vocabulary has no token for a character, neither by bytes nor as unknown.
+    pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>> {
+        let mut ids = Vec::with_capacity(text.len() / 3 + 2);
+        // A space stands in front of every stretch of text that does not follow text.
+        let mut after_text = false;
+        self.special_tokens.split(text, options.parse_special, |piece| {
+            match piece {
+                Piece::Token(id) => ids.push(id),
+                Piece::Text(text) => match &self.encoder {
+                    Encoder::Bpe(bpe) => bpe.encode(text, &mut ids)?,
+                    Encoder::Spm(spm) => {
+                        spm.encode(text, self.add_space_prefix && !after_text, &mut ids)?;
+                    }
+                },
+            }
+            after_text = matches!(piece, Piece::Text(_));
+            Ok(())
+        })?;
+        if options.add_special {
+            let bos = self.special.bos.filter(|_| self.add_bos);
+            if !(options.parse_special && bos == ids.first().copied()) {
+                ids.splice(0..0, bos);
+            }
+            ids.extend(self.special.eos.filter(|_| self.add_eos));
+        }
+        Ok(ids)
+    }
+
+    /// The text of `ids`; bytes that are not UTF-8 become U+FFFD. `skip_special` leaves control tokens out.
+    ///
+    /// The space that encoding a sentencepiece text puts in front is taken away again, at the start and after control tokens, so
+    /// that decoding undoes encoding. To stream a continuation use [`TokenText`], which takes nothing away.
+    ///
+    /// # Errors
+    /// `bad-option` for an id that the vocabulary does not have.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        let mut bytes = Vec::with_capacity(ids.len() * 4);
+        let mut after_text = false;
+        for &id in ids {
+            let Some(raw) = self.token(id) else {
+                bail!(BadOption, "token id {id} is outside the vocabulary of {} tokens", self.len());
+            };
+            let piece = match self.table.kind(id) {
+                TokenType::Control | TokenType::Unknown if skip_special => &[],
+                TokenType::Control | TokenType::Unknown => raw.as_bytes(),
+                _ => self.token_bytes(id),
+            };
+            let strip = self.add_space_prefix && !after_text && !self.special_tokens.contains(id);
+            bytes.extend_from_slice(if strip { piece.strip_prefix(b" ").unwrap_or(piece) } else { piece });
+            after_text = !self.special_tokens.contains(id);
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// How many tokens the vocabulary has.
+    #[expect(clippy::len_without_is_empty, reason = "a vocabulary is never empty")]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The token as the vocabulary spells it (`Ġthe`, `▁the`, `<0x0A>`).
+    pub fn token(&self, id: u32) -> Option<&str> {
+        self.table.raw(id)
+    }
+
+    /// What sort of token `id` is.
+    pub fn token_type(&self, id: u32) -> Option<TokenType> {
+        self.table.raw(id).map(|_| self.table.kind(id))
+    }
+
+    /// The ids with a role.
+    pub fn special(&self) -> &SpecialIds {
+        &self.special
+    }
+
+    /// The ids that end an answer, in ascending order.
+    pub fn stop_ids(&self) -> &[u32] {
+        &self.stop_ids
+    }
+
+    /// The mask token of a diffusion model: the caller's choice, else `tokenizer.ggml.mask_token_id`, else a special token with
+    /// one of the usual names.
+    ///
+    /// # Errors
+    /// `bad-option` when the caller's id is outside the vocabulary or also ends answers, `no-mask-token` when the file's own
+    /// mask token does; either passes when forced.
+    pub fn mask_token(&self, choice: MaskChoice) -> Result<Option<u32>> {
+        self.special.mask_token(choice, &self.table, &self.stop_ids)
+    }
+}
+
+impl TokenText for Tokenizer {
+    fn token_bytes(&self, id: u32) -> &[u8] {
+        self.table.bytes(id)
+    }
+
+    fn token_label(&self, id: u32) -> String {
+        self.table.label(id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! The vocabulary as the file states it, checked once, before anything is built from it.
+
+#![forbid(unsafe_code)]
+
+use super::bpe::PreTokenizer;
+use super::ids::SpecialIds;
+use crate::Result;
+use crate::gguf::Metadata;
+
+/// More tokens than this is refused; the largest vocabularies in use have a quarter of it.
+const MAX_TOKENS: usize = 1 << 20;
+/// More merges than this is refused; byte-level vocabularies have at most about one per token, and some have two.
+const MAX_MERGES: usize = 1 << 22;
+/// The bytes of all token strings together.
+const MAX_TEXT_BYTES: usize = 1 << 28;
+
+/// `tokenizer.ggml.token_type` of one token, after sentencepiece's piece types.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenType {
+    /// Part of ordinary text.
+    #[default]
+    Normal,
+    /// Stands for what the vocabulary cannot express.
+    Unknown,
+    /// Steers the model and is no text: BOS, `<|im_end|>`, the mask.
+    Control,
+    /// Text that is always one token.
+    UserDefined,
+    /// A row of the embedding without a meaning.
+    Unused,
+    /// One raw byte, written `<0x0A>`.
+    Byte,
+}
+
+impl TokenType {
+    fn from_id(id: i32) -> Result<Self> {
+        Ok(match id {
+            0 | 1 => Self::Normal,
+            2 => Self::Unknown,
+            3 => Self::Control,
+            4 => Self::UserDefined,
+            5 => Self::Unused,
+            6 => Self::Byte,
+            _ => bail!(Malformed, "tokenizer.ggml.token_type: {id} is no token type (1 to 6)"),
+        })
+    }
+}
+
+/// Which algorithm tokenises text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Model {
+    /// Byte-level BPE, `tokenizer.ggml.model` = `gpt2`.
+    Bpe(PreTokenizer),
+    /// Sentencepiece with merges ordered by score, `tokenizer.ggml.model` = `llama`.
+    Spm,
+}
+
+/// A checked vocabulary. `types` and, for sentencepiece, `scores` are as long as `tokens`.
+#[derive(Debug)]
+pub(super) struct Vocabulary {
+    pub(super) model: Model,
+    pub(super) tokens: Vec<String>,
+    pub(super) types: Vec<TokenType>,
+    pub(super) scores: Vec<f32>,
+    pub(super) merges: Vec<(String, String)>,
+    pub(super) special: SpecialIds,
+    pub(super) add_bos: bool,
+    pub(super) add_eos: bool,
+    pub(super) add_space_prefix: bool,
+}
+
+impl Vocabulary {
+    pub(super) fn from_metadata(metadata: &Metadata) -> Result<Self> {
+        let model = model(metadata)?;
+        let tokens = metadata.require_strings("tokenizer.ggml.tokens")?;
+        if tokens.is_empty() {
+            bail!(Malformed, "tokenizer.ggml.tokens is empty");
+        }
+        check_limit("tokenizer.ggml.tokens", tokens.len(), MAX_TOKENS, "tokens")?;
+        let text_bytes = tokens.iter().map(String::len).sum();
+        check_limit("tokenizer.ggml.tokens", text_bytes, MAX_TEXT_BYTES, "bytes of text")?;
+
+        let types = token_types(metadata, tokens.len())?;
+        let (mut scores, mut merges) = (Vec::new(), Vec::new());
+        match model {
+            Model::Spm => {
+                scores = metadata.require_f32s("tokenizer.ggml.scores")?;
+                check_len("tokenizer.ggml.scores", scores.len(), tokens.len())?;
+                if let Some(id) = scores.iter().position(|score| score.is_nan()) {
+                    bail!(Malformed, "tokenizer.ggml.scores: the score of token {id} is not a number");
+                }
+            }
+            Model::Bpe(_) => {
+                let lines = metadata.strings("tokenizer.ggml.merges")?.unwrap_or_default();
+                check_limit("tokenizer.ggml.merges", lines.len(), MAX_MERGES, "merges")?;
+                merges = lines.iter().enumerate().map(|(i, line)| split_merge(i, line)).collect::<Result<_>>()?;
+            }
+        }
+
+        let special = SpecialIds::from_metadata(metadata, model, tokens, &types)?;
+        // llama.cpp: sentencepiece models and Llama 3 begin with BOS unless the file says otherwise.
+        let default_bos = matches!(model, Model::Spm | Model::Bpe(PreTokenizer::LlamaBpe));
+        let flag = |key: &str, id: Option<u32>, default: bool| -> Result<bool> {
+            match metadata.bool(key)? {
+                Some(true) if id.is_none() => bail!(Malformed, "{key} is true, but the file names no such token"),
+                given => Ok(given.unwrap_or(default)),
+            }
+        };
+        Ok(Self {
+            model,
+            add_bos: flag("tokenizer.ggml.add_bos_token", special.bos, default_bos)?,
+            add_eos: flag("tokenizer.ggml.add_eos_token", special.eos, false)?,
+            add_space_prefix: model == Model::Spm && metadata.bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true),
+            tokens: tokens.to_vec(),
+            types,
+            scores,
+            merges,
+            special,
+        })
+    }
+
+    /// All tokens, in the order of their ids.
+    pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = (u32, &str, TokenType)> {
+        self.tokens.iter().zip(&self.types).enumerate().map(|(id, (text, &kind))| (id as u32, text.as_str(), kind))
+    }
+}
+
+fn model(metadata: &Metadata) -> Result<Model> {
+    match metadata.require_string("tokenizer.ggml.model")? {
+        "llama" => Ok(Model::Spm),
+        "gpt2" => {
+            let pre = match metadata.string("tokenizer.ggml.pre")? {
+                Some(name) => PreTokenizer::from_name(name)?,
+                // The published BitNet files forgot the key; their tokenizer is Llama 3's.
+                None if matches!(metadata.string("general.architecture")?, Some("bitnet-b1.58" | "bitnet-25")) => {
+                    PreTokenizer::LlamaBpe
+                }
+                None => PreTokenizer::Default,
+            };
+            Ok(Model::Bpe(pre))
+        }
+        other => bail!(
+            UnsupportedArchitecture,
+            "tokenizer.ggml.model \"{other}\": only \"gpt2\" (byte-level BPE) and \"llama\" (sentencepiece) are supported"
+        ),
+    }
+}
+
+fn token_types(metadata: &Metadata, count: usize) -> Result<Vec<TokenType>> {
+    const KEY: &str = "tokenizer.ggml.token_type";
+    let Some(ids) = metadata.i32s(KEY)? else {
+        return Ok(vec![TokenType::Normal; count]);
+    };
+    check_len(KEY, ids.len(), count)?;
+    ids.into_iter().map(TokenType::from_id).collect()
+}
+
+/// A merge is `left right`; only `left` may begin with a space.
+fn split_merge(index: usize, line: &str) -> Result<(String, String)> {
+    let space = line.char_indices().skip(1).find(|&(_, c)| c == ' ').map(|(at, _)| at);
+    match space.map(|at| line.split_at(at)) {
+        Some((left, right)) if right.len() > 1 => Ok((left.to_owned(), right[1..].to_owned())),
+        _ => bail!(Malformed, "tokenizer.ggml.merges: entry {index}, {line:?}, is not two tokens with a space between"),
+    }
+}
+
+fn check_len(key: &str, len: usize, tokens: usize) -> Result<()> {
+    if len != tokens {
+        bail!(Malformed, "{key} has {len} entries for {tokens} tokens");
+    }
+    Ok(())
+}
+
+fn check_limit(key: &str, len: usize, limit: usize, what: &str) -> Result<()> {
+    if len > limit {
+        bail!(Limits, "{key} has {len} {what}; at most {limit} are supported");
+    }
+    Ok(())
+}
