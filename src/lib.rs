@@ -5,6 +5,7 @@
 
 #[macro_use]
 pub mod error;
+pub mod chat;
 pub mod gguf;
 pub mod kernels;
 pub mod model;
