@@ -1,0 +1,102 @@
+//! One pass over a block: masked rows become tokens.
+
+#![forbid(unsafe_code)]
+
+use super::block::Block;
+use super::options::Mode;
+use super::plan::DiffusionPlan;
+use super::sampler::{Choice, Sampler};
+use super::session::Session;
+use crate::error::Result;
+use crate::model::LanguageModel;
+
+/// Runs the block, or with the dual cache one sub-block of it, and accepts tokens for masked rows.
+///
+/// Asks for logits only of the rows before those that may be accepted. Row 0 of a block is never masked, so they are all
+/// in the pass.
+pub(super) fn denoise<M: LanguageModel + ?Sized>(
+    model: &mut M,
+    session: &mut Session,
+    sampler: &mut Sampler,
+    block: &mut Block,
+    mode: Mode,
+    plan: &DiffusionPlan,
+) -> Result<()> {
+    let Some(first) = block.first_masked() else { return Ok(()) };
+    let sub_block = first / plan.sub_block;
+    let (window, partial) = if mode == Mode::Greedy {
+        (0..plan.block, false)
+    } else {
+        let window = sub_block * plan.sub_block..(sub_block + 1) * plan.sub_block;
+        // The keys of a sub-block whose first token is not known were computed before its left neighbour was full.
+        let partial = plan.dual_cache && block.passes() > 0 && first != window.start;
+        (window, partial)
+    };
+    let rows = block.masked_in(window.clone());
+    // Not 0 only when a causal session had part of the prompt's tail in its cache.
+    let committed = session.tokens().len() - block.start();
+    let run = if partial { window.start.max(committed)..window.end } else { committed..plan.block };
+    let shifted: Vec<usize> = rows.iter().map(|row| row - 1 - run.start).collect();
+
+    let vocabulary = model.vocab_size();
+    let tokens = (block.start() + run.start, &block.ids()[run]);
+    let logits = session.forward(model, tokens, false, &shifted)?;
+    let choices = (rows.iter().zip(logits.chunks_exact(vocabulary)))
+        .map(|(row, logits)| sampler.choose(logits, block.start() + row))
+        .collect::<Result<Vec<Choice>>>()?;
+
+    let threshold = threshold(mode, plan.threshold, block.count_pass(sub_block));
+    let highest = choices.iter().map(|c| c.probability).fold(0.0, f64::max);
+    let best = choices.iter().position(|c| c.probability == highest);
+    for (i, (&row, &choice)) in rows.iter().zip(&choices).enumerate() {
+        if choice.probability > threshold || Some(i) == best {
+            block.accept(row, choice);
+            sampler.saw(&[choice.id]);
+        }
+    }
+    Ok(())
+}
+
+/// The probability to exceed in the `pass`-th pass (from 1) over a sub-block.
+fn threshold(mode: Mode, threshold: f64, pass: u32) -> f64 {
+    match (mode, pass) {
+        (Mode::Greedy, _) => f64::NEG_INFINITY,
+        (Mode::Adaptive, 1) => threshold.min(0.5f64.max(threshold - 0.4)),
+        (Mode::Adaptive, 2) => threshold.min(0.7f64.max(threshold - 0.2)),
+        _ => threshold,
+    }
+}
+
+/// Stores the clean keys and values of a full block and begins the next, whose first token this pass predicts.
+pub(super) fn commit<M: LanguageModel + ?Sized>(
+    model: &mut M,
+    session: &mut Session,
+    sampler: &mut Sampler,
+    block: &Block,
+    plan: &DiffusionPlan,
+) -> Result<Block> {
+    let position = session.tokens().len();
+    let tokens = &block.ids()[position - block.start()..];
+    let logits = session.forward(model, (position, tokens), true, &[tokens.len() - 1])?;
+    let start = block.start() + plan.block;
+    let first = sampler.choose(logits, start)?;
+    sampler.saw(&[first.id]);
+    let mut next = Block::new(block.index() + 1, start, plan.block, &[], plan.mask);
+    next.accept(0, first);
+    Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adaptive_thresholds_never_exceed_the_last() {
+        let steps = |t| [1, 2, 3, 4].map(|pass| (threshold(Mode::Adaptive, t, pass) * 100.0).round() / 100.0);
+        assert_eq!(steps(0.9), [0.5, 0.7, 0.9, 0.9]);
+        assert_eq!(steps(1.0), [0.6, 0.8, 1.0, 1.0]);
+        assert_eq!(steps(0.6), [0.5, 0.6, 0.6, 0.6]);
+        assert_eq!(steps(0.3), [0.3, 0.3, 0.3, 0.3]);
+        assert_eq!(threshold(Mode::Iterative, 0.9, 1), 0.9);
+    }
+}

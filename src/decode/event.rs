@@ -1,0 +1,149 @@
+//! What a run tells its caller while it goes on, and at its end. The JSON forms are those of the TypeScript library.
+
+#![forbid(unsafe_code)]
+
+use super::options::Mode;
+use serde::Serialize;
+
+/// Something that happened in a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum Event {
+    /// More of the prompt is in the cache.
+    Prefill {
+        /// Prompt tokens in the cache, those reused from an earlier run included.
+        done: usize,
+        /// Prompt tokens that will be in the cache before decoding starts.
+        total: usize,
+    },
+    /// More text is final. All texts joined are [`Outcome::text`].
+    Text {
+        /// Whole characters, no control tokens, no part of a stop string.
+        text: String,
+    },
+    /// The state of the block after a pass over it.
+    Block {
+        /// Number of the block in this run, from 0.
+        index: usize,
+        /// Position of the first of `tokens` in the sequence.
+        start: usize,
+        /// The positions of the block that can become output: without the end of the prompt, and up to `max_tokens`.
+        tokens: Vec<BlockToken>,
+    },
+    /// The run is over. Always the last event.
+    Done {
+        /// What came out.
+        result: Outcome,
+    },
+}
+
+/// One position of a block.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BlockToken {
+    /// Token id; the mask token's while the position is masked.
+    pub id: u32,
+    /// The token for the eye, control tokens included.
+    pub text: String,
+    /// Whether the position waits for a token.
+    pub masked: bool,
+    /// Probability with which the token was chosen; 0 while masked.
+    pub confidence: f64,
+    /// Pass over this block that chose the token, from 1; 0 while masked and for a token known before the first pass.
+    pub pass: u32,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinishReason {
+    /// A stop token or a stop string.
+    Stop,
+    /// `max_tokens` were made.
+    Length,
+    /// The caller cancelled.
+    Abort,
+}
+
+/// What came out of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// The text, without control tokens, up to the stop string.
+    pub text: String,
+    /// The new tokens, up to and including the stop token or the token that completed a stop string.
+    pub tokens: Vec<u32>,
+    /// Why the run ended.
+    pub finish_reason: FinishReason,
+    /// Counts and times.
+    pub stats: Stats,
+}
+
+/// Counts and times of a run. Times are those spent inside steps, without the caller's pauses between them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// Tokens in the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens made.
+    pub new_tokens: usize,
+    /// Prompt tokens whose keys and values an earlier run had left in the cache.
+    pub reused_tokens: usize,
+    /// Milliseconds in prefill.
+    pub prefill_ms: f64,
+    /// Milliseconds after prefill.
+    pub decode_ms: f64,
+    /// `new_tokens` per second of `decode_ms`; 0 when that is 0.
+    pub tokens_per_second: f64,
+    /// Forward passes that were neither prefill nor commit.
+    pub passes: usize,
+    /// Blocks begun; 0 in autoregressive runs.
+    pub blocks: usize,
+    /// Passes that stored a finished block.
+    pub commits: usize,
+    /// What `auto` came to, or the mode asked for.
+    pub mode: Mode,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn json_has_the_names_of_the_typescript_library() {
+        let token = BlockToken { id: 5, text: "a".into(), masked: false, confidence: 0.5, pass: 2 };
+        let stats = Stats {
+            prompt_tokens: 3,
+            new_tokens: 1,
+            reused_tokens: 2,
+            prefill_ms: 1.5,
+            decode_ms: 2.0,
+            tokens_per_second: 500.0,
+            passes: 4,
+            blocks: 1,
+            commits: 0,
+            mode: Mode::Adaptive,
+        };
+        let result = Outcome { text: "a".into(), tokens: vec![5], finish_reason: FinishReason::Length, stats };
+        let events = [
+            Event::Prefill { done: 1, total: 2 },
+            Event::Text { text: "a".into() },
+            Event::Block { index: 0, start: 3, tokens: vec![token] },
+            Event::Done { result },
+        ];
+        assert_eq!(
+            serde_json::to_value(events).unwrap(),
+            json!([
+                {"type": "prefill", "done": 1, "total": 2},
+                {"type": "text", "text": "a"},
+                {"type": "block", "index": 0, "start": 3,
+                 "tokens": [{"id": 5, "text": "a", "masked": false, "confidence": 0.5, "pass": 2}]},
+                {"type": "done", "result": {"text": "a", "tokens": [5], "finishReason": "length", "stats": {
+                    "promptTokens": 3, "newTokens": 1, "reusedTokens": 2, "prefillMs": 1.5, "decodeMs": 2.0,
+                    "tokensPerSecond": 500.0, "passes": 4, "blocks": 1, "commits": 0, "mode": "adaptive"}}}
+            ])
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! The unmasked prefix as it grows: tokens, text, and when it ends.
+
+#![forbid(unsafe_code)]
+
+use super::event::{Event, FinishReason};
+use super::stop::StopStrings;
+use crate::tokenizer::{TokenText, Utf8Stream};
+
+/// New tokens in order, and their text.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    pub(super) tokens: Vec<u32>,
+    pub(super) text: String,
+    /// How much of `text` events have told.
+    told: usize,
+    stop_ids: Vec<u32>,
+    max_tokens: usize,
+    utf8: Utf8Stream,
+    stop_strings: StopStrings,
+    finished: Option<FinishReason>,
+}
+
+impl Output {
+    pub(super) fn new(stop_ids: Vec<u32>, stop_strings: Vec<String>, max_tokens: usize) -> Self {
+        Self {
+            tokens: Vec::new(),
+            text: String::new(),
+            told: 0,
+            stop_ids,
+            max_tokens,
+            utf8: Utf8Stream::default(),
+            stop_strings: StopStrings::new(stop_strings),
+            finished: None,
+        }
+    }
+
+    /// Takes the next token, unless the output is finished. A stop token adds no text.
+    pub(super) fn push<T: TokenText + ?Sized>(&mut self, id: u32, text: &T) {
+        if self.finished.is_some() {
+            return;
+        }
+        self.tokens.push(id);
+        if self.stop_ids.contains(&id) {
+            return self.finish(FinishReason::Stop);
+        }
+        let mut piece = String::new();
+        self.utf8.push(text.token_bytes(id), &mut piece);
+        if self.stop_strings.push(&piece, &mut self.text) {
+            self.finished = Some(FinishReason::Stop);
+        } else if self.tokens.len() == self.max_tokens {
+            self.finish(FinishReason::Length);
+        }
+    }
+
+    /// Ends the output here, unless it is finished; text held back is released.
+    pub(super) fn finish(&mut self, reason: FinishReason) {
+        if self.finished.is_none() {
+            let mut piece = String::new();
+            self.utf8.finish(&mut piece);
+            if !self.stop_strings.push(&piece, &mut self.text) {
+                self.stop_strings.finish(&mut self.text);
+            }
+            self.finished = Some(reason);
+        }
+    }
+
+    /// Why the output ended, once it has.
+    pub(super) fn finished(&self) -> Option<FinishReason> {
+        self.finished
+    }
+
+    /// The event for text that no event has told yet.
+    pub(super) fn text_event(&mut self) -> Option<Event> {
+        let text = self.text[self.told..].to_owned();
+        self.told = self.text.len();
+        (!text.is_empty()).then_some(Event::Text { text })
+    }
+}

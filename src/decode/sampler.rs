@@ -1,0 +1,287 @@
+//! From one row of logits to one token and the probability it was chosen with.
+//!
+//! In order: the mask token is removed, the repetition penalty applied, and then
+//!
+//! - temperature 0: the best token (the lowest id of equals); its probability is that of the softmax over all tokens left;
+//! - otherwise: softmax of logits / temperature, top-k, top-p (the token that crosses p stays), min-p (relative to the best),
+//!   and a draw from what is left; the probability is the renormalised one of the drawn token.
+//!
+//! Sums run in `f64`. Tokens more than [`NEGLIGIBLE`] below the best are skipped: 2^20 of them change the sum by less than
+//! its rounding.
+
+#![forbid(unsafe_code)]
+
+use super::options::Options;
+use crate::error::Result;
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::{Rng, SeedableRng};
+use std::collections::BTreeSet;
+
+/// exp(-52) < 2^-53 * 2^-20.
+const NEGLIGIBLE: f64 = -52.0;
+
+/// A token and the probability it was chosen with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Choice {
+    pub(crate) id: u32,
+    pub(crate) probability: f64,
+}
+
+/// Chooses tokens. One draw of random numbers per row when the temperature is above 0, none at 0.
+#[derive(Clone, Debug)]
+pub(crate) struct Sampler {
+    temperature: f64,
+    top_k: usize,
+    top_p: f64,
+    min_p: f64,
+    repetition_penalty: f64,
+    mask: Option<u32>,
+    rng: Pcg64,
+    /// Every token in the sequence so far; empty when there is no penalty.
+    seen: BTreeSet<u32>,
+    /// The row with penalty applied and mask removed.
+    row: Vec<f64>,
+    /// Token and weight, where the best token weighs 1.
+    candidates: Vec<(u32, f64)>,
+}
+
+impl Sampler {
+    /// `mask` is never chosen. `options` must be valid.
+    pub(crate) fn new(options: &Options, mask: Option<u32>) -> Self {
+        Self {
+            temperature: options.temperature,
+            top_k: options.top_k,
+            top_p: options.top_p,
+            min_p: options.min_p,
+            repetition_penalty: options.repetition_penalty,
+            mask,
+            rng: Pcg64::seed_from_u64(options.seed),
+            seen: BTreeSet::new(),
+            row: Vec::new(),
+            candidates: Vec::new(),
+        }
+    }
+
+    /// Notes that `tokens` are part of the sequence; the repetition penalty counts them from now on.
+    pub(crate) fn saw(&mut self, tokens: &[u32]) {
+        if self.repetition_penalty != 1.0 {
+            self.seen.extend(tokens);
+        }
+    }
+
+    /// Chooses the token of `position` from its `logits`.
+    ///
+    /// # Errors
+    ///
+    /// `malformed` when a logit is NaN or infinite: the weights are damaged, or were read as the wrong type.
+    pub(crate) fn choose(&mut self, logits: &[f32], position: usize) -> Result<Choice> {
+        self.row.clear();
+        self.row.extend(logits.iter().map(|&l| f64::from(l)));
+        if let Some(id) = self.row.iter().position(|l| !l.is_finite()) {
+            bail!(
+                Malformed,
+                "the logit of token {id} for position {position} is {}: the model's weights are damaged or of another type \
+                 than the file says",
+                logits[id]
+            );
+        }
+        for &id in &self.seen {
+            if let Some(l) = self.row.get_mut(id as usize) {
+                // Keskar et al., arXiv:1909.05858, with the sign rule that everyone uses.
+                *l = if *l > 0.0 { *l / self.repetition_penalty } else { *l * self.repetition_penalty };
+            }
+        }
+        if let Some(l) = self.mask.and_then(|mask| self.row.get_mut(mask as usize)) {
+            *l = f64::NEG_INFINITY;
+        }
+        let mut best = 0;
+        for (id, &l) in self.row.iter().enumerate() {
+            if l > self.row[best] {
+                best = id;
+            }
+        }
+        let top = self.row.get(best).copied().unwrap_or(f64::NEG_INFINITY);
+        if top == f64::NEG_INFINITY {
+            bail!(Malformed, "the vocabulary has no token besides the mask token");
+        }
+        let scale = if self.temperature > 0.0 { self.temperature } else { 1.0 };
+        let weights = (0u32..).zip(&self.row).map(|(id, &l)| (id, (l - top) / scale)).filter(|&(_, d)| d > NEGLIGIBLE);
+        if self.temperature > 0.0 {
+            self.candidates.clear();
+            self.candidates.extend(weights.map(|(id, d)| (id, d.exp())));
+            self.filter();
+            Ok(self.draw())
+        } else {
+            Ok(Choice { id: best as u32, probability: 1.0 / weights.map(|(_, d)| d.exp()).sum::<f64>() })
+        }
+    }
+
+    /// Top-k, top-p, min-p: drops candidates.
+    fn filter(&mut self) {
+        let best_first = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if (1..self.candidates.len()).contains(&self.top_k) {
+            self.candidates.select_nth_unstable_by(self.top_k - 1, best_first);
+            self.candidates.truncate(self.top_k);
+        }
+        // Ascending ids unless sorted below: the order of the draw is the same on every machine.
+        self.candidates.sort_unstable_by_key(|c| c.0);
+        if self.top_p < 1.0 {
+            self.candidates.sort_unstable_by(best_first);
+            let enough = self.top_p * self.total();
+            let mut mass = 0.0;
+            let crossing = self.candidates.iter().position(|c| {
+                mass += c.1;
+                mass >= enough
+            });
+            self.candidates.truncate(crossing.map_or(self.candidates.len(), |i| i + 1));
+        }
+        self.candidates.retain(|c| c.1 >= self.min_p);
+    }
+
+    fn draw(&mut self) -> Choice {
+        let total = self.total();
+        let uniform = (self.rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        let mut left = uniform * total;
+        let mut drawn = self.candidates[0];
+        for &candidate in &self.candidates {
+            drawn = candidate;
+            left -= candidate.1;
+            if left < 0.0 {
+                break;
+            }
+        }
+        Choice { id: drawn.0, probability: drawn.1 / total }
+    }
+
+    fn total(&self) -> f64 {
+        self.candidates.iter().map(|c| c.1).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorCode;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn sampler(change: impl FnOnce(&mut Options), mask: Option<u32>) -> Sampler {
+        let mut options = Options::default();
+        change(&mut options);
+        Sampler::new(&options, mask)
+    }
+
+    /// Logits whose softmax is these probabilities.
+    fn logits(probabilities: &[f64]) -> Vec<f32> {
+        probabilities.iter().map(|p| p.ln() as f32).collect()
+    }
+
+    /// How often each token comes in `n` draws, and the probability it came with.
+    fn histogram(sampler: &mut Sampler, row: &[f32], n: usize) -> Vec<(f64, f64)> {
+        let mut counts = vec![(0.0, 0.0); row.len()];
+        for _ in 0..n {
+            let choice = sampler.choose(row, 0).unwrap();
+            counts[choice.id as usize].0 += 1.0 / n as f64;
+            counts[choice.id as usize].1 = choice.probability;
+        }
+        counts
+    }
+
+    fn assert_near(counts: &[(f64, f64)], expected: &[f64]) {
+        for (id, (&(share, probability), &p)) in counts.iter().zip(expected).enumerate() {
+            assert!((share - p).abs() < 0.02, "token {id}: {share} of the draws, expected {p}");
+            assert!((probability - p).abs() < 1e-6, "token {id}: probability {probability}, expected {p}");
+        }
+    }
+
+    #[test]
+    fn temperature_zero_takes_the_best_with_its_softmax_probability() {
+        let choice = sampler(|_| {}, None).choose(&logits(&[0.1, 0.6, 0.3]), 0).unwrap();
+        assert_eq!(choice.id, 1);
+        assert!((choice.probability - 0.6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_lowest_of_equals_wins() {
+        let choice = sampler(|_| {}, None).choose(&[1.0, 2.0, 2.0, 2.0], 0).unwrap();
+        assert_eq!(choice.id, 1);
+    }
+
+    #[test]
+    fn the_mask_token_is_removed_before_the_softmax() {
+        let choice = sampler(|_| {}, Some(0)).choose(&logits(&[0.8, 0.15, 0.05]), 0).unwrap();
+        assert_eq!(choice.id, 1);
+        assert!((choice.probability - 0.75).abs() < 1e-6);
+        let counts = histogram(&mut sampler(|o| o.temperature = 1.0, Some(0)), &logits(&[0.8, 0.15, 0.05]), 4000);
+        assert_near(&counts, &[0.0, 0.75, 0.25]);
+    }
+
+    #[test]
+    fn huge_logits_do_not_overflow() {
+        let choice = sampler(|_| {}, None).choose(&[3e38, -3e38, 3e38], 0).unwrap();
+        assert_eq!(choice, Choice { id: 0, probability: 0.5 });
+        let choice = sampler(|o| o.temperature = 1e-300, None).choose(&[1.0, 2.0, 0.0], 0).unwrap();
+        assert_eq!(choice, Choice { id: 1, probability: 1.0 });
+    }
+
+    #[test]
+    fn draws_follow_each_filter() {
+        let row = logits(&[0.1, 0.4, 0.2, 0.3]);
+        let check = |change: fn(&mut Options), expected: &[f64]| {
+            let mut sampler = sampler(
+                |o| {
+                    o.temperature = 1.0;
+                    change(o);
+                },
+                None,
+            );
+            assert_near(&histogram(&mut sampler, &row, 8000), expected);
+        };
+        check(|_| {}, &[0.1, 0.4, 0.2, 0.3]);
+        check(|o| o.top_k = 2, &[0.0, 4.0 / 7.0, 0.0, 3.0 / 7.0]);
+        // 0.4 + 0.3 < 0.75: the token that crosses stays.
+        check(|o| o.top_p = 0.75, &[0.0, 4.0 / 9.0, 2.0 / 9.0, 3.0 / 9.0]);
+        // Of the three that top-k leaves, 0.4 / 0.9 < 0.5.
+        check(|o| (o.top_k, o.top_p) = (3, 0.5), &[0.0, 4.0 / 7.0, 0.0, 3.0 / 7.0]);
+        check(|o| o.min_p = 0.4, &[0.0, 4.0 / 9.0, 2.0 / 9.0, 3.0 / 9.0]);
+        check(|o| o.min_p = 1.0, &[0.0, 1.0, 0.0, 0.0]);
+        // p^2, renormalised.
+        check(|o| o.temperature = 0.5, &[0.01 / 0.3, 0.16 / 0.3, 0.04 / 0.3, 0.09 / 0.3]);
+    }
+
+    #[test]
+    fn top_k_of_equals_keeps_the_lowest_ids() {
+        let counts = histogram(&mut sampler(|o| (o.temperature, o.top_k) = (1.0, 2), None), &[1.0; 5], 4000);
+        assert_near(&counts, &[0.5, 0.5, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_seed_reproduces_and_another_does_not() {
+        let draws = |seed| -> Vec<u32> {
+            let mut sampler = sampler(|o| (o.temperature, o.seed) = (1.0, seed), None);
+            (0..32).map(|_| sampler.choose(&[0.0; 50], 0).unwrap().id).collect()
+        };
+        assert_eq!(draws(7), draws(7));
+        assert_ne!(draws(7), draws(8));
+    }
+
+    #[test]
+    fn the_penalty_lowers_seen_tokens_of_either_sign() {
+        let mut sampler = sampler(|o| o.repetition_penalty = 2.0, None);
+        sampler.saw(&[0, 2, 99]);
+        // 4 / 2 < 3 and -1 * 2 < -1.
+        assert_eq!(sampler.choose(&[4.0, 3.0, 0.0], 0).unwrap().id, 1);
+        assert_eq!(sampler.choose(&[-9.0, -1.5, -1.0], 0).unwrap().id, 1);
+    }
+
+    #[test]
+    fn rejects_logits_that_are_no_numbers() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let error = sampler(|_| {}, None).choose(&[0.0, bad, 1.0], 37).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::Malformed);
+            assert!(error.message().contains("token 1 for position 37"), "{error}");
+        }
+        let error = sampler(|_| {}, Some(0)).choose(&[0.0], 0).unwrap_err();
+        assert!(error.message().contains("no token besides the mask"), "{error}");
+    }
+}

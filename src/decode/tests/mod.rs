@@ -1,0 +1,255 @@
+//! Whole runs on a scripted model.
+
+#![forbid(unsafe_code)]
+
+mod fake;
+mod limits;
+mod sessions;
+
+use super::*;
+use fake::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const DIFFUSION: [Mode; 3] = [Mode::Greedy, Mode::Iterative, Mode::Adaptive];
+
+fn options(mode: Mode, threshold: f64, max_tokens: usize) -> Options {
+    Options { mode, threshold: Some(threshold), max_tokens: Some(max_tokens), ..Options::default() }
+}
+
+fn blocks(events: &[Event]) -> Vec<(usize, usize, &[BlockToken])> {
+    let block = |e| {
+        if let &Event::Block { index, start, ref tokens } = e { Some((index, start, tokens.as_slice())) } else { None }
+    };
+    events.iter().filter_map(block).collect()
+}
+
+#[test]
+fn every_mode_matches_the_naive_decoder() {
+    let mut seed = 0;
+    for (size, sub) in [(1, 1), (2, 1), (4, 2), (8, 8), (12, 4), (32, 8), (32, 32)] {
+        for length in [1, size, size + 1, 2 * size, 3 * size - 1, 31, 32, 33, 70] {
+            for mode in DIFFUSION {
+                for threshold in [1.0, 0.9, 0.6, 0.2] {
+                    seed += 1;
+                    let (model, traits) = (FakeModel::random(seed), traits(size, seed % 3 == 0));
+                    let prompt = prompt(length.max(1), seed);
+                    let options =
+                        Options { sub_block_size: Some(sub), ..options(mode, threshold, 1 + seed as usize % 50) };
+                    let (_, result) = run(&model, &prompt, &options, &traits);
+                    let expected = naive(&model, &prompt, &options, &traits, sub);
+                    assert_eq!(result.tokens, expected, "{options:?} {traits:?} {length} prompt tokens");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn ar_matches_blocks_of_one() {
+    for seed in 0..60 {
+        let model = FakeModel::random(seed);
+        let prompt = prompt(1 + seed as usize * 5, seed);
+        let ones = traits(1, false);
+        let mut options = options(Mode::Ar, 0.9, 40);
+        let (events, ar) = run(&model, &prompt, &options, &ones);
+        assert_eq!(ar.tokens, naive(&model, &prompt, &options, &traits(1, true), 1));
+        assert!(blocks(&events).is_empty());
+        options.temperature = (seed % 2) as f64;
+        let drawn = run(&model, &prompt, &options, &ones).1;
+        options.mode = Mode::Iterative;
+        assert_eq!(run(&model, &prompt, &options, &ones).1.tokens, drawn.tokens);
+    }
+}
+
+#[test]
+fn auto_is_adaptive_on_diffusion_models_only() {
+    let model = FakeModel::random(1);
+    let mode = |traits: &ModelTraits| run(&model, &[5], &options(Mode::Auto, 0.9, 4), traits).1.stats.mode;
+    assert_eq!(mode(&traits(32, false)), Mode::Adaptive);
+    assert_eq!(mode(&ModelTraits { mask_token: None, ..traits(32, false) }), Mode::Ar);
+    assert_eq!(mode(&ModelTraits { diffusion: None, ..traits(32, false) }), Mode::Ar);
+}
+
+/// Every position has the same confidence: passes per block follow from the thresholds alone.
+#[test]
+fn thresholds_are_counted_anew_for_each_sub_block() {
+    let passes = |mode, confidence: fn(usize) -> f64| {
+        let model = FakeModel::reciting((0..200).map(|i| (2 + i as u32 % 20, confidence(i))).collect());
+        // 32 prompt tokens: the first block's token 0 comes from prefill. 32 more: exactly one block, no commit.
+        let result = run(&model, &prompt(32, 1), &options(mode, 0.9, 32), &traits(32, false)).1;
+        assert_eq!(result.tokens, (32..64).map(|i| 2 + i % 20).collect::<Vec<u32>>());
+        assert_eq!((result.stats.blocks, result.stats.commits), (1, 0));
+        result.stats.passes
+    };
+    assert_eq!(passes(Mode::Greedy, |_| 0.3), 1);
+    assert_eq!(passes(Mode::Iterative, |_| 0.95), 4);
+    assert_eq!(passes(Mode::Iterative, |_| 0.85), 31);
+    assert_eq!(passes(Mode::Adaptive, |_| 0.6), 4);
+    // The first pass takes the best only (0.45 < 0.5), the later thresholds are higher still.
+    assert_eq!(passes(Mode::Adaptive, |_| 0.45), 31);
+    // One weak row per sub-block: pass 1 takes the others, pass 2 the weak one. Had the count gone on, the later
+    // sub-blocks would need a pass for every row.
+    assert_eq!(passes(Mode::Adaptive, |i| if i % 8 == 3 { 0.45 } else { 0.6 }), 8);
+}
+
+#[test]
+fn threshold_one_takes_one_token_per_pass_even_of_certain_ones() {
+    let certain =
+        FakeModel::new(std::rc::Rc::new(|_, _| (0..VOCABULARY).map(|i| if i == 5 { 100.0 } else { 0.0 }).collect()));
+    let (events, result) = run(&certain, &[5], &options(Mode::Iterative, 1.0, 7), &traits(8, false));
+    assert_eq!(blocks(&events)[0].2[0].confidence, 1.0);
+    assert_eq!(result.stats.passes, 7);
+}
+
+#[test]
+fn only_the_rows_that_matter_are_run_and_asked_for() {
+    let mut model = FakeModel::reciting((0..200).map(|i| (2 + i as u32 % 20, 0.95)).collect());
+    let prompt = prompt(37, 3);
+    let text = Pieces(Vec::new());
+    let options = options(Mode::Iterative, 0.9, 28);
+    run_in(&mut model, &mut Session::default(), &prompt, &options, &traits(32, false), &text);
+    let passes: Vec<_> =
+        model.passes.iter().map(|p| (p.position, p.tokens.len(), p.commit, p.logits.clone())).collect();
+    let expected = [
+        (0, 32, true, vec![]),
+        (32, 32, false, vec![4, 5, 6]),
+        (32, 32, false, (7..15).collect()),
+        (32, 32, false, (15..23).collect()),
+        (32, 32, false, (23..31).collect()),
+        (32, 32, true, vec![31]),
+    ];
+    assert_eq!(passes, expected);
+}
+
+#[test]
+fn a_prompt_within_one_block_needs_no_prefill() {
+    let mut model = FakeModel::random(4);
+    let text = Pieces(Vec::new());
+    let (events, _) = run_in(
+        &mut model,
+        &mut Session::default(),
+        &[5, 6, 7],
+        &options(Mode::Greedy, 0.9, 8),
+        &traits(32, false),
+        &text,
+    );
+    assert!(!events.iter().any(|e| matches!(e, Event::Prefill { .. })));
+    assert_eq!(model.passes.len(), 1);
+}
+
+#[test]
+fn long_prompts_are_prefilled_in_chunks_of_whole_blocks() {
+    for (mode, size, expected) in [
+        (Mode::Ar, 32, &[(128, 300), (256, 300), (300, 300)][..]),
+        (Mode::Greedy, 32, &[(128, 288), (256, 288), (288, 288)]),
+        (Mode::Greedy, 48, &[(96, 288), (192, 288), (288, 288)]),
+        (Mode::Greedy, 150, &[(150, 300), (300, 300)]),
+    ] {
+        let (events, result) =
+            run(&FakeModel::random(5), &prompt(300, 5), &options(mode, 0.9, 3), &traits(size, false));
+        let told: Vec<_> = events
+            .iter()
+            .filter_map(|e| if let &Event::Prefill { done, total } = e { Some((done, total)) } else { None })
+            .collect();
+        assert_eq!(told, expected);
+        assert_eq!(result.stats.prompt_tokens, 300);
+    }
+}
+
+#[test]
+fn block_events_show_the_block_fill_up() {
+    let model = FakeModel::reciting((0..200).map(|i| (2 + i as u32 % 20, 0.95)).collect());
+    let (events, result) = run(&model, &prompt(37, 3), &options(Mode::Iterative, 0.9, 40), &traits(32, false));
+    let blocks = blocks(&events);
+    assert_eq!(blocks.len(), result.stats.passes + result.stats.commits);
+    let (index, start, tokens) = blocks[0];
+    assert_eq!((index, start, tokens.len()), (0, 37, 27), "without the prompt's tail");
+    let summary = |t: &BlockToken| (t.id, t.masked, t.pass, (t.confidence * 100.0).round() as u32);
+    assert_eq!(
+        tokens[..4].iter().map(summary).collect::<Vec<_>>(),
+        [(2 + 37 % 20, false, 1, 95), (2 + 38 % 20, false, 1, 95), (2 + 39 % 20, false, 1, 95), (MASK, true, 0, 0)]
+    );
+    assert_eq!(tokens[3].text, "<0>");
+    // After the commit: the second block with its first token, up to max_tokens.
+    let (index, start, tokens) = blocks[4];
+    assert_eq!((index, start, tokens.len()), (1, 64, 13));
+    assert_eq!(
+        tokens.iter().map(summary).take(2).collect::<Vec<_>>(),
+        [(2 + 64 % 20, false, 0, 95), (MASK, true, 0, 0)]
+    );
+    let last = blocks[blocks.len() - 1].2;
+    assert!(last.iter().all(|t| !t.masked));
+}
+
+#[test]
+fn the_mask_token_is_never_chosen_and_may_stand_in_the_prompt() {
+    for seed in 0..20 {
+        let likes_masks = FakeModel::new(std::rc::Rc::new(move |position, keys| {
+            let mut logits = vec![0.0; VOCABULARY];
+            logits[MASK as usize] = 50.0;
+            logits[2 + (position + keys[0].token as usize) % 20] = 1.0 + seed as f32;
+            logits
+        }));
+        for mode in [Mode::Ar, Mode::Greedy, Mode::Iterative, Mode::Adaptive] {
+            let mut options = options(mode, 0.9, 40);
+            options.temperature = (seed % 2) as f64;
+            let result = run(&likes_masks, &[9, MASK, MASK, 4, MASK], &options, &traits(8, false)).1;
+            assert!(!result.tokens.is_empty() && !result.tokens.contains(&MASK));
+        }
+    }
+}
+
+#[test]
+fn seeds_reproduce_in_every_mode() {
+    for mode in [Mode::Ar, Mode::Greedy, Mode::Iterative, Mode::Adaptive] {
+        let tokens = |seed| {
+            let options = Options { temperature: 1.0, top_p: 0.95, seed, ..options(mode, 0.7, 60) };
+            let mut traits = traits(32, false);
+            traits.stop_ids.clear();
+            run(&FakeModel::random(6), &prompt(40, 6), &options, &traits).1.tokens
+        };
+        assert_eq!(tokens(1), tokens(1));
+        assert_eq!(tokens(1).len(), 60);
+        assert_ne!(tokens(1), tokens(2));
+    }
+}
+
+#[test]
+fn the_penalty_counts_prompt_and_output() {
+    // The logits like 9 best, then 8, then 7, wherever they are asked.
+    let model =
+        FakeModel::new(std::rc::Rc::new(|_, _| (0..VOCABULARY).map(|i| if i < 10 { i as f32 } else { 0.5 }).collect()));
+    for mode in [Mode::Ar, Mode::Iterative] {
+        let tokens = |penalty, prompt: &[u32]| {
+            let options = Options { repetition_penalty: penalty, ..options(mode, 1.0, 4) };
+            run(&model, prompt, &options, &traits(8, false)).1.tokens
+        };
+        assert_eq!(tokens(1.0, &[5]), [9, 9, 9, 9]);
+        assert_eq!(tokens(100.0, &[8]), [9, 7, 6, 5]);
+    }
+}
+
+#[test]
+fn the_dual_cache_is_exact_where_keys_are_and_runs_fewer_rows() {
+    let mut rows = (0, 0);
+    for seed in 0..60 {
+        for mode in [Mode::Iterative, Mode::Adaptive] {
+            let prompt = prompt(1 + seed as usize, seed);
+            let traits = traits(32, seed % 2 == 1);
+            let plain = options(mode, 0.9, 60);
+            let dual = Options { dual_cache: true, ..plain.clone() };
+            let text = Pieces(Vec::new());
+            // Keys of a shallow model depend on their own token alone, so none can be stale.
+            let (mut a, mut b) = (FakeModel::random(seed).shallow(), FakeModel::random(seed).shallow());
+            let expected = run_in(&mut a, &mut Session::default(), &prompt, &plain, &traits, &text).1;
+            let result = run_in(&mut b, &mut Session::default(), &prompt, &dual, &traits, &text).1;
+            assert_eq!(result.tokens, expected.tokens);
+            assert_eq!(result.stats.passes, expected.stats.passes);
+            rows = (rows.0 + b.rows_run(), rows.1 + a.rows_run());
+            // Stale keys may change tokens, but nothing else; the fake model checks the contract.
+            run(&FakeModel::random(seed), &prompt, &dual, &traits);
+        }
+    }
+    assert!(rows.0 * 4 < rows.1 * 3, "{rows:?}");
+}
