@@ -6,6 +6,7 @@
 #[macro_use]
 pub mod error;
 pub mod chat;
+pub mod convert;
 pub mod decode;
 pub mod gguf;
 pub mod kernels;

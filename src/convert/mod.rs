@@ -1,0 +1,38 @@
+//! Checkpoints to GGUF.
+//!
+//! A checkpoint is a folder: `config.json`, `tokenizer.json`, safetensors, and what else describes it ([`Files`]). Conversion has
+//! two steps. [`Plan::new`] reads configuration and headers, finds out what every tensor is (`names`, `inventory`), whether layers
+//! are BitLinear and what the file will be (`plan`, `metadata`); whatever can be refused is refused here. [`Plan::write`] then
+//! reads, changes and writes one tensor after the other (`weights`, `write`). [`verify()`] compares the result with the checkpoint.
+//!
+//! Three things go wrong silently elsewhere and are decided here for every matrix: whether its weights are masters to be
+//! ternarised or are ternary already (`weights`), whether SubLN norms belong to it (`names`), and whether its rows have to be
+//! reordered, which only architecture `llama` with its adjacent rotation pairs wants (`weights::RowOrder`).
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod files;
+mod inventory;
+mod json;
+mod metadata;
+mod names;
+mod options;
+mod output;
+mod plan;
+mod report;
+mod rope;
+mod safetensors;
+mod tokenizer;
+mod verify;
+mod weights;
+mod write;
+
+pub use files::{Files, Folder};
+pub use options::{Options, output_type};
+pub use output::write_whole;
+pub use plan::Plan;
+pub use report::{Dropped, Report, TensorReport};
+pub use tokenizer::{TokenizerFiles, tokenizer_metadata};
+pub use verify::{Product, Verification, verify};
+pub use weights::Origin;
