@@ -5,10 +5,13 @@
 
 #[macro_use]
 pub mod error;
+pub mod bench;
 pub mod chat;
 pub mod convert;
 pub mod decode;
+pub mod engine;
 pub mod gguf;
+pub mod inspect;
 pub mod kernels;
 pub mod model;
 pub mod ops;

@@ -1,0 +1,130 @@
+//! Timing of forward passes and kernels, for `webtern bench`.
+//!
+//! Every figure is the median of several runs after one that is not counted.
+
+#![forbid(unsafe_code)]
+
+use crate::error::Result;
+use crate::kernels::{Kernels, Q8_BLOCK, Q8_BLOCK_BYTES, available};
+use crate::model::{Attention, LanguageModel, Pass, Transformer};
+use crate::platform::now_ms;
+use crate::quant::Ternary;
+use crate::tensor::{PackedTernary, TILE};
+use serde::Serialize;
+
+/// Output and input features of the matrix that kernels are timed on: the widest of SmolLM2-135M.
+const MATRIX: (usize, usize) = (1536, 576);
+
+/// A kind of pass and how long it took.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PassTiming {
+    /// What the pass stands for.
+    pub name: &'static str,
+    /// Rows of the pass.
+    pub rows: usize,
+    /// Median milliseconds.
+    pub ms: f64,
+    /// Rows per second.
+    pub rows_per_second: f64,
+}
+
+/// A kernel and how fast it multiplies.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KernelTiming {
+    /// Backend and operation.
+    pub name: String,
+    /// Activation rows.
+    pub rows: usize,
+    /// Multiply-accumulates per nanosecond.
+    pub gmacs: f64,
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn time(runs: usize, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
+    run()?;
+    let mut times = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let begin = now_ms();
+        run()?;
+        times.push(now_ms() - begin);
+    }
+    Ok(median(times))
+}
+
+/// Times a prefill of 128 rows, and passes of 1, 8 and 32 rows behind 128 committed positions (fewer in a short context).
+///
+/// # Errors
+///
+/// What a pass may fail with: `context-full` when there are not two positions.
+pub fn passes(model: &mut Transformer, runs: usize) -> Result<Vec<PassTiming>> {
+    let prompt = 128.min(model.context_length() / 2).max(1);
+    let tokens: Vec<u32> = (0..prompt as u32).map(|i| i * 97 % model.vocab_size() as u32).collect();
+    let mut timings = Vec::new();
+    for (name, rows) in [("prefill", prompt), ("ar", 1), ("sub-block", 8.min(prompt)), ("block", 32.min(prompt))] {
+        let prefill = name == "prefill";
+        model.truncate(0);
+        if !prefill {
+            let pass = Pass { tokens: &tokens, position: 0, attention: Attention::Causal, commit: true, logits: &[] };
+            model.forward(&pass)?;
+        }
+        let wanted: Vec<usize> = if prefill { vec![rows - 1] } else { (0..rows).collect() };
+        let position = model.committed();
+        let attention = if rows == 1 || prefill { Attention::Causal } else { Attention::Block { size: 32 } };
+        let pass = Pass { tokens: &tokens[..rows], position, attention, commit: false, logits: &wanted };
+        let ms = time(runs, || model.forward(&pass).map(drop))?;
+        timings.push(PassTiming { name, rows, ms, rows_per_second: rows as f64 / ms * 1e3 });
+    }
+    model.truncate(0);
+    Ok(timings)
+}
+
+/// Times the matrix kernels of every backend on 1, 8 and 32 rows of activations.
+///
+/// # Errors
+///
+/// `out-of-memory` when the test matrix cannot be had.
+pub fn kernels(runs: usize) -> Result<Vec<KernelTiming>> {
+    let (out, cols) = MATRIX;
+    let codes = (0..out * cols).map(|i| (i % 3) as u8).collect();
+    let ternary = PackedTernary::pack(&Ternary { codes, scale: 1.0 }, out, cols)?;
+    let blocks = vec![1u8; out * cols / Q8_BLOCK * Q8_BLOCK_BYTES];
+    let mut timings = Vec::new();
+    for kernels in available() {
+        for rows in [1, 8, 32] {
+            let x = vec![1i8; rows * cols];
+            let mut add = |operation: &str, ms: f64| {
+                let gmacs = (rows * out * cols) as f64 / ms / 1e6;
+                timings.push(KernelTiming { name: format!("{} {operation}", kernels.name()), rows, gmacs });
+            };
+            add("ternary", time(runs, || multiply_ternary(kernels, &ternary, &x, rows))?);
+            add("q8_0", time(runs, || multiply_q8(kernels, &blocks, &x, rows))?);
+        }
+    }
+    Ok(timings)
+}
+
+fn multiply_ternary(kernels: &dyn Kernels, matrix: &PackedTernary, x: &[i8], rows: usize) -> Result<()> {
+    let mut sums = vec![[0; TILE]; rows];
+    for tiles in matrix.row_tiles() {
+        kernels.ternary_tile(tiles, x, &mut sums);
+        std::hint::black_box(&sums);
+    }
+    Ok(())
+}
+
+fn multiply_q8(kernels: &dyn Kernels, blocks: &[u8], x: &[i8], rows: usize) -> Result<()> {
+    let cols = x.len() / rows;
+    let scales = vec![1.0; cols / Q8_BLOCK];
+    for row in blocks.chunks_exact(cols / Q8_BLOCK * Q8_BLOCK_BYTES) {
+        for x in x.chunks_exact(cols) {
+            std::hint::black_box(kernels.dot_q8_0(row, x, &scales));
+        }
+    }
+    Ok(())
+}

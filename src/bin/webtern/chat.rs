@@ -1,0 +1,67 @@
+//! `webtern chat`: a conversation on the terminal.
+
+use crate::args::ChatArgs;
+use crate::generate::{interrupted, report, stream};
+use crate::load;
+use crate::output::line;
+use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
+use std::sync::atomic::Ordering;
+use webtern::chat::Message;
+use webtern::engine::{Prompt, Request};
+use webtern::{Error, ErrorCode, Result};
+
+const HELP: &str = "/reset begins anew, /exit or Ctrl-D ends; Ctrl-C stops an answer";
+
+pub(crate) fn run(args: &ChatArgs, json: bool) -> Result<()> {
+    let options = args.decode.options()?;
+    let mut engine = load::engine(&args.model.model, &args.model.options(args.decode.attention))?;
+    let stop = &*interrupted()?;
+    let system = || args.system.iter().map(|text| Message::new("system", text)).collect::<Vec<_>>();
+    let mut messages = system();
+    let interactive = stdin().is_terminal();
+    if interactive {
+        eprintln!("{HELP}");
+    }
+    loop {
+        if interactive {
+            eprint!("> ");
+            let _ = stderr().flush();
+        }
+        let mut input = String::new();
+        let read = stdin().lock().read_line(&mut input);
+        if read.map_err(|error| Error::new(ErrorCode::Io, format!("standard input: {error}")))? == 0 {
+            return Ok(());
+        }
+        match input.trim() {
+            "" => continue,
+            "/exit" => return Ok(()),
+            "/reset" => {
+                messages = system();
+                continue;
+            }
+            text => messages.push(Message::new("user", text)),
+        }
+        let request = Request { prompt: Prompt::Messages(messages.clone()), options: options.clone() };
+        // Ctrl-C at the prompt means nothing to the answer that comes after it.
+        stop.store(false, Ordering::Relaxed);
+        let outcome = match stream(&mut engine, &request, !json, stop) {
+            Ok(outcome) => outcome,
+            // A message that is too long, say: the user can give another.
+            Err(error) if interactive => {
+                eprintln!("webtern: {error} [{}]", error.code());
+                messages.pop();
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if json {
+            line(serde_json::json!(outcome))?;
+        } else {
+            line("")?;
+            if interactive {
+                report(&outcome);
+            }
+        }
+        messages.push(Message::new("assistant", outcome.text));
+    }
+}

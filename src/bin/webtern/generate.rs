@@ -1,0 +1,71 @@
+//! `webtern generate`: one prompt, streamed.
+
+use crate::args::{GenerateArgs, PromptArgs};
+use crate::load;
+use crate::output::{line, print as write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use webtern::chat::Message;
+use webtern::decode::{Event, Outcome};
+use webtern::engine::{Engine, Prompt, Request};
+use webtern::{Error, ErrorCode, Result};
+
+pub(crate) fn run(args: &GenerateArgs, json: bool) -> Result<()> {
+    let options = args.decode.options()?;
+    let mut engine = load::engine(&args.model.model, &args.model.options(args.decode.attention))?;
+    let request = Request { prompt: prompt(&args.prompt), options };
+    let outcome = stream(&mut engine, &request, !json, &*interrupted()?)?;
+    if json {
+        line(serde_json::json!(outcome))?;
+    } else {
+        line("")?;
+        report(&outcome);
+    }
+    Ok(())
+}
+
+fn prompt(args: &PromptArgs) -> Prompt {
+    match (&args.prompt, &args.chat, &args.tokens) {
+        (Some(text), ..) => Prompt::Text(text.clone()),
+        (_, Some(text), _) => Prompt::Messages(vec![Message::new("user", text)]),
+        (.., tokens) => Prompt::Tokens(tokens.clone().unwrap_or_default()),
+    }
+}
+
+/// Set when the user presses Ctrl-C.
+pub(crate) fn interrupted() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&flag);
+    ctrlc::set_handler(move || set.store(true, Ordering::Relaxed))
+        .map_err(|error| Error::new(ErrorCode::Io, format!("Ctrl-C cannot be caught: {error}")))?;
+    Ok(flag)
+}
+
+/// Runs a request to its end, printing text as it comes if `print`. Ctrl-C ends it between two passes.
+pub(crate) fn stream(engine: &mut Engine, request: &Request, print: bool, stop: &AtomicBool) -> Result<Outcome> {
+    engine.start(request)?;
+    let mut events = Vec::new();
+    loop {
+        if stop.swap(false, Ordering::Relaxed) {
+            engine.cancel(&mut events);
+        } else {
+            engine.step(&mut events)?;
+        }
+        for event in events.drain(..) {
+            match event {
+                Event::Text { text } if print => write(text)?,
+                Event::Done { result } => return Ok(result),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A line of figures on standard error.
+pub(crate) fn report(outcome: &Outcome) {
+    let stats = &outcome.stats;
+    eprintln!(
+        "[{} tokens, {:.1} tokens/s, {} passes + {} commits; prompt {} tokens in {:.0} ms]",
+        stats.new_tokens, stats.tokens_per_second, stats.passes, stats.commits, stats.prompt_tokens, stats.prefill_ms
+    );
+}

@@ -1,0 +1,59 @@
+//! The `webtern` command line: arguments and printing. Everything else is in the library.
+//!
+//! Exit codes: 0 ok, 1 failed, 2 bad usage.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod bench;
+mod chat;
+mod convert;
+mod generate;
+mod inspect;
+mod load;
+mod logits;
+mod output;
+mod tokenize;
+mod verify;
+
+use args::{Args, Command};
+use clap::Parser;
+use std::process::ExitCode;
+use webtern::{Error, ErrorCode, Result};
+
+fn main() -> ExitCode {
+    let (json, result) = match Args::try_parse() {
+        Ok(args) => (args.json, run(args)),
+        Err(usage) if usage.use_stderr() && std::env::args_os().any(|arg| arg == "--json") => {
+            (true, Err(Error::new(ErrorCode::BadOption, usage.to_string())))
+        }
+        // Help, the version, and wrong usage in clap's own words.
+        Err(usage) => usage.exit(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error, json),
+    }
+}
+
+fn report(error: &Error, json: bool) -> ExitCode {
+    let (code, message) = (error.code().as_str(), error.message());
+    let printed = json && output::line(serde_json::json!({ "error": { "code": code, "message": message } })).is_ok();
+    if !printed {
+        eprintln!("webtern: {message} [{code}]");
+    }
+    ExitCode::from(if error.code() == ErrorCode::BadOption { 2 } else { 1 })
+}
+
+fn run(Args { json, command }: Args) -> Result<()> {
+    match command {
+        Command::Inspect(args) => inspect::run(&args, json),
+        Command::Convert(args) => convert::run(&args, json),
+        Command::Verify(args) => verify::run(&args, json),
+        Command::Generate(args) => generate::run(&args, json),
+        Command::Chat(args) => chat::run(&args, json),
+        Command::Tokenize(args) => tokenize::run(&args, json),
+        Command::Logits(args) => logits::run(&args, json),
+        Command::Bench(args) => bench::run(&args, json),
+    }
+}

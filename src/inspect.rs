@@ -1,0 +1,212 @@
+//! What a model file holds, and what of it will run, from its header alone.
+
+#![forbid(unsafe_code)]
+
+use crate::chat::ChatTemplate;
+use crate::engine::{DiffusionInfo, EngineOptions, diffusion_info};
+use crate::error::Result;
+use crate::gguf::split::Part;
+use crate::gguf::{Header, Metadata};
+use crate::model::check_headers;
+use crate::tokenizer::Tokenizer;
+use serde::Serialize;
+
+/// The answer of `webtern inspect`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// `general.name`, or nothing.
+    pub name: String,
+    /// `general.architecture`.
+    pub architecture: String,
+    /// Number of files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Number of weights.
+    pub parameters: u64,
+    /// Which SubLN norms there are: `none`, `two` (before the output and down projections), `seven` (before each projection).
+    pub sub_norms: &'static str,
+    /// Kind of tokenizer, its pre-tokeniser and size.
+    pub tokenizer: String,
+    /// Whether the file brings its own chat template.
+    pub chat_template: bool,
+    /// How it decodes by diffusion, if it can.
+    pub diffusion: Option<DiffusionInfo>,
+    /// The decode modes that make sense.
+    pub modes: Vec<&'static str>,
+    /// Tensors by type.
+    pub types: Vec<TypeSummary>,
+    /// Every tensor.
+    pub tensors: Vec<Tensor>,
+    /// Why it will not run; empty when it will.
+    pub problems: Vec<String>,
+}
+
+/// Tensors of one type.
+#[derive(Clone, Debug, Serialize)]
+pub struct TypeSummary {
+    /// The type's name.
+    pub ty: &'static str,
+    /// How many tensors have it.
+    pub tensors: usize,
+    /// Their weights.
+    pub weights: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// One tensor.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tensor {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: &'static str,
+    /// Its dimensions, the fastest first.
+    pub dims: Vec<u64>,
+}
+
+impl Report {
+    /// Describes a model by the header and size of each of its files.
+    ///
+    /// # Errors
+    ///
+    /// `malformed` when keys that every file has are of the wrong kind.
+    pub fn new(files: &[(Header, u64)]) -> Result<Self> {
+        let Some((first, _)) = files.first() else { bail!(BadOption, "a model has at least one file") };
+        let metadata = &first.metadata;
+        let headers: Vec<&Header> = files.iter().map(|(header, _)| header).collect();
+        let tensors = || headers.iter().flat_map(|header| &header.tensors);
+        let mut problems = Vec::new();
+        let mut note = |result: Result<()>| problems.extend(result.err().map(|error| error.message().to_owned()));
+        for (no, header) in headers.iter().enumerate() {
+            note(Part::of(header).and_then(|part| part.expect(no as u32, headers.len() as u32)));
+        }
+        note(check_headers(&headers));
+        let tokenizer = Tokenizer::from_metadata(metadata);
+        let diffusion = match &tokenizer {
+            Err(error) => {
+                note(Err(error.clone()));
+                None
+            }
+            Ok(tokenizer) => {
+                note(ChatTemplate::from_metadata(metadata, tokenizer).map(drop));
+                let info = diffusion_info(metadata, tokenizer, &EngineOptions::default());
+                info.map_err(|error| note(Err(error))).ok().and_then(|(info, _)| info)
+            }
+        };
+        let has = |part: &str| tensors().any(|info| info.name.ends_with(part));
+        let mut types: Vec<TypeSummary> = Vec::new();
+        for info in tensors() {
+            let index = types.iter().position(|summary| summary.ty == info.ty.name()).unwrap_or_else(|| {
+                types.push(TypeSummary { ty: info.ty.name(), tensors: 0, weights: 0, bytes: 0 });
+                types.len() - 1
+            });
+            types[index].tensors += 1;
+            types[index].weights += info.cols() * info.rows();
+            types[index].bytes += info.bytes;
+        }
+        Ok(Self {
+            name: metadata.string("general.name")?.unwrap_or_default().to_owned(),
+            architecture: metadata.string("general.architecture")?.unwrap_or_default().to_owned(),
+            files: files.len(),
+            bytes: files.iter().map(|(_, bytes)| bytes).sum(),
+            parameters: types.iter().map(|summary| summary.weights).sum(),
+            sub_norms: match (
+                has("attn_q_norm_in.weight"),
+                has("attn_sub_norm.weight") || has("attn_output_norm_in.weight"),
+            ) {
+                (true, _) => "seven",
+                (false, true) => "two",
+                (false, false) => "none",
+            },
+            tokenizer: describe_tokenizer(metadata)?,
+            chat_template: metadata.string("tokenizer.chat_template")?.is_some(),
+            modes: if diffusion.is_some() { vec!["adaptive", "iterative", "greedy", "ar"] } else { vec!["ar"] },
+            diffusion,
+            types,
+            tensors: tensors()
+                .map(|info| Tensor { name: info.name.clone(), ty: info.ty.name(), dims: info.dims.clone() })
+                .collect(),
+            problems,
+        })
+    }
+}
+
+fn describe_tokenizer(metadata: &Metadata) -> Result<String> {
+    let model = metadata.string("tokenizer.ggml.model")?.unwrap_or("none");
+    let tokens = metadata.strings("tokenizer.ggml.tokens")?.map_or(0, <[String]>::len);
+    let pre = metadata.string("tokenizer.ggml.pre")?.map_or_else(String::new, |pre| format!(" ({pre})"));
+    Ok(format!("{model}{pre}, {tokens} tokens"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gguf::{Decoder, GgmlType, Limits, TensorSpec, Writer};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    /// A header with a two-token vocabulary and the given tensors, each of 64 x 64 weights.
+    fn header(change: impl Fn(&mut Metadata), tensors: &[(&str, GgmlType)]) -> (Header, u64) {
+        let mut metadata = Metadata::default();
+        metadata.insert("general.architecture", "bitnet");
+        metadata.insert("tokenizer.ggml.model", "gpt2");
+        metadata.insert("tokenizer.ggml.pre", "gpt-2");
+        metadata.insert("tokenizer.ggml.tokens", ["a", "|<MASK>|"].map(str::to_owned).to_vec());
+        metadata.insert("tokenizer.ggml.token_type", vec![1i32, 3]);
+        change(&mut metadata);
+        let spec = |&(name, ty): &(&str, GgmlType)| TensorSpec { name: name.to_owned(), dims: vec![64, 64], ty };
+        let mut file = Vec::new();
+        Writer::new(&mut file, &metadata, &tensors.iter().map(spec).collect::<Vec<_>>()).unwrap();
+        let mut decoder = Decoder::new(Limits::default());
+        decoder.decode(&mut &file[..]).unwrap();
+        (decoder.into_header().unwrap(), 100)
+    }
+
+    #[test]
+    fn sums_up_tensors_by_type() {
+        let tensors = [
+            ("token_embd.weight", GgmlType::Q8_0),
+            ("blk.0.attn_q.weight", GgmlType::Q2_0),
+            ("blk.0.attn_k.weight", GgmlType::Q2_0),
+            ("blk.0.attn_sub_norm.weight", GgmlType::F32),
+        ];
+        let report = Report::new(&[header(|_| {}, &tensors)]).unwrap();
+        let types: Vec<_> = report.types.iter().map(|s| (s.ty, s.tensors, s.weights, s.bytes)).collect();
+        assert_eq!(types, [("Q8_0", 1, 4096, 4352), ("Q2_0", 2, 8192, 2304), ("F32", 1, 4096, 16384)]);
+        assert_eq!((report.files, report.bytes, report.parameters, report.sub_norms), (1, 100, 16384, "two"));
+        assert_eq!(report.tokenizer, "gpt2 (gpt-2), 2 tokens");
+        assert_eq!(report.diffusion.map(|diffusion| diffusion.mask_token), Some(1));
+        assert_eq!(report.modes, ["adaptive", "iterative", "greedy", "ar"]);
+        let seven = Report::new(&[header(|_| {}, &[("blk.0.attn_q_norm_in.weight", GgmlType::F32)])]).unwrap();
+        assert_eq!(seven.sub_norms, "seven");
+    }
+
+    #[test]
+    fn lists_every_kind_of_problem() {
+        let problems = |change: fn(&mut Metadata)| Report::new(&[header(change, &[])]).unwrap().problems;
+        for (words, found) in [
+            ("bitnet.embedding_length", problems(|_| {})),
+            ("\"mamba\"", problems(|metadata| drop(metadata.insert("general.architecture", "mamba")))),
+            ("\"bert\"", problems(|metadata| drop(metadata.insert("tokenizer.ggml.model", "bert")))),
+            (
+                "tokenizer.chat_template",
+                problems(|metadata| drop(metadata.insert("tokenizer.chat_template", "{% if %}"))),
+            ),
+            ("diffusion.block_size", problems(|metadata| drop(metadata.insert("diffusion.block_size", 0u32)))),
+            (
+                "file 2 of 2",
+                problems(|metadata| {
+                    metadata.insert("split.no", 1u16);
+                    metadata.insert("split.count", 2u16);
+                }),
+            ),
+        ] {
+            assert!(found.iter().any(|problem| problem.contains(words)), "{words}: {found:?}");
+        }
+        let error = Report::new(&[]).unwrap_err();
+        assert_eq!(error.code(), crate::ErrorCode::BadOption);
+    }
+}

@@ -1,0 +1,106 @@
+//! What the integration tests share: fixtures, small models made on the spot, and running them.
+
+#![allow(dead_code, reason = "every test file uses a part")]
+
+pub(crate) mod cuts;
+#[path = "../../examples/random_model/file.rs"]
+pub(crate) mod random_model;
+
+use random_model::{RandomModel, Shape};
+use std::path::PathBuf;
+use webtern::Result;
+use webtern::decode::{Event, Outcome};
+use webtern::engine::{Engine, EngineOptions, Request};
+use webtern::gguf::{Decoder, Event as GgufEvent, GgmlType, Header, Limits, Metadata};
+use webtern::model::Loader;
+
+/// The path of the fixture file or folder `name`, or `None` where fixtures may be missing. In CI they must be there.
+pub(crate) fn fixture(name: &str) -> Option<PathBuf> {
+    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/fixtures"));
+    let path = std::env::var_os("WEBTERN_FIXTURES").map_or_else(beside, PathBuf::from).join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "there is no fixture {}", path.display());
+    eprintln!("skipped: there is no fixture {}", path.display());
+    None
+}
+
+/// The bytes of the fixture file `name`.
+pub(crate) fn fixture_bytes(name: &str) -> Option<Vec<u8>> {
+    fixture(name).map(|path| std::fs::read(path).unwrap())
+}
+
+/// The header of a GGUF file.
+pub(crate) fn header(file: &[u8]) -> Header {
+    let mut decoder = Decoder::new(Limits::default());
+    assert_eq!(decoder.decode(&mut &*file), Ok(Some(GgufEvent::Header)));
+    decoder.into_header().unwrap()
+}
+
+/// Loads the files of a model.
+pub(crate) fn load<T: AsRef<[u8]>>(files: &[T], options: &EngineOptions) -> Result<Engine> {
+    let mut loader = Loader::new(options.load_options());
+    for (number, file) in files.iter().enumerate() {
+        loader.begin_file(&format!("file {number}"), Some(file.as_ref().len() as u64))?;
+        loader.push(file.as_ref())?;
+    }
+    Engine::new(loader.finish()?, options)
+}
+
+/// Loads a model that must load.
+pub(crate) fn engine(file: &[u8]) -> Engine {
+    load(&[file], &EngineOptions::default()).unwrap()
+}
+
+/// All events of a run.
+pub(crate) fn events(engine: &mut Engine, request: &Request) -> Result<Vec<Event>> {
+    let mut events = Vec::new();
+    engine.start(request)?;
+    while engine.step(&mut events)? {}
+    Ok(events)
+}
+
+/// What came of a request in JSON.
+pub(crate) fn answer(engine: &mut Engine, request: serde_json::Value) -> Outcome {
+    let request = Request::from_json(&request.to_string()).unwrap();
+    match events(engine, &request).unwrap().pop() {
+        Some(Event::Done { result }) => result,
+        last => panic!("the last event is {last:?}"),
+    }
+}
+
+/// A sentencepiece vocabulary of the 256 bytes, three control tokens and a mask token: 260 tokens.
+pub(crate) fn byte_tokenizer() -> Metadata {
+    let mut tokens = ["<unk>", "<s>", "</s>"].map(str::to_owned).to_vec();
+    tokens.extend((0..=255).map(|byte| format!("<0x{byte:02X}>")));
+    tokens.push("|<MASK>|".to_owned());
+    let mut types = vec![6i32; tokens.len()];
+    types[..3].copy_from_slice(&[2, 3, 3]);
+    types[259] = 3;
+    let mut metadata = Metadata::default();
+    metadata.insert("tokenizer.ggml.model", "llama");
+    metadata.insert("tokenizer.ggml.scores", vec![0f32; tokens.len()]);
+    metadata.insert("tokenizer.ggml.token_type", types);
+    metadata.insert("tokenizer.ggml.tokens", tokens);
+    metadata
+}
+
+/// A block-diffusion model for [`byte_tokenizer`] in 60 KB.
+pub(crate) const TOY: RandomModel = RandomModel {
+    shape: Shape { layers: 2, hidden: 64, heads: 4, kv_heads: 2, head_dim: 16, feed_forward: 128, context_length: 128 },
+    linear: GgmlType::Q2_0,
+    mask_token: Some(259),
+    seed: 1,
+};
+
+/// The bytes of [`TOY`].
+pub(crate) fn toy() -> Vec<u8> {
+    TOY.write(Vec::new(), &byte_tokenizer()).unwrap()
+}
+
+/// The command line.
+#[cfg(feature = "cli")]
+pub(crate) fn webtern() -> std::process::Command {
+    std::process::Command::new(env!("CARGO_BIN_EXE_webtern"))
+}
