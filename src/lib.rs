@@ -19,5 +19,7 @@ pub mod platform;
 pub mod quant;
 pub mod tensor;
 pub mod tokenizer;
+#[cfg(target_arch = "wasm32")]
+pub mod wasm_api;
 
 pub use error::{Error, ErrorCode, Result};
