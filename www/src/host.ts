@@ -1,0 +1,202 @@
+/**
+ * The worker's end of the conversation: loads WebAssembly and a model into it, and answers requests.
+ *
+ * Between two forward passes it lets its message queue run, so that an `abort`, or a `tokenize` beside a generation,
+ * does not wait for the whole text. Generations take turns.
+ */
+
+import { codeOf, packError, toWebternError, WebternError } from './errors.js'
+import { chooseArtefact, detectEnvironment } from './features.js'
+import { describeCrash, instantiate } from './instance.js'
+import { PROTOCOL_VERSION } from './protocol.js'
+import type { FromWorker, Protocol, Request, ToWorker } from './protocol.js'
+import { openSource } from './source.js'
+import type { SourceParts } from './source.js'
+import type { LoadProgress, ModelInfo } from './types.js'
+import { fromJson, toJson } from './wasm.js'
+import type { Artefact, WasmEngine, WasmLoader, WasmModule } from './wasm.js'
+
+/** Progress is reported at most this often. */
+const PROGRESS_MS = 50
+
+/** What the host needs of its worker's global scope. */
+export interface HostPort {
+  postMessage(message: FromWorker): void
+  onmessage: ((event: MessageEvent<ToWorker>) => void) | null
+}
+
+/** Answers requests that come through `port`, with the best of `artefacts`. */
+export function serve(port: HostPort, artefacts: readonly Artefact[]): void {
+  const host = new Host(port, artefacts)
+  port.onmessage = (event) => host.receive(event.data)
+  port.postMessage({ type: 'ready', version: PROTOCOL_VERSION })
+}
+
+/** A model and what runs it. */
+interface Loaded {
+  readonly wasm: WasmModule
+  readonly engine: WasmEngine
+  readonly info: ModelInfo
+}
+
+class Host {
+  readonly #port: HostPort
+  readonly #artefacts: readonly Artefact[]
+  readonly #queue = new MessageQueue()
+  /** Generations that have not ended, and whether they are to. */
+  readonly #generations = new Map<number, { aborted: boolean }>()
+  #turn: Promise<unknown> = Promise.resolve()
+  #wasm: WasmModule | undefined
+  #loaded: Loaded | undefined
+  #crashed = false
+
+  constructor(port: HostPort, artefacts: readonly Artefact[]) {
+    this.#port = port
+    this.#artefacts = artefacts
+  }
+
+  receive(message: ToWorker): void {
+    switch (message.type) {
+      case 'abort': {
+        const generation = this.#generations.get(message.id)
+        if (generation) generation.aborted = true
+        return
+      }
+      case 'request':
+        this.#answer(message).catch((error: unknown) => this.#fail(message, error))
+    }
+  }
+
+  async #answer(request: Request): Promise<void> {
+    const { id } = request
+    switch (request.name) {
+      case 'load': {
+        const result = await this.#load(request.params, (event) =>
+          this.#send({ type: 'event', id, name: 'load', event }),
+        )
+        return this.#send({ type: 'result', id, name: 'load', result })
+      }
+      case 'generate': {
+        const generation = { aborted: false }
+        this.#generations.set(id, generation)
+        const turn = this.#turn.then(() => this.#generate(id, request.params, generation))
+        this.#turn = turn.catch(() => undefined)
+        const result = await turn.finally(() => this.#generations.delete(id))
+        return this.#send({ type: 'result', id, name: 'generate', result })
+      }
+      case 'tokenize': {
+        const { text, ...options } = request.params
+        const ids = this.#model().engine.tokenize(text, toJson(options))
+        return this.#send({ type: 'result', id, name: 'tokenize', result: [...ids] })
+      }
+      case 'detokenize': {
+        const { ids, skipSpecial } = request.params
+        const result = this.#model().engine.detokenize(ids, skipSpecial)
+        return this.#send({ type: 'result', id, name: 'detokenize', result })
+      }
+      case 'applyChatTemplate': {
+        const { messages, addGenerationPrompt } = request.params
+        const result = this.#model().engine.applyChatTemplate(toJson(messages), addGenerationPrompt)
+        return this.#send({ type: 'result', id, name: 'applyChatTemplate', result })
+      }
+    }
+  }
+
+  async #load(
+    { source, options, threads: wanted, wasmBaseUrl }: Protocol['load']['params'],
+    report: (progress: LoadProgress) => void,
+  ): Promise<ModelInfo> {
+    const { artefact, threads, notices } = chooseArtefact(this.#artefacts, detectEnvironment(), wanted)
+    const wasm = await instantiate(artefact, wasmBaseUrl)
+    this.#wasm = wasm
+    const loader = new wasm.Loader(toJson(options))
+    await feed(loader, source, report)
+    const engine = loader.finish()
+    const known = fromJson(engine.info())
+    const info: ModelInfo = {
+      ...known,
+      notices: [...known.notices, ...notices],
+      artefact: artefact.name,
+      threads,
+      memoryBytes: wasm.memory.buffer.byteLength,
+    }
+    this.#loaded = { wasm, engine, info }
+    return info
+  }
+
+  async #generate(
+    id: number,
+    params: Protocol['generate']['params'],
+    generation: { readonly aborted: boolean },
+  ): Promise<Protocol['generate']['result']> {
+    const { engine, info, wasm } = this.#model()
+    engine.start(toJson(params))
+    for (;;) {
+      // First of all: the request may have been aborted already, and that message is the next in the queue.
+      await this.#queue.drain()
+      const events = fromJson(generation.aborted ? engine.cancel() : engine.step())
+      for (const event of events) {
+        if (event.type !== 'done') {
+          this.#send({ type: 'event', id, name: 'generate', event })
+          continue
+        }
+        const { result } = event
+        const stats = { ...result.stats, threads: info.threads, artefact: info.artefact }
+        return { result: { ...result, stats }, memoryBytes: wasm.memory.buffer.byteLength }
+      }
+      if (generation.aborted) throw new WebternError('crashed', 'the engine did not end a cancelled run')
+    }
+  }
+
+  #model(): Loaded {
+    if (!this.#loaded) throw new WebternError('bad-option', 'no model is loaded')
+    return this.#loaded
+  }
+
+  /** An error that carries a code is the request's own; any other means that the engine can no longer be trusted. */
+  #fail({ id, name }: Request, error: unknown): void {
+    if (codeOf(error) !== undefined && codeOf(error) !== 'crashed') {
+      return this.#send({ type: 'error', id, name, error: packError(toWebternError(error, 'crashed')) })
+    }
+    this.#send({ type: 'crash', error: packError(describeCrash(error, this.#wasm)) })
+    this.#crashed = true
+  }
+
+  #send(message: FromWorker): void {
+    if (!this.#crashed) this.#port.postMessage(message)
+  }
+}
+
+/** Pushes all files through `loader`. Progress ends with a `load` report, however the bytes came. */
+async function feed(loader: WasmLoader, source: SourceParts, report: (progress: LoadProgress) => void): Promise<void> {
+  const input = openSource(source)
+  let loaded = 0
+  let reported = -Infinity
+  for await (const { name, size, pieces } of input.files()) {
+    loader.beginFile(name, size)
+    for await (const piece of pieces) {
+      loader.push(piece)
+      loaded += piece.length
+      const now = performance.now()
+      if (now - reported < PROGRESS_MS) continue
+      reported = now
+      report({ phase: input.phase, loaded, total: input.total })
+    }
+  }
+  report({ phase: 'load', loaded, total: loaded })
+}
+
+/**
+ * Lets waiting messages be handled. A message to oneself does that at once, where `setTimeout` would wait 4 ms when
+ * called this often.
+ */
+class MessageQueue {
+  readonly #channel = new MessageChannel()
+
+  drain(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#channel.port1.onmessage = () => resolve()
+      this.#channel.port2.postMessage(null)
+    })
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * Checks what callers pass. Unknown keys are errors, and every message is a sentence that names the option.
+ *
+ * One table per options type; the compiler holds the tables and the types together.
+ */
+
+import { WebternError } from './errors.js'
+import type { ChatMessage, DecodeMode, DecodeOptions, GenerateOptions, LoadOptions, TokenIds } from './types.js'
+import type { EngineRequest } from './wasm.js'
+
+interface Rule {
+  /** Completes "... must be". */
+  readonly must: string
+  readonly holds: (value: unknown) => boolean
+}
+
+type Rules<T> = { readonly [K in keyof Required<T>]: Rule }
+
+const MODES: Readonly<Record<DecodeMode, true>> = {
+  auto: true,
+  ar: true,
+  greedy: true,
+  iterative: true,
+  adaptive: true,
+}
+const ROLES: Readonly<Record<ChatMessage['role'], true>> = { system: true, user: true, assistant: true, tool: true }
+const MAX_U32 = 2 ** 32 - 1
+
+const text: Rule = { must: 'a string', holds: isString }
+const flag: Rule = { must: 'true or false', holds: (value) => typeof value === 'boolean' }
+const callback: Rule = { must: 'a function', holds: (value) => typeof value === 'function' }
+const signal: Rule = { must: 'an AbortSignal', holds: (value) => value instanceof AbortSignal }
+const address: Rule = { must: 'a URL or a string', holds: (value) => isString(value) || value instanceof URL }
+const probability: Rule = { must: 'a number from 0 to 1', holds: (value) => isNumber(value, 0, 1) }
+const tokenIds: Rule = { must: 'an array of token ids (integers from 0 on)', holds: isTokenIds }
+const messages: Rule = {
+  must: `an array of at least one { role, content }, both strings, with a role of ${Object.keys(ROLES).join(', ')}`,
+  holds: (value) => Array.isArray(value) && value.length > 0 && value.every(isMessage),
+}
+
+const DECODE_RULES: Rules<DecodeOptions> = {
+  mode: {
+    must: `one of ${Object.keys(MODES).join(', ')}`,
+    holds: (value) => isString(value) && Object.hasOwn(MODES, value),
+  },
+  threshold: probability,
+  blockSize: integer(1),
+  subBlockSize: integer(1),
+  dualCache: flag,
+  maxTokens: integer(0),
+  temperature: { must: 'a number from 0 on', holds: (value) => isNumber(value, 0, Number.MAX_VALUE) },
+  topK: integer(0),
+  topP: probability,
+  minP: probability,
+  repetitionPenalty: {
+    must: 'a number above 0',
+    holds: (value) => isNumber(value, Number.MIN_VALUE, Number.MAX_VALUE),
+  },
+  seed: integer(0, Number.MAX_SAFE_INTEGER),
+  stop: {
+    must: 'a string that is not empty, or an array of such',
+    holds: (value) => [value].flat().every((item) => isString(item) && item !== ''),
+  },
+  signal,
+}
+const GENERATE_RULES: Rules<GenerateOptions> = { ...DECODE_RULES, prompt: text, messages, tokens: tokenIds }
+const LOAD_RULES: Rules<LoadOptions> = {
+  onProgress: callback,
+  signal,
+  threads: integer(1),
+  contextLength: integer(1),
+  maskTokenId: integer(0),
+  attention: { must: 'block or causal', holds: (value) => value === 'block' || value === 'causal' },
+  wasmBaseUrl: address,
+  workerUrl: address,
+}
+const TOKENIZE_RULES = { text, addSpecial: flag, parseSpecial: flag }
+const DETOKENIZE_RULES = { ids: tokenIds, skipSpecial: flag }
+const CHAT_TEMPLATE_RULES = { messages, addGenerationPrompt: flag }
+
+/** @throws {WebternError} `bad-option` */
+export function checkLoad(options: LoadOptions): void {
+  check('loadModel', options, LOAD_RULES)
+}
+
+/** Checks the arguments of `tokenize`. @throws {WebternError} `bad-option` */
+export function checkTokenize(args: object): void {
+  check('tokenize', args, TOKENIZE_RULES, ['text'])
+}
+
+/** Checks the arguments of `detokenize`. @throws {WebternError} `bad-option` */
+export function checkDetokenize(args: object): void {
+  check('detokenize', args, DETOKENIZE_RULES, ['ids'])
+}
+
+/** Checks the arguments of `applyChatTemplate`. @throws {WebternError} `bad-option` */
+export function checkChatTemplate(args: object): void {
+  check('applyChatTemplate', args, CHAT_TEMPLATE_RULES, ['messages'])
+}
+
+/** Checks a request and writes it in the engine's form. @throws {WebternError} `bad-option` */
+export function checkGenerate(options: GenerateOptions): EngineRequest {
+  check('generate', options, GENERATE_RULES)
+  const { signal, tokens, stop, ...rest } = options
+  const given = [rest.prompt, rest.messages, tokens].filter((prompt) => prompt !== undefined)
+  if (given.length !== 1) throw bad('generate needs exactly one of prompt, messages and tokens')
+  return {
+    ...rest,
+    seed: rest.seed ?? randomSeed(),
+    ...(tokens && { tokens: [...tokens] }),
+    ...(stop !== undefined && { stop: typeof stop === 'string' ? [stop] : stop }),
+  }
+}
+
+function randomSeed(): number {
+  return Math.floor(Math.random() * MAX_U32)
+}
+
+/** A `bad-option` error. */
+export function bad(message: string): WebternError {
+  return new WebternError('bad-option', message)
+}
+
+/** Whether `value` is an object whose entries can be looked at. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
+function check(
+  caller: string,
+  options: unknown,
+  rules: Readonly<Record<string, Rule>>,
+  required: readonly string[] = [],
+): void {
+  if (!isObject(options)) throw bad(`${caller}: the options must be an object, not ${show(options)}`)
+  for (const [key, value] of Object.entries(options)) {
+    const rule = Object.hasOwn(rules, key) ? rules[key] : undefined
+    if (!rule) throw bad(`${caller} has no option "${key}"; it has ${Object.keys(rules).join(', ')}`)
+    if (value === undefined && !required.includes(key)) continue
+    if (!rule.holds(value)) throw bad(`${caller}: ${key} must be ${rule.must}, not ${show(value)}`)
+  }
+}
+
+function integer(from: number, to = MAX_U32): Rule {
+  return {
+    must: `an integer from ${String(from)} on`,
+    holds: (value) => Number.isInteger(value) && isNumber(value, from, to),
+  }
+}
+
+function isString(value: unknown): value is string {
+  return typeof value === 'string'
+}
+
+function isNumber(value: unknown, from: number, to: number): boolean {
+  return typeof value === 'number' && value >= from && value <= to
+}
+
+function isTokenIds(value: unknown): value is TokenIds {
+  if (value instanceof Uint32Array) return true
+  return Array.isArray(value) && value.every((id) => Number.isInteger(id) && isNumber(id, 0, MAX_U32))
+}
+
+function isMessage(value: unknown): value is ChatMessage {
+  return isObject(value) && isString(value['role']) && Object.hasOwn(ROLES, value['role']) && isString(value['content'])
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value)
+  if (Array.isArray(value)) return 'this array'
+  return typeof value === 'object' && value !== null ? 'this object' : String(value)
+}

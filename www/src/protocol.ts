@@ -1,0 +1,82 @@
+/**
+ * The conversation between page and worker.
+ *
+ * The worker speaks first: `ready`, with its version. Then every request gets any number of events and exactly one
+ * `result` or `error`. `crash` ends the conversation: nothing after it is answered.
+ */
+
+import type { ErrorMessage } from './errors.js'
+import type { SourceParts } from './source.js'
+import type { ChatMessage, GenerateEvent, GenerateResult, LoadProgress, ModelInfo } from './types.js'
+import type { EngineRequest, LoaderOptions } from './wasm.js'
+
+/** Changes whenever a message does, so that scripts of two releases refuse each other. */
+export const PROTOCOL_VERSION = 1
+
+/** Every request, with what it takes, answers and reports on the way. */
+export interface Protocol {
+  load: {
+    params: {
+      readonly source: SourceParts
+      readonly options: LoaderOptions
+      readonly threads: number
+      readonly wasmBaseUrl: string | undefined
+    }
+    result: ModelInfo
+    event: LoadProgress
+  }
+  generate: {
+    params: EngineRequest
+    result: { readonly result: GenerateResult; readonly memoryBytes: number }
+    event: Exclude<GenerateEvent, { type: 'done' }>
+  }
+  tokenize: {
+    params: { readonly text: string; readonly addSpecial: boolean; readonly parseSpecial: boolean }
+    result: number[]
+    event: never
+  }
+  detokenize: {
+    params: { readonly ids: Uint32Array; readonly skipSpecial: boolean }
+    result: string
+    event: never
+  }
+  applyChatTemplate: {
+    params: { readonly messages: readonly ChatMessage[]; readonly addGenerationPrompt: boolean }
+    result: string
+    event: never
+  }
+}
+
+export type RequestName = keyof Protocol
+
+/** A request as sent; without an argument, any request. */
+export type Request<N extends RequestName = RequestName> = {
+  [K in N]: { readonly type: 'request'; readonly id: number; readonly name: K; readonly params: Protocol[K]['params'] }
+}[N]
+
+/** Something that happened during a request. */
+export type EventMessage<N extends RequestName = RequestName> = {
+  [K in N]: { readonly type: 'event'; readonly id: number; readonly name: K; readonly event: Protocol[K]['event'] }
+}[N]
+
+/** The good end of a request. */
+export type ResultMessage<N extends RequestName = RequestName> = {
+  [K in N]: { readonly type: 'result'; readonly id: number; readonly name: K; readonly result: Protocol[K]['result'] }
+}[N]
+
+/** Asks a generation to end early; its result still comes. */
+export interface Abort {
+  readonly type: 'abort'
+  readonly id: number
+}
+
+/** What the page sends. */
+export type ToWorker = Request | Abort
+
+/** What the worker sends. */
+export type FromWorker =
+  | { readonly type: 'ready'; readonly version: number }
+  | EventMessage
+  | ResultMessage
+  | { readonly type: 'error'; readonly id: number; readonly name: RequestName; readonly error: ErrorMessage }
+  | { readonly type: 'crash'; readonly error: ErrorMessage }

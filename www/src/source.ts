@@ -1,0 +1,261 @@
+/**
+ * From whatever the caller has to a stream of bytes.
+ *
+ * The page turns a source into {@link SourceParts}, which can be cloned to the worker without copying a model; the
+ * worker reads them there, at most {@link PIECE_BYTES} at a time and only as fast as the engine takes them.
+ */
+
+import { messageOf, WebternError } from './errors.js'
+import { bad, isObject } from './options.js'
+import type { HuggingFaceSource, LoadProgress, ModelSource } from './types.js'
+
+/** The most that is handed over at once. */
+export const PIECE_BYTES = 1 << 20
+
+/** A source in a form that can be sent: its files in order. */
+export type SourceParts =
+  | { readonly kind: 'urls'; readonly urls: readonly string[] }
+  | { readonly kind: 'blobs'; readonly blobs: readonly { readonly name: string; readonly blob: Blob }[] }
+
+/** A file being read. */
+export interface InputFile {
+  readonly name: string
+  /** Its exact size, where that is certain. */
+  readonly size: number | undefined
+  /** Its bytes, in pieces of at most {@link PIECE_BYTES}. Checks the length at the end where `size` is known. */
+  readonly pieces: AsyncIterable<Uint8Array>
+}
+
+/** A source being read. */
+export interface Input {
+  readonly phase: LoadProgress['phase']
+  /** Bytes in all files, as far as is known now. */
+  readonly total: number | null
+  files(): AsyncIterable<InputFile>
+}
+
+/** Page side: checks a source and makes it sendable. `base` is what relative URLs are relative to. */
+export function describeSource(source: ModelSource, base: string | undefined): SourceParts {
+  if (typeof source === 'string' || source instanceof URL) return { kind: 'urls', urls: urlsOf(parseUrl(source, base)) }
+  if (Array.isArray(source)) return { kind: 'blobs', blobs: sortParts(source) }
+  if (source instanceof File) return { kind: 'blobs', blobs: sortParts([source]) }
+  if (source instanceof Blob) return { kind: 'blobs', blobs: [{ name: 'the blob', blob: source }] }
+  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
+    return { kind: 'blobs', blobs: [{ name: 'the buffer', blob: new Blob([source]) }] }
+  }
+  if (isHuggingFace(source)) return { kind: 'urls', urls: urlsOf(huggingFaceUrl(source)) }
+  throw bad('the model must be a URL, a File, a Blob, an array of Files, an ArrayBuffer, or { repo, file, revision? }')
+}
+
+/** Worker side: begins to read. */
+export function openSource(parts: SourceParts): Input {
+  return parts.kind === 'urls' ? new UrlInput(parts.urls) : openBlobs(parts.blobs)
+}
+
+/** @throws {WebternError} `bad-option` */
+export function parseUrl(source: string | URL, base: string | undefined): URL {
+  let url: URL
+  try {
+    url = new URL(source, base)
+  } catch {
+    throw bad(`${JSON.stringify(String(source))} is not a URL`)
+  }
+  if (url.protocol === 'file:')
+    throw bad(`a page cannot read ${url.href}: let the user choose the file, and pass the File`)
+  return url
+}
+
+function huggingFaceUrl({ repo, file, revision = 'main', ...rest }: HuggingFaceSource): URL {
+  const unknown = Object.keys(rest)[0]
+  if (unknown !== undefined) throw bad(`a Hugging Face source has no "${unknown}"; it has repo, file and revision`)
+  if (!/^[\w.-]+\/[\w.-]+$/.test(repo)) throw bad(`repo must be "owner/name", not ${JSON.stringify(repo)}`)
+  if (file === '' || revision === '') throw bad('file and revision must not be empty')
+  const path = file.split('/').map(encodeURIComponent).join('/')
+  return new URL(`https://huggingface.co/${repo}/resolve/${encodeURIComponent(revision)}/${path}`)
+}
+
+function isHuggingFace(source: unknown): source is HuggingFaceSource {
+  if (!isObject(source) || typeof source['repo'] !== 'string' || typeof source['file'] !== 'string') return false
+  return source['revision'] === undefined || typeof source['revision'] === 'string'
+}
+
+/** Part `index` of `count` in a name like `model-00001-of-00003.gguf`. */
+interface Part {
+  readonly index: number
+  readonly count: number
+}
+
+function partOf(name: string): Part | undefined {
+  const [, index, count] = /-(\d{5})-of-(\d{5})\.gguf$/.exec(name) ?? []
+  return index === undefined || count === undefined ? undefined : { index: Number(index), count: Number(count) }
+}
+
+function urlsOf(first: URL): string[] {
+  const part = partOf(first.pathname)
+  if (!part || part.count < 2) return [first.href]
+  if (part.index !== 1)
+    throw bad(`${first.href} is part ${String(part.index)} of a split model: give the first part, the others follow`)
+  return Array.from({ length: part.count }, (_, i) => {
+    const url = new URL(first)
+    url.pathname = url.pathname.replace(/-00001(?=-of-\d{5}\.gguf$)/, `-${String(i + 1).padStart(5, '0')}`)
+    return url.href
+  })
+}
+
+function sortParts(files: readonly File[]): { name: string; blob: Blob }[] {
+  if (files.length === 0 || !files.every((file) => file instanceof File))
+    throw bad('the array must hold the Files of a split model')
+  const parts = files.map((blob) => ({ name: blob.name, blob, part: partOf(blob.name) }))
+  const count = parts[0]?.part?.count ?? 1
+  parts.sort((a, b) => (a.part?.index ?? 1) - (b.part?.index ?? 1))
+  const complete =
+    parts.length === count && parts.every(({ part }, i) => (part?.count ?? 1) === count && (part?.index ?? 1) === i + 1)
+  if (complete) return parts.map(({ name, blob }) => ({ name, blob }))
+  throw bad(
+    `these files are not one whole model: ${parts.map(({ name }) => name).join(', ')}` +
+      (count > 1
+        ? `; pass an array of all ${String(count)} files that end in -0000N-of-${String(count).padStart(5, '0')}.gguf`
+        : ''),
+  )
+}
+
+function openBlobs(blobs: readonly { readonly name: string; readonly blob: Blob }[]): Input {
+  return {
+    phase: 'load',
+    total: blobs.reduce((sum, { blob }) => sum + blob.size, 0),
+    async *files() {
+      for (const { name, blob } of blobs) {
+        const failed = (_: number, error: unknown): WebternError =>
+          new WebternError(
+            'io',
+            `${name} could not be read (${messageOf(error)}): choose it again if it has moved or changed`,
+            { cause: error },
+          )
+        yield {
+          name,
+          size: blob.size,
+          pieces: readPieces(blob.stream(), { name, size: blob.size, webPage: 'not-gguf', failed }),
+        }
+      }
+    },
+  }
+}
+
+class UrlInput implements Input {
+  readonly phase = 'download'
+  total: number | null = null
+  readonly #urls: readonly string[]
+
+  constructor(urls: readonly string[]) {
+    this.#urls = urls
+  }
+
+  async *files(): AsyncGenerator<InputFile> {
+    if (this.#urls.length > 1) this.total = await totalSize(this.#urls)
+    for (const url of this.#urls) {
+      const response = await request(url)
+      const length = contentLength(response)
+      if (this.#urls.length === 1) this.total = length ?? null
+      // Another origin's Content-Encoding is hidden, and with it whether Content-Length counts these bytes.
+      const size = response.type === 'cors' ? undefined : length
+      const failed = (read: number, error: unknown): WebternError =>
+        new WebternError(
+          'network',
+          `${url}: the connection was cut after ${String(read)} of ${String(length ?? 'an unknown number of')} bytes (${messageOf(error)}): try again`,
+          { cause: error },
+        )
+      const body = response.body ?? new Blob([]).stream()
+      yield { name: nameOf(url), size, pieces: readPieces(body, { name: url, size, webPage: 'http', failed }) }
+    }
+  }
+}
+
+interface Reading {
+  readonly name: string
+  readonly size: number | undefined
+  /** What it means that the bytes are a web page's. */
+  readonly webPage: 'http' | 'not-gguf'
+  readonly failed: (read: number, error: unknown) => WebternError
+}
+
+/** Reads a stream to its end, checks what it brought, and cancels it when the reader leaves early. */
+async function* readPieces(
+  stream: ReadableStream<Uint8Array>,
+  { name, size, webPage, failed }: Reading,
+): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader()
+  let read = 0
+  try {
+    for (;;) {
+      const { done, value } = await reader.read().catch((error: unknown) => {
+        throw failed(read, error)
+      })
+      if (done) break
+      if (read === 0 && value[0] === '<'.charCodeAt(0)) {
+        throw new WebternError(webPage, `${name} is a web page, not a model: it begins with "<"; ${directLink}`)
+      }
+      read += value.length
+      if (size !== undefined && read > size) {
+        throw new WebternError(
+          'malformed',
+          `${name} brings more than the ${String(size)} bytes that its Content-Length promises`,
+        )
+      }
+      for (let at = 0; at < value.length; at += PIECE_BYTES) yield value.subarray(at, at + PIECE_BYTES)
+    }
+    if (read === 0) throw new WebternError('truncated', `${name} is empty`)
+    if (size !== undefined && read < size) {
+      throw new WebternError('truncated', `${name} ended after ${String(read)} of ${String(size)} bytes: try again`)
+    }
+  } finally {
+    reader.cancel().catch(() => undefined)
+  }
+}
+
+const directLink = 'the URL must lead to the file itself (on Hugging Face: /resolve/, not /blob/)'
+
+async function request(url: string): Promise<Response> {
+  const response = await fetch(url).catch((error: unknown) => {
+    throw new WebternError(
+      'network',
+      `${url} could not be reached (${messageOf(error)}): check the address and the connection, and that the server lets ` +
+        'other sites read it (CORS)',
+      { cause: error },
+    )
+  })
+  if (!response.ok)
+    throw new WebternError('http', `${url} answered ${String(response.status)} ${response.statusText}`.trimEnd())
+  if (response.headers.get('content-type')?.startsWith('text/html')) {
+    throw new WebternError('http', `${url} answered with a web page (text/html), not a model: ${directLink}`)
+  }
+  return response
+}
+
+/** What a response says of its length, unless that is the length of an encoded form. */
+function contentLength(response: Response): number | undefined {
+  const encoding = response.headers.get('content-encoding') ?? 'identity'
+  const length = response.headers.get('content-length') ?? ''
+  return encoding === 'identity' && /^\d{1,15}$/.test(length) ? Number(length) : undefined
+}
+
+/** The sum of several files' sizes, or `null` if one is not told. Only progress depends on it. */
+async function totalSize(urls: readonly string[]): Promise<number | null> {
+  const sizes = await Promise.all(
+    urls.map((url) =>
+      fetch(url, { method: 'HEAD' }).then(
+        (response) => (response.ok ? contentLength(response) : undefined),
+        () => undefined,
+      ),
+    ),
+  )
+  return sizes.reduce<number | null>((sum, size) => (sum === null || size === undefined ? null : sum + size), 0)
+}
+
+function nameOf(url: string): string {
+  const name = new URL(url).pathname.split('/').at(-1) ?? ''
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name
+  }
+}

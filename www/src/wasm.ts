@@ -1,0 +1,104 @@
+/**
+ * What the WebAssembly edge (the crate's `wasm_api`) offers. Structured values cross it as JSON; {@link Json} remembers
+ * of what, so that each text can only be read as what it is.
+ */
+
+import type {
+  Attention,
+  ChatMessage,
+  DecodeOptions,
+  GenerateEvent,
+  GenerateResult,
+  GenerateStats,
+  ModelInfo,
+} from './types.js'
+
+/** JSON text of a `T`. */
+export type Json<T> = string & { readonly [shape]: T }
+declare const shape: unique symbol
+
+/** Writes JSON for the edge. */
+export function toJson<T>(value: T): Json<T>
+export function toJson(value: unknown): string {
+  return JSON.stringify(value)
+}
+
+/** Reads JSON from the edge. That the text holds a `T` is taken on trust: both sides come from one build. */
+export function fromJson<T>(text: Json<T>): T {
+  const parse: (text: string) => T = JSON.parse
+  return parse(text)
+}
+
+/** Options of a load, for the engine. */
+export interface LoaderOptions {
+  readonly contextLength?: number
+  readonly maskTokenId?: number
+  readonly attention?: Attention
+}
+
+/** What the engine knows about a model; the page side adds the rest. */
+export type EngineInfo = Omit<ModelInfo, 'artefact' | 'threads' | 'memoryBytes'>
+
+/** A checked generation request; `signal` stays outside. */
+export interface EngineRequest extends Omit<DecodeOptions, 'signal'> {
+  readonly prompt?: string
+  readonly messages?: readonly ChatMessage[]
+  readonly tokens?: readonly number[]
+  readonly seed: number
+  readonly stop?: readonly string[]
+}
+
+/** The engine's last event: the numbers that only the page side knows are missing. */
+export interface EngineDone {
+  readonly type: 'done'
+  readonly result: Omit<GenerateResult, 'stats'> & { readonly stats: Omit<GenerateStats, 'artefact' | 'threads'> }
+}
+
+/** An event from the engine. */
+export type EngineEvent = Exclude<GenerateEvent, { type: 'done' }> | EngineDone
+
+/** Takes the bytes of one model, in order. Every method throws errors that carry a `code`. */
+export interface WasmLoader {
+  /** Comes before the bytes of each file. */
+  beginFile(name: string, totalBytes?: number): void
+  push(chunk: Uint8Array): void
+  /** Consumes the loader. */
+  finish(): WasmEngine
+}
+
+/** A loaded model. Every method throws errors that carry a `code`. */
+export interface WasmEngine {
+  info(): Json<EngineInfo>
+  tokenize(text: string, options: Json<{ readonly addSpecial?: boolean; readonly parseSpecial?: boolean }>): Uint32Array
+  detokenize(ids: Uint32Array, skipSpecial: boolean): string
+  applyChatTemplate(messages: Json<readonly ChatMessage[]>, addGenerationPrompt: boolean): string
+  start(request: Json<EngineRequest>): void
+  /** Exactly one forward pass. The last event of the last pass is `done`. */
+  step(): Json<readonly EngineEvent[]>
+  /** Ends the run: the remaining events, `done` last. */
+  cancel(): Json<readonly EngineEvent[]>
+}
+
+/** An instance of one artefact. */
+export interface WasmModule {
+  readonly memory: { readonly buffer: ArrayBufferLike }
+  readonly Loader: new (options: Json<LoaderOptions>) => WasmLoader
+  /** What the last panic said, if there was one. */
+  lastPanic(): string | undefined
+}
+
+/** A WebAssembly feature that an artefact may need. */
+export type WasmFeature = 'simd128' | 'relaxed-simd'
+
+/** One build of the engine: a table of `wasm-pack.toml`. */
+export interface Artefact {
+  readonly name: string
+  readonly needs: readonly WasmFeature[]
+  /** Runs more than one thread, for which the page must be cross-origin isolated. */
+  readonly threads: boolean
+  /** Path below the folder of wasm files. */
+  readonly path: string
+  /** Address of the file beside this package's scripts. */
+  readonly url: URL
+  instantiate(module: WebAssembly.Module): Promise<WasmModule>
+}

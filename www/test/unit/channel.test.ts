@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest'
+import { Channel } from '../../src/channel.js'
+import type { WorkerPort } from '../../src/channel.js'
+import { packError, WebternError } from '../../src/errors.js'
+import { PROTOCOL_VERSION } from '../../src/protocol.js'
+import type { Abort, FromWorker, Request, RequestName } from '../../src/protocol.js'
+import { rejection } from './fake.js'
+
+/** A worker that says what it is told to. */
+class ScriptedPort implements WorkerPort {
+  readonly sent: { readonly type: string; readonly id: number }[] = []
+  terminated = 0
+  onmessage: WorkerPort['onmessage'] = null
+  onerror: WorkerPort['onerror'] = null
+  onmessageerror: WorkerPort['onmessageerror'] = null
+
+  postMessage<N extends RequestName>(message: Request<N> | Abort): void {
+    this.sent.push(message)
+  }
+
+  terminate(): void {
+    this.terminated++
+  }
+
+  say(data: FromWorker): void {
+    this.onmessage?.(new MessageEvent('message', { data }))
+  }
+
+  fail(message: string): void {
+    // Node has no ErrorEvent; the channel reads its message only.
+    this.onerror?.(Object.assign(new Event('error'), { message, filename: '', lineno: 0, colno: 0, error: undefined }))
+  }
+}
+
+const detokenize = { ids: Uint32Array.of(1), skipSpecial: false }
+
+describe('Channel', () => {
+  it('pairs answers with requests by id, in any order', async () => {
+    const port = new ScriptedPort()
+    const channel = new Channel(port, 'w.js')
+    const first = channel.request('detokenize', detokenize)
+    const second = channel.request('detokenize', detokenize)
+    port.say({ type: 'result', id: 2, name: 'detokenize', result: 'two' })
+    port.say({ type: 'result', id: 1, name: 'detokenize', result: 'one' })
+    expect(await Promise.all([first, second])).toEqual(['one', 'two'])
+  })
+
+  it('rebuilds errors with code, message and both stacks', async () => {
+    const port = new ScriptedPort()
+    const answer = new Channel(port, 'w.js').request('detokenize', detokenize)
+    port.say({ type: 'error', id: 1, name: 'detokenize', error: packError(new WebternError('limits', 'too many')) })
+    const error = await rejection(answer)
+    expect(error).toBeInstanceOf(WebternError)
+    expect(error).toMatchObject({ code: 'limits', message: 'too many', name: 'WebternError' })
+    expect(error instanceof Error && error.stack).toContain('in the worker: ')
+  })
+
+  it('rejects all that is pending, and all later, when the worker crashes', async () => {
+    const port = new ScriptedPort()
+    const channel = new Channel(port, 'w.js')
+    port.say({ type: 'ready', version: PROTOCOL_VERSION })
+    const pending = [
+      channel.request('detokenize', detokenize),
+      channel.request('tokenize', { text: '', addSpecial: true, parseSpecial: true }),
+    ]
+    port.fail('Uncaught boom')
+    const errors = await Promise.all(pending.map(rejection))
+    expect(errors).toMatchObject([{ code: 'crashed' }, { code: 'crashed' }])
+    expect(await rejection(channel.request('detokenize', detokenize))).toBe(errors[0])
+    expect(port.terminated).toBe(1)
+    expect(port.sent).toHaveLength(2)
+  })
+
+  it('names the script of a worker that does not start', async () => {
+    const port = new ScriptedPort()
+    const channel = new Channel(port, 'https://example.org/worker.js')
+    port.fail('')
+    const error = await rejection(channel.ready)
+    expect(error).toMatchObject({ code: 'network' })
+    expect(String(error)).toContain('https://example.org/worker.js')
+  })
+
+  it('refuses a worker of another release', async () => {
+    const port = new ScriptedPort()
+    const channel = new Channel(port, 'w.js')
+    port.say({ type: 'ready', version: PROTOCOL_VERSION + 1 })
+    expect(await rejection(channel.ready)).toMatchObject({ code: 'crashed' })
+    expect(port.terminated).toBe(1)
+  })
+
+  it('sends abort once, and not after the answer', async () => {
+    const port = new ScriptedPort()
+    const channel = new Channel(port, 'w.js')
+    const controller = new AbortController()
+    const answered = channel.request('detokenize', detokenize, { signal: controller.signal })
+    port.say({ type: 'result', id: 1, name: 'detokenize', result: '' })
+    await answered
+    channel.request('detokenize', detokenize, { signal: controller.signal }).catch(() => undefined)
+    controller.abort()
+    expect(port.sent.filter(({ type }) => type === 'abort')).toEqual([{ type: 'abort', id: 2 }])
+  })
+
+  it('ignores answers to nothing', () => {
+    const port = new ScriptedPort()
+    const channel = new Channel(port, 'w.js')
+    port.say({ type: 'result', id: 9, name: 'detokenize', result: '' })
+    port.say({ type: 'event', id: 9, name: 'load', event: { phase: 'load', loaded: 0, total: null } })
+    channel.close(new WebternError('aborted', 'bye'))
+    port.say({ type: 'ready', version: PROTOCOL_VERSION })
+    expect(port.onmessage).toBeNull()
+  })
+})

@@ -1,0 +1,256 @@
+import { describe, expect, it } from 'vitest'
+import { WebternError } from '../../src/errors.js'
+import type { GenerateEvent, LoadProgress, Run } from '../../src/types.js'
+import { edgeError, Fake, rejection } from './fake.js'
+
+const bytes = new TextEncoder().encode('GGUF and the rest')
+const never = (): string[] => Array.from({ length: 1_000_000 }, () => 'x')
+
+async function collect(run: Run): Promise<GenerateEvent[]> {
+  const events: GenerateEvent[] = []
+  for await (const event of run) events.push(event)
+  return events
+}
+
+describe('loadModel', () => {
+  it('hands over the bytes, the options and the size, and tells what it loaded', async () => {
+    const fake = new Fake()
+    const model = await fake.loadModel(new File([bytes], 'm.gguf'), {
+      contextLength: 64,
+      attention: 'causal',
+      maskTokenId: 3,
+    })
+    expect(fake.received).toEqual([...bytes])
+    expect(fake.log).toEqual([`file m.gguf ${String(bytes.length)}`])
+    expect(fake.options).toEqual({ contextLength: 64, attention: 'causal', maskTokenId: 3 })
+    expect(model.info).toMatchObject({
+      name: 'fake',
+      artefact: 'fake',
+      threads: 1,
+      memoryBytes: 65536,
+      notices: ['from the engine'],
+    })
+  })
+
+  it('leaves a buffer usable', async () => {
+    const fake = new Fake()
+    await fake.loadModel(bytes.buffer)
+    expect(bytes.buffer.byteLength).toBe(bytes.length)
+    expect(fake.received).toEqual([...bytes])
+  })
+
+  it('says why more threads were not had', async () => {
+    const model = await new Fake().loadModel(bytes, { threads: 4 })
+    expect(model.info.threads).toBe(1)
+    expect(model.info.notices).toHaveLength(2)
+    expect(model.info.notices[1]).toContain('4 threads were asked for and one runs')
+  })
+
+  it('reports progress up to the last byte, with the phase of the source', async () => {
+    const reports: LoadProgress[] = []
+    await new Fake().loadModel(new Blob([new Uint8Array(3 << 20).fill(1)]), {
+      onProgress: (report) => reports.push(report),
+    })
+    expect(reports[0]).toMatchObject({ phase: 'load', total: 3 << 20 })
+    expect(reports.at(-1)).toEqual({ phase: 'load', loaded: 3 << 20, total: 3 << 20 })
+  })
+
+  it.each(['not-gguf', 'unsupported-type', 'limits'])(
+    'keeps the code %s of the engine and ends the worker',
+    async (code) => {
+      const fake = new Fake({
+        onPush: () => {
+          throw edgeError(code, 'byte 0: bad')
+        },
+      })
+      const error = await rejection(fake.loadModel(bytes))
+      expect(error).toBeInstanceOf(WebternError)
+      expect(error).toMatchObject({ name: 'WebternError', code, message: 'byte 0: bad' })
+      expect(fake.terminated).toBe(1)
+    },
+  )
+
+  it('is aborted before it starts without a worker', async () => {
+    const fake = new Fake()
+    expect(await rejection(fake.loadModel(bytes, { signal: AbortSignal.abort('why') }))).toMatchObject({
+      code: 'aborted',
+      cause: 'why',
+    })
+    expect(fake.terminated).toBe(0)
+  })
+
+  it('is aborted in the middle, and ends the worker', async () => {
+    const controller = new AbortController()
+    const fake = new Fake({ onPush: () => controller.abort() })
+    expect(await rejection(fake.loadModel(bytes, { signal: controller.signal }))).toMatchObject({ code: 'aborted' })
+    expect(fake.terminated).toBe(1)
+  })
+
+  it('tells a trap without a panic as out of memory, and one with a panic as a crash', async () => {
+    const onPush = (): never => {
+      throw new WebAssembly.RuntimeError('unreachable')
+    }
+    expect(await rejection(new Fake({ onPush }).loadModel(bytes))).toMatchObject({ code: 'out-of-memory' })
+    const error = await rejection(new Fake({ onPush, panic: 'index 3 out of bounds' }).loadModel(bytes))
+    expect(error).toMatchObject({ code: 'crashed' })
+    expect(String(error)).toContain('index 3 out of bounds')
+  })
+
+  it('names the wasm file that cannot be had', async () => {
+    const url = 'http://127.0.0.1:9/webtern_bg.wasm'
+    const error = await rejection(new Fake({ url }).loadModel(bytes))
+    expect(error).toMatchObject({ code: 'network' })
+    expect(String(error)).toContain(url)
+  })
+
+  it('takes the wasm file from wasmBaseUrl', async () => {
+    const error = await rejection(new Fake().loadModel(bytes, { wasmBaseUrl: 'http://127.0.0.1:9/assets' }))
+    expect(String(error)).toContain('http://127.0.0.1:9/assets/fake/webtern_bg.wasm')
+  })
+
+  it('refuses a wasm file that is none', async () => {
+    const error = await rejection(new Fake({ url: 'data:application/wasm,html' }).loadModel(bytes))
+    expect(error).toMatchObject({ code: 'crashed' })
+    expect(String(error)).toContain('could not be compiled')
+  })
+})
+
+describe('generate', () => {
+  it('shows every reader all events, and the result', async () => {
+    const fake = new Fake({ words: ['a', 'b', 'c'] })
+    const model = await fake.loadModel(bytes)
+    const run = model.generate({ prompt: 'p', stop: 'end', maxTokens: 3 })
+    const [first, second] = await Promise.all([collect(run), collect(run)])
+    expect(first.map((event) => (event.type === 'text' ? event.text : event.type))).toEqual(['a', 'b', 'c', 'done'])
+    expect(second).toEqual(first)
+    expect(await collect(run)).toEqual(first)
+    expect(await run.text()).toBe('abc')
+    expect((await run.result()).stats).toMatchObject({ threads: 1, artefact: 'fake', mode: 'ar' })
+    expect(fake.requests).toMatchObject([{ prompt: 'p', stop: ['end'], maxTokens: 3 }])
+    expect(model.info.memoryBytes).toBe(2 * 65536)
+  })
+
+  it('lets a second run wait for the first', async () => {
+    const fake = new Fake({ words: ['a', 'b'] })
+    const model = await fake.loadModel(bytes)
+    await Promise.all([
+      model.generate({ prompt: '1' }).result(),
+      model.generate({ tokens: Uint32Array.of(7, 8) }).result(),
+    ])
+    expect(fake.log.slice(1)).toEqual(['start', 'done', 'start', 'done'])
+    expect(fake.requests[1]).toMatchObject({ tokens: [7, 8] })
+  })
+
+  it('is aborted between passes, with the text so far', async () => {
+    const fake = new Fake({ words: never() })
+    const model = await fake.loadModel(bytes)
+    const controller = new AbortController()
+    const run = model.generate({ prompt: 'p', signal: controller.signal })
+    for await (const event of run) if (event.type === 'text') controller.abort()
+    const result = await run.result()
+    expect(result.finishReason).toBe('abort')
+    expect(result.text).toMatch(/^x+$/)
+    expect(fake.log).toContain('cancel')
+  })
+
+  it('is aborted before it starts, or while it waits, without a pass', async () => {
+    const fake = new Fake({ words: never() })
+    const model = await fake.loadModel(bytes)
+    const first = new AbortController()
+    const second = new AbortController()
+    const running = model.generate({ prompt: '1', signal: first.signal })
+    const waiting = model.generate({ prompt: '2', signal: second.signal })
+    const late = model.generate({ prompt: '3', signal: AbortSignal.abort() })
+    second.abort()
+    first.abort()
+    expect((await running.result()).finishReason).toBe('abort')
+    expect(await waiting.result()).toMatchObject({ finishReason: 'abort', text: '' })
+    expect(await late.result()).toMatchObject({ finishReason: 'abort', text: '' })
+  })
+
+  it('answers other calls while it runs', async () => {
+    const model = await new Fake({ words: never() }).loadModel(bytes)
+    const controller = new AbortController()
+    const run = model.generate({ prompt: 'p', signal: controller.signal })
+    expect(await model.detokenize([1, 2])).toBe('1 2 false')
+    controller.abort()
+    await run.result()
+  })
+
+  it('fails alone when the engine refuses a request', async () => {
+    const fake = new Fake({
+      words: ['a'],
+      onStart: () => {
+        throw edgeError('context-full', 'the prompt is too long')
+      },
+    })
+    const model = await fake.loadModel(bytes)
+    const run = model.generate({ prompt: 'p' })
+    expect(await rejection(run.result())).toMatchObject({ code: 'context-full' })
+    expect(await rejection(run.text())).toMatchObject({ code: 'context-full' })
+    expect(await rejection(collect(run))).toMatchObject({ code: 'context-full' })
+    fake.script = {}
+    expect(await model.tokenize('abc')).toEqual([3, '{"addSpecial":true,"parseSpecial":true}'.length])
+    expect(fake.terminated).toBe(0)
+  })
+
+  it('takes everything down with it when the engine crashes', async () => {
+    const fake = new Fake({
+      words: never(),
+      panic: 'boom',
+      onStep: (step) => {
+        if (step === 3) throw new WebAssembly.RuntimeError('unreachable')
+      },
+    })
+    const model = await fake.loadModel(bytes)
+    const runs = [model.generate({ prompt: '1' }), model.generate({ prompt: '2' })]
+    const errors = await Promise.all(runs.map((run) => rejection(run.result())))
+    expect(errors).toMatchObject([{ code: 'crashed' }, { code: 'crashed' }])
+    expect(String(errors[0])).toContain('boom')
+    expect(await rejection(model.tokenize('later'))).toMatchObject({ code: 'crashed' })
+    expect(fake.terminated).toBe(1)
+  })
+
+  it('throws at once for a wrong option', async () => {
+    const model = await new Fake().loadModel(bytes)
+    expect(() => model.generate({ prompt: 'p', topP: 2 })).toThrow('topP must be a number from 0 to 1, not 2')
+  })
+})
+
+describe('the other calls', () => {
+  it('pass their options on', async () => {
+    const model = await new Fake().loadModel(bytes)
+    expect(await model.tokenize('abcd', { addSpecial: false })).toEqual([
+      4,
+      '{"addSpecial":false,"parseSpecial":true}'.length,
+    ])
+    expect(await model.detokenize(Uint32Array.of(5), { skipSpecial: true })).toBe('5 true')
+    const messages = [{ role: 'user', content: 'hi' }] as const
+    expect(await model.applyChatTemplate(messages)).toBe(`${JSON.stringify(messages)} true`)
+    expect(await model.applyChatTemplate(messages, { addGenerationPrompt: false })).toBe(
+      `${JSON.stringify(messages)} false`,
+    )
+  })
+})
+
+describe('unload', () => {
+  it('ends the worker once, and everything pending and later', async () => {
+    const fake = new Fake({ words: never() })
+    const model = await fake.loadModel(bytes)
+    const run = model.generate({ prompt: 'p' })
+    await model.unload()
+    await model[Symbol.asyncDispose]()
+    expect(fake.terminated).toBe(1)
+    expect(await rejection(run.result())).toMatchObject({ code: 'aborted' })
+    expect(await rejection(model.tokenize('x'))).toMatchObject({ code: 'aborted' })
+    expect(String(await rejection(model.generate({ prompt: 'p' }).text()))).toContain('was unloaded')
+    expect(model.info.name).toBe('fake')
+  })
+
+  it('lets another load begin afresh', async () => {
+    const fake = new Fake()
+    await (await fake.loadModel(bytes)).unload()
+    const model = await fake.loadModel(bytes)
+    expect(await model.detokenize([1])).toBe('1 false')
+  })
+})

@@ -1,0 +1,202 @@
+/** A scripted engine behind the real host, and workers that are message ports: everything but WebAssembly is real. */
+
+import type { WorkerPort } from '../../src/channel.js'
+import { loadModelWith } from '../../src/engine.js'
+import { serve } from '../../src/host.js'
+import type { HostPort } from '../../src/host.js'
+import type { FromWorker, ToWorker } from '../../src/protocol.js'
+import type { LoadModel } from '../../src/types.js'
+import { fromJson, toJson } from '../../src/wasm.js'
+import type {
+  Artefact,
+  EngineEvent,
+  EngineInfo,
+  EngineRequest,
+  Json,
+  LoaderOptions,
+  WasmEngine,
+  WasmLoader,
+  WasmModule,
+} from '../../src/wasm.js'
+
+export const EMPTY_MODULE = 'data:application/wasm;base64,AGFzbQEAAAA='
+
+export const INFO: EngineInfo = {
+  name: 'fake',
+  architecture: 'llama',
+  parameters: 260_000,
+  quantisation: 'F32',
+  contextLength: 128,
+  vocabSize: 512,
+  diffusion: null,
+  chatTemplate: false,
+  notices: ['from the engine'],
+  kernel: 'scalar',
+}
+
+/** What the fake does, and what it saw. */
+export interface Script {
+  /** Called in each `push`, with the bytes so far. */
+  onPush?: (bytes: number) => void
+  /** Called before each `step`, with its number. */
+  onStep?: (step: number) => void
+  onStart?: (request: EngineRequest) => void
+  /** The words of a generation, one a pass. */
+  words?: readonly string[]
+  panic?: string
+  needs?: Artefact['needs']
+  url?: string
+}
+
+export class Fake {
+  readonly log: string[] = []
+  readonly requests: EngineRequest[] = []
+  readonly memory = { buffer: new ArrayBuffer(65536) }
+  readonly received: number[] = []
+  options: LoaderOptions = {}
+  terminated = 0
+  script: Script
+
+  constructor(script: Script = {}) {
+    this.script = script
+  }
+
+  /** `loadModel` whose workers run this fake. */
+  get loadModel(): LoadModel {
+    return loadModelWith(() => ({ port: this.worker(), name: 'fake worker' }))
+  }
+
+  worker(): WorkerPort {
+    let alive = true
+    const { port1: page, port2: worker } = new MessageChannel()
+    const host: HostPort = { postMessage: (message) => worker.postMessage(message), onmessage: null }
+    const port: WorkerPort = {
+      postMessage: (message) => page.postMessage(message),
+      terminate: () => {
+        this.terminated++
+        alive = false
+        page.close()
+      },
+      onmessage: null,
+      onerror: null,
+      onmessageerror: null,
+    }
+    page.onmessage = (event: MessageEvent<FromWorker>) => port.onmessage?.(event)
+    worker.onmessage = (event: MessageEvent<ToWorker>) => host.onmessage?.(event)
+    serve(host, [this.artefact(() => alive)])
+    return port
+  }
+
+  artefact(alive: () => boolean): Artefact {
+    const { needs = [], url = EMPTY_MODULE } = this.script
+    return {
+      name: 'fake',
+      needs,
+      threads: false,
+      path: 'fake/webtern_bg.wasm',
+      url: new URL(url),
+      instantiate: async () => this.module(alive),
+    }
+  }
+
+  module(alive: () => boolean): WasmModule {
+    const loader = (options: LoaderOptions): WasmLoader => this.loader(options, alive)
+    return {
+      memory: this.memory,
+      lastPanic: () => this.script.panic,
+      Loader: class implements WasmLoader {
+        readonly #loader: WasmLoader
+        constructor(options: Json<LoaderOptions>) {
+          this.#loader = loader(fromJson(options))
+        }
+        beginFile(name: string, totalBytes?: number): void {
+          this.#loader.beginFile(name, totalBytes)
+        }
+        push(chunk: Uint8Array): void {
+          this.#loader.push(chunk)
+        }
+        finish(): WasmEngine {
+          return this.#loader.finish()
+        }
+      },
+    }
+  }
+
+  loader(options: LoaderOptions, alive: () => boolean): WasmLoader {
+    this.options = options
+    return {
+      beginFile: (name, totalBytes) => void this.log.push(`file ${name} ${String(totalBytes)}`),
+      push: (chunk) => {
+        for (const byte of chunk) this.received.push(byte)
+        this.script.onPush?.(this.received.length)
+      },
+      finish: () => this.engine(alive),
+    }
+  }
+
+  engine(alive: () => boolean): WasmEngine {
+    const words = this.script.words ?? []
+    let step = 0
+    const done = (finishReason: 'stop' | 'abort'): EngineEvent => ({
+      type: 'done',
+      result: {
+        text: words.slice(0, step).join(''),
+        tokens: words.slice(0, step).map((_, i) => i),
+        finishReason,
+        stats: {
+          promptTokens: 1,
+          newTokens: step,
+          prefillMs: 1,
+          decodeMs: 1,
+          tokensPerSecond: 1,
+          passes: step,
+          blocks: 0,
+          commits: 0,
+          mode: 'ar',
+          kernel: 'scalar',
+        },
+      },
+    })
+    return {
+      info: () => toJson(INFO),
+      tokenize: (text, options) => Uint32Array.from([text.length, options.length]),
+      detokenize: (ids, skipSpecial) => `${[...ids].join(' ')} ${String(skipSpecial)}`,
+      applyChatTemplate: (messages, addGenerationPrompt) => `${messages} ${String(addGenerationPrompt)}`,
+      start: (request) => {
+        this.log.push('start')
+        this.requests.push(fromJson(request))
+        this.script.onStart?.(fromJson(request))
+        step = 0
+        this.memory.buffer = new ArrayBuffer(this.memory.buffer.byteLength + 65536)
+      },
+      step: () => {
+        // A terminated worker runs no more; this one is only cut off, and must be stopped.
+        if (!alive()) throw edgeError('aborted', 'terminated')
+        this.script.onStep?.(step)
+        const text = words[step++] ?? ''
+        const last = step >= words.length
+        if (last) this.log.push('done')
+        return toJson<EngineEvent[]>([{ type: 'text', text }, ...(last ? [done('stop')] : [])])
+      },
+      cancel: () => {
+        this.log.push('cancel')
+        return toJson([done('abort')])
+      },
+    }
+  }
+}
+
+/** An error as the WebAssembly edge throws it. */
+export function edgeError(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code })
+}
+
+/** What a promise rejects with. */
+export async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => {
+      throw new Error('it did not reject')
+    },
+    (error: unknown) => error,
+  )
+}

@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest'
+import { chooseArtefact, detectEnvironment } from '../../src/features.js'
+import type { Artefact, WasmFeature } from '../../src/wasm.js'
+
+const artefact = (name: string, needs: readonly WasmFeature[], threads: boolean): Artefact => ({
+  name,
+  needs,
+  threads,
+  path: `${name}/webtern_bg.wasm`,
+  url: new URL('https://a.org/'),
+  instantiate: () => Promise.reject(new Error('not called')),
+})
+const all = [
+  artefact('relaxed-threads', ['simd128', 'relaxed-simd'], true),
+  artefact('relaxed', ['simd128', 'relaxed-simd'], false),
+  artefact('simd-threads', ['simd128'], true),
+  artefact('simd', ['simd128'], false),
+]
+const environment = (isolated: boolean, ...features: WasmFeature[]): Parameters<typeof chooseArtefact>[1] => ({
+  isolated,
+  features: new Set(features),
+})
+
+describe('chooseArtefact', () => {
+  it.each([
+    [environment(true, 'simd128', 'relaxed-simd'), 4, 'relaxed-threads', 4, undefined],
+    [environment(true, 'simd128'), 4, 'simd-threads', 4, undefined],
+    [environment(true, 'simd128', 'relaxed-simd'), 1, 'relaxed', 1, undefined],
+    [environment(false, 'simd128'), 4, 'simd', 1, 'not cross-origin isolated'],
+    [environment(false, 'simd128'), 1, 'simd', 1, undefined],
+  ])('takes the best that runs: %o, %d threads', (given, wanted, name, threads, notice) => {
+    const choice = chooseArtefact(all, given, wanted)
+    expect(choice).toMatchObject({ artefact: { name }, threads })
+    expect(choice.notices.join()).toContain(notice ?? '')
+    expect(choice.notices).toHaveLength(notice === undefined ? 0 : 1)
+  })
+
+  it('says so when there is one thread only', () => {
+    expect(chooseArtefact(all.slice(3), environment(true, 'simd128'), 2).notices.join()).toContain(
+      'this version of webtern',
+    )
+  })
+
+  it('says so when nothing runs', () => {
+    expect(() => chooseArtefact(all, environment(true), 1)).toThrow('neither simd128 nor relaxed-simd')
+    expect(() => chooseArtefact([], environment(true, 'simd128'), 1)).toThrow('built without WebAssembly files')
+  })
+})
+
+describe('detectEnvironment', () => {
+  it('finds SIMD, which every supported Node has', () => {
+    expect(detectEnvironment().features.has('simd128')).toBe(true)
+  })
+})

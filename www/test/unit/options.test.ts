@@ -1,0 +1,130 @@
+import { describe, expect, it } from 'vitest'
+import { WebternError } from '../../src/errors.js'
+import { checkChatTemplate, checkDetokenize, checkGenerate, checkLoad, checkTokenize } from '../../src/options.js'
+import type { LoadOptions } from '../../src/types.js'
+
+function messageOf(call: () => void): string {
+  try {
+    call()
+  } catch (error) {
+    expect(error).toBeInstanceOf(WebternError)
+    expect(error).toMatchObject({ code: 'bad-option' })
+    return String(error)
+  }
+  throw new Error('it did not throw')
+}
+
+describe('checkLoad', () => {
+  it('accepts every option, and undefined for each', () => {
+    const options: LoadOptions = {
+      onProgress: () => undefined,
+      signal: new AbortController().signal,
+      threads: 4,
+      contextLength: 512,
+      maskTokenId: 0,
+      attention: 'block',
+      wasmBaseUrl: '/wasm/',
+      workerUrl: new URL('https://a.org/worker.js'),
+    }
+    checkLoad(options)
+    for (const key of Object.keys(options)) checkLoad({ [key]: undefined })
+  })
+
+  it.each([
+    [{ conTextLength: 1 }, 'loadModel has no option "conTextLength"; it has onProgress, signal, threads'],
+    [{ toString: 1 }, 'loadModel has no option "toString"'],
+    [{ onProgress: 1 }, 'onProgress must be a function, not 1'],
+    [{ signal: {} }, 'signal must be an AbortSignal, not this object'],
+    [{ threads: 0 }, 'threads must be an integer from 1 on, not 0'],
+    [{ contextLength: 1.5 }, 'contextLength must be an integer from 1 on, not 1.5'],
+    [{ contextLength: NaN }, 'not NaN'],
+    [{ maskTokenId: -1 }, 'maskTokenId must be an integer from 0 on'],
+    [{ maskTokenId: 2 ** 32 }, 'maskTokenId must be'],
+    [{ attention: 'none' }, 'attention must be block or causal, not "none"'],
+    [{ wasmBaseUrl: null }, 'wasmBaseUrl must be a URL or a string, not null'],
+    [null, 'the options must be an object, not null'],
+    ['fast', 'the options must be an object, not "fast"'],
+  ])('rejects %j', (options, message) => {
+    // @ts-expect-error: as from JavaScript, where no compiler looks
+    expect(messageOf(() => checkLoad(options))).toContain(message)
+  })
+})
+
+describe('checkGenerate', () => {
+  it('keeps every option but the signal, in the form of the engine', () => {
+    const options = {
+      mode: 'adaptive',
+      threshold: 0.9,
+      blockSize: 32,
+      subBlockSize: 8,
+      dualCache: true,
+      maxTokens: 0,
+      temperature: 0.5,
+      topK: 0,
+      topP: 1,
+      minP: 0,
+      repetitionPenalty: 1.1,
+      seed: Number.MAX_SAFE_INTEGER,
+    } as const
+    const signal = new AbortController().signal
+    expect(checkGenerate({ prompt: '', ...options, stop: ['a', 'b'], signal })).toEqual({
+      prompt: '',
+      ...options,
+      stop: ['a', 'b'],
+    })
+    const seed = 1
+    expect(checkGenerate({ tokens: Uint32Array.of(1, 2), stop: 'a', seed })).toEqual({
+      tokens: [1, 2],
+      stop: ['a'],
+      seed,
+    })
+    const messages = [{ role: 'user', content: '' }] as const
+    expect(checkGenerate({ messages, seed })).toEqual({ messages, seed })
+  })
+
+  it('draws another seed every time when none is given', () => {
+    const seeds = Array.from({ length: 8 }, () => checkGenerate({ prompt: '' }).seed)
+    expect(seeds.every((seed) => Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)).toBe(true)
+    expect(new Set(seeds).size).toBeGreaterThan(1)
+  })
+
+  it.each([
+    [{}, 'exactly one of prompt, messages and tokens'],
+    [{ prompt: 'a', tokens: [1] }, 'exactly one of prompt, messages and tokens'],
+    [{ prompt: 'a', max_tokens: 4 }, 'generate has no option "max_tokens"; it has mode, threshold'],
+    [{ prompt: 1 }, 'prompt must be a string, not 1'],
+    [{ messages: [] }, 'messages must be an array of at least one { role, content }'],
+    [{ messages: [{ role: 'robot', content: '' }] }, 'with a role of system, user, assistant, tool'],
+    [{ messages: [{ role: 'user' }] }, 'messages must be'],
+    [{ tokens: [1, -1] }, 'tokens must be an array of token ids'],
+    [{ tokens: [0.5] }, 'tokens must be'],
+    [{ tokens: 'abc' }, 'tokens must be'],
+    [{ prompt: 'a', mode: 'fast' }, 'mode must be one of auto, ar, greedy, iterative, adaptive, not "fast"'],
+    [{ prompt: 'a', threshold: 1.1 }, 'threshold must be a number from 0 to 1, not 1.1'],
+    [{ prompt: 'a', temperature: -1 }, 'temperature must be a number from 0 on, not -1'],
+    [{ prompt: 'a', temperature: Infinity }, 'temperature must be'],
+    [{ prompt: 'a', temperature: '1' }, 'temperature must be a number from 0 on, not "1"'],
+    [{ prompt: 'a', repetitionPenalty: 0 }, 'repetitionPenalty must be a number above 0, not 0'],
+    [{ prompt: 'a', subBlockSize: 0 }, 'subBlockSize must be an integer from 1 on, not 0'],
+    [{ prompt: 'a', maxTokens: -1 }, 'maxTokens must be an integer from 0 on, not -1'],
+    [{ prompt: 'a', seed: 2 ** 60 }, 'seed must be'],
+    [{ prompt: 'a', stop: '' }, 'stop must be a string that is not empty'],
+    [{ prompt: 'a', stop: ['a', 1] }, 'stop must be'],
+  ])('rejects %j', (options, message) => {
+    // @ts-expect-error: as from JavaScript, where no compiler looks
+    expect(messageOf(() => checkGenerate(options))).toContain(message)
+  })
+})
+
+describe('the arguments of the other calls', () => {
+  it('are checked', () => {
+    expect(messageOf(() => checkTokenize({ text: undefined }))).toContain(
+      'tokenize: text must be a string, not undefined',
+    )
+    expect(messageOf(() => checkTokenize({ text: '', addSpecial: 1 }))).toContain(
+      'addSpecial must be true or false, not 1',
+    )
+    expect(messageOf(() => checkDetokenize({ ids: [1.5] }))).toContain('detokenize: ids must be an array of token ids')
+    expect(messageOf(() => checkChatTemplate({ messages: 'hi' }))).toContain('applyChatTemplate: messages must be')
+  })
+})
