@@ -1,0 +1,237 @@
+/** The controller: loads, runs, stops and unloads, and tells the views. The only writer of the state. */
+
+import { loadModel, type ChatMessage, type Model, type Run } from 'webtern'
+import { byId, el, FrameLoop, setText } from './dom'
+import { bytes, count } from './format'
+import { Recording } from './recording'
+import { Store, type Tab } from './state'
+import { BlockView } from './view-block'
+import { codeOf, ErrorView } from './view-error'
+import { LoadingView } from './view-loading'
+import { PickerView, type Choice } from './view-picker'
+import { SettingsView } from './view-settings'
+import { StatsView } from './view-stats'
+import { TranscriptView, type AnswerView } from './view-transcript'
+
+/** The spoken answer is taken away again after this long, so that a reader meets it only once. */
+const ANNOUNCED_MS = 5000
+
+export class App {
+  readonly store = new Store()
+  readonly picker = new PickerView((choice) => void this.load(choice))
+  readonly settings = new SettingsView()
+  readonly #errors = new ErrorView(() => this.focus())
+  readonly #loading = new LoadingView(() => this.#loadAbort?.abort())
+  readonly #stats = new StatsView()
+  readonly #block = new BlockView()
+  readonly #transcript = new TranscriptView()
+  #messages: ChatMessage[] = []
+  #loadAbort: AbortController | null = null
+  #runAbort: AbortController | null = null
+  /** The run under way, for `unload` to wait for. */
+  #running: Promise<void> = Promise.resolve()
+
+  /** Loads a model in place of the present one, which is unloaded first: two rarely fit. */
+  async load(choice: Choice): Promise<void> {
+    if (this.#loadAbort) return
+    const abort = new AbortController()
+    this.#loadAbort = abort
+    this.#errors.hide()
+    await this.unload()
+    this.store.set({ phase: 'loading', choice })
+    this.#loading.start(choice.label)
+    this.announce(`Loading ${choice.label}`)
+    try {
+      const model = await loadModel(choice.source, {
+        signal: abort.signal,
+        onProgress: (progress) => this.#loading.progress(progress, performance.now()),
+      })
+      this.#adopt(model)
+    } catch (error) {
+      this.store.set({ phase: 'empty', choice: null })
+      if (codeOf(error) === 'aborted') {
+        this.announce('Loading cancelled')
+        this.picker.focus()
+      } else {
+        this.#errors.show(error, () => void this.load(choice))
+      }
+    } finally {
+      this.#loadAbort = null
+      this.#loading.end()
+    }
+  }
+
+  /** Gives the model's memory back and shows the picker. */
+  async unload(): Promise<void> {
+    const { model } = this.store.state
+    if (!model) return
+    this.stop()
+    await this.#running
+    await model.unload()
+    this.clear()
+    this.#stats.memory(null)
+    this.store.set({ phase: 'empty', model: null, choice: null, picking: false })
+    this.announce('Model unloaded')
+  }
+
+  /** Sends a prompt, if there is one and the model is free. */
+  send(text: string): boolean {
+    const { model, phase } = this.store.state
+    if (!model || phase !== 'ready' || text.trim() === '' || !this.settings.validate()) return false
+    this.#running = this.#run(model, text)
+    return true
+  }
+
+  stop(): void {
+    this.#runAbort?.abort()
+  }
+
+  /** A new page: forgets the conversation. */
+  clear(): void {
+    if (this.store.state.phase === 'running') return
+    this.#messages = []
+    this.#transcript.clear()
+    this.#stats.reset()
+    this.#resetBlock()
+    this.store.set({})
+  }
+
+  tab(tab: Tab): void {
+    if (tab === this.store.state.tab || this.store.state.phase === 'running') return
+    this.clear()
+    this.store.set({ tab })
+  }
+
+  /** Puts the keyboard where the next thing is done. */
+  focus(): void {
+    if (this.store.state.model && !this.store.state.picking) byId('prompt', HTMLTextAreaElement).focus()
+    else this.picker.focus()
+  }
+
+  get pageIsEmpty(): boolean {
+    return this.#transcript.empty
+  }
+
+  /** Says something short to screen readers. */
+  announce(text: string): void {
+    setText(byId('status', HTMLElement), text)
+  }
+
+  #adopt(model: Model): void {
+    const { info } = model
+    this.settings.model(info)
+    this.#facts(model)
+    this.store.set({ phase: 'ready', model, picking: false, tab: info.chatTemplate ? 'chat' : 'completion' })
+    this.clear()
+    this.announce(`${info.name} is ready`)
+    this.focus()
+  }
+
+  async #run(model: Model, text: string): Promise<void> {
+    const { tab } = this.store.state
+    const chat = tab === 'chat'
+    const abort = new AbortController()
+    this.#runAbort = abort
+    this.#errors.hide()
+    const recording = new Recording(performance.now(), this.settings.subBlockSize)
+    if (chat) this.#transcript.said(text)
+    const answer = this.#transcript.answer(model.info.name, chat ? '' : text)
+    this.#stats.reset()
+    this.#resetBlock()
+    this.store.set({ phase: 'running' })
+    this.announce('Writing')
+    const asked: ChatMessage[] = chat ? [...this.#messages, { role: 'user', content: text }] : []
+    const system: ChatMessage[] = this.settings.system === '' ? [] : [{ role: 'system', content: this.settings.system }]
+    try {
+      const prompt = chat ? { messages: [...system, ...asked] } : { prompt: text }
+      await this.#show(
+        model.generate({ ...prompt, ...this.settings.options(), signal: abort.signal }),
+        recording,
+        answer,
+      )
+      if (chat) this.#messages = [...asked, { role: 'assistant', content: recording.text }]
+      this.#speak(recording.text)
+    } catch (error) {
+      answer.close()
+      const code = codeOf(error)
+      const { choice } = this.store.state
+      if (code !== 'aborted')
+        this.#errors.show(error, code === 'crashed' && choice ? () => void this.load(choice) : null)
+      if (code === 'crashed') void this.unload()
+    } finally {
+      this.#runAbort = null
+      this.#stats.memory(model.info)
+      this.#facts(model)
+      if (this.store.state.model === model) this.store.set({ phase: 'ready' })
+    }
+  }
+
+  async #show(run: Run, recording: Recording, answer: AnswerView): Promise<void> {
+    this.#block.follow(recording)
+    const frames = new FrameLoop(() => {
+      const follow = isInView(answer.element)
+      answer.draw(recording)
+      this.#block.draw()
+      this.#stats.draw(recording)
+      if (follow) answer.element.scrollIntoView({ block: 'end' })
+    })
+    frames.request()
+    for await (const event of run) {
+      recording.add(event, performance.now())
+      if (event.type !== 'done') frames.request()
+    }
+    frames.flush()
+    if (recording.result) answer.finish(recording, recording.result)
+  }
+
+  #speak(answer: string): void {
+    this.announce('Finished')
+    const place = byId('announcer', HTMLElement)
+    place.textContent = answer
+    setTimeout(() => {
+      if (place.textContent === answer) place.textContent = ''
+    }, ANNOUNCED_MS)
+  }
+
+  #resetBlock(): void {
+    const blockSize =
+      this.settings.options().mode === 'ar' ? 0 : (this.store.state.model?.info.diffusion?.blockSize ?? 0)
+    this.#block.reset(
+      blockSize > 0 ? 'Nothing written yet.' : 'Written one token after another: no blocks to watch.',
+      blockSize,
+    )
+  }
+
+  #facts({ info }: Model): void {
+    const { diffusion } = info
+    const facts: readonly (readonly [string, string, string])[] = [
+      ['architecture', 'Architecture', info.architecture],
+      ['parameters', 'Parameters', count(info.parameters)],
+      ['quantisation', 'Quantisation', info.quantisation],
+      ['context', 'Context', `${info.contextLength} tokens`],
+      ['vocabulary', 'Vocabulary', `${info.vocabSize} tokens`],
+      [
+        'diffusion',
+        'Decoding',
+        diffusion ? `blocks of ${diffusion.blockSize}, ${diffusion.attention} attention` : 'autoregressive',
+      ],
+      ['template', 'Chat template', info.chatTemplate ? 'its own' : 'ChatML'],
+      ['artefact', 'Build', info.artefact],
+      ['kernel', 'Kernel', info.kernel],
+      ['threads', 'Threads', String(info.threads)],
+      ['memory', 'Memory', bytes(info.memoryBytes)],
+      ...info.notices.map((notice) => ['notice', 'Note', notice] as const),
+    ]
+    const list = facts.flatMap(([key, label, value]) => [
+      el('dt', {}, label),
+      el('dd', { 'data-testid': `info-${key}` }, value),
+    ])
+    byId('facts', HTMLElement).replaceChildren(...list)
+    this.#stats.memory(info)
+  }
+}
+
+/** Whether the end of an answer is on screen, or just below it: then the page follows the writing. */
+function isInView(element: Element): boolean {
+  return element.getBoundingClientRect().bottom < window.innerHeight + 80
+}

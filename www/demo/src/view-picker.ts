@@ -1,0 +1,137 @@
+/** Choosing a model: one of those served with the page, a URL, or a file (picked, or dropped anywhere). */
+
+import { byId, el, setText } from './dom'
+import { bytes } from './format'
+import type { ModelSource } from 'webtern'
+
+/** A model that somebody chose, and what the page may say about it before it is loaded. */
+export interface Choice {
+  readonly source: ModelSource
+  readonly label: string
+  /** Prompts that suit the model. */
+  readonly examples: readonly string[]
+}
+
+/** One entry of `models/manifest.json`. */
+interface Bundled {
+  readonly file: string
+  readonly title: string
+  readonly description: string
+  readonly bytes: number
+  readonly examples: readonly string[]
+}
+
+export class PickerView {
+  readonly #bundled = new Map<string, Bundled>()
+  readonly #form = byId('bundled-form', HTMLFormElement)
+  readonly #curtain = byId('curtain', HTMLElement)
+
+  constructor(private readonly choose: (choice: Choice) => void) {
+    this.#form.addEventListener('submit', (event) => {
+      event.preventDefault()
+      const checked = this.#form.querySelector<HTMLInputElement>('input:checked')
+      const picked = checked && this.#bundled.get(checked.value)
+      if (picked) this.choose({ source: modelUrl(picked.file), label: picked.title, examples: picked.examples })
+    })
+    const url = byId('model-url', HTMLInputElement)
+    byId('url-form', HTMLFormElement).addEventListener('submit', (event) => {
+      event.preventDefault()
+      this.choose(choiceOfUrl(url.value))
+    })
+    const file = byId('model-file', HTMLInputElement)
+    file.addEventListener('change', () => {
+      if (file.files) this.#chooseFiles([...file.files])
+      file.value = ''
+    })
+    this.#acceptDrops()
+  }
+
+  /** Fills the list. A page that is served without models says so and offers the other two ways. */
+  async list(): Promise<void> {
+    const note = byId('bundled-note', HTMLElement)
+    const models = await fetchManifest()
+    if (models.length === 0) {
+      setText(note, 'No model is served with this page. Load one from a URL or from this computer.')
+      return
+    }
+    const list = byId('bundled', HTMLFieldSetElement)
+    note.remove()
+    for (const [i, model] of models.entries()) {
+      this.#bundled.set(model.file, model)
+      list.append(
+        el(
+          'label',
+          { class: 'choice', 'data-testid': 'bundled-model', 'data-file': model.file },
+          el('input', { type: 'radio', name: 'bundled', value: model.file, checked: i === 0 }),
+          el('strong', {}, model.title),
+          el('span', { class: 'figures' }, bytes(model.bytes)),
+          el('span', { class: 'muted' }, model.description),
+        ),
+      )
+    }
+    byId('load-bundled', HTMLButtonElement).disabled = false
+  }
+
+  /** Puts the keyboard where a choice can be made. */
+  focus(): void {
+    const first = this.#form.querySelector('input:checked')
+    if (first instanceof HTMLElement) first.focus()
+    else byId('model-url', HTMLInputElement).focus()
+  }
+
+  #chooseFiles(files: readonly File[]): void {
+    const [first] = files
+    if (!first) return
+    const label = files.length === 1 ? first.name : `${first.name} and ${files.length - 1} more`
+    this.choose({ source: files.length === 1 ? first : files, label, examples: [] })
+  }
+
+  // `dragenter` and `dragleave` also fire for every element inside the page, hence the count.
+  #acceptDrops(): void {
+    let depth = 0
+    const isFile = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false
+    const show = (shown: boolean) => {
+      if (!shown) depth = 0
+      this.#curtain.hidden = !shown
+    }
+    window.addEventListener('dragenter', (event) => {
+      if (!isFile(event)) return
+      depth += 1
+      show(true)
+    })
+    window.addEventListener('dragleave', () => {
+      depth -= 1
+      if (depth <= 0) show(false)
+    })
+    window.addEventListener('dragover', (event) => {
+      if (isFile(event)) event.preventDefault()
+    })
+    window.addEventListener('drop', (event) => {
+      if (!isFile(event)) return
+      event.preventDefault()
+      show(false)
+      this.#chooseFiles([...(event.dataTransfer?.files ?? [])])
+    })
+  }
+}
+
+/** A URL as a choice, named by its last part. */
+export function choiceOfUrl(address: string): Choice {
+  const url = new URL(address, document.baseURI)
+  return { source: url.href, label: decodeURIComponent(url.pathname.split('/').pop() || url.host), examples: [] }
+}
+
+function modelUrl(file: string): string {
+  return new URL(`models/${file}`, document.baseURI).href
+}
+
+async function fetchManifest(): Promise<readonly Bundled[]> {
+  try {
+    const response = await fetch(modelUrl('manifest.json'))
+    if (!response.ok) return []
+    const parse: (text: string) => { readonly models: readonly Bundled[] } = JSON.parse
+    return parse(await response.text()).models
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,209 @@
+/** The demo page in a browser, on the stand-in library: what it shows, its keys, its errors, its manners. */
+
+import { fileURLToPath } from 'node:url'
+import { chromium, type Browser, type Page } from 'playwright-core'
+import { createServer, type ViteDevServer } from 'vite'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+
+const ARGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+vi.setConfig({ testTimeout: 30_000 })
+
+let server: ViteDevServer
+let browser: Browser
+let base: string
+let page: Page
+let errors: string[]
+
+beforeAll(async () => {
+  server = await createServer({
+    configFile: fileURLToPath(new URL('vite.config.ts', import.meta.url)),
+    logLevel: 'error',
+    server: { port: 0 },
+  })
+  await server.listen()
+  base = server.resolvedUrls?.local[0] ?? ''
+  browser = await chromium.launch({ executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium', args: ARGS })
+}, 60_000)
+
+afterAll(async () => {
+  await browser.close()
+  await server.close()
+})
+
+beforeEach(async () => {
+  page = await browser.newPage({ viewport: { width: 1200, height: 800 } })
+  page.setDefaultTimeout(15_000)
+  errors = []
+  page.on('pageerror', (error) => errors.push(error.message))
+})
+
+afterEach(async () => {
+  await page.close()
+  expect(errors).toEqual([])
+})
+
+const at = (id: string) => page.getByTestId(id)
+const phase = (name: string) => page.waitForSelector(`body[data-phase=${name}]`)
+
+async function open(model: string): Promise<void> {
+  await page.goto(`${base}?model=${model}`)
+  await phase('ready')
+}
+
+async function ask(prompt: string): Promise<void> {
+  await at('prompt').fill(prompt)
+  await at('prompt').press('Enter')
+}
+
+describe('a block-diffusion model', () => {
+  it('is unmasked in place and settles as exactly its text', async () => {
+    await open('dlm.gguf')
+    await ask('Tell me about terns, slow')
+    await page.waitForSelector('[data-testid=live-block] .mask')
+    await page.waitForSelector('[data-testid=block-cell].fresh')
+    expect(await at('block-cell').count()).toBe(32)
+    await at('stop').click()
+    await phase('ready')
+
+    await ask('Tell me about terns, fast')
+    await phase('ready')
+    const answer = at('output').last()
+    expect(await answer.textContent()).toMatch(/^The tern is a seabird[\s\S]*forked tail\.$/)
+    expect(await at('live-block').count()).toBe(0)
+    expect(await at('announcer').textContent()).toBe(await answer.textContent())
+    expect(Number(await at('stat-tokens-per-pass').textContent())).toBeGreaterThan(1)
+  })
+
+  it('tells id, confidence and pass of a token to pointer, keyboard and screen reader', async () => {
+    await open('dlm.gguf')
+    await ask('Tell me about terns, fast')
+    await phase('ready')
+    await at('block-previous').click()
+    expect(await at('block-label').textContent()).toBe('3 of 4')
+    const facts = /confidence \d+\s%, pass \d+, token \d+, position \d+/
+    await at('block-cell').first().focus()
+    await page.keyboard.press('ArrowRight')
+    expect(await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))).toMatch(facts)
+    expect(await at('tip').textContent()).toMatch(facts)
+    await page.locator('[data-testid=output] .token').first().hover()
+    expect(await at('tip').textContent()).toMatch(/^The.*pass \d+/)
+  })
+
+  it('keeps finished blocks in the document as they are', async () => {
+    await open('dlm.gguf')
+    await at('maxTokens').fill('2000')
+    await ask('a long one')
+    await page.waitForFunction(() => document.querySelectorAll('[data-testid=output] .token').length > 60)
+    await page.evaluate(() => Object.assign(window, { first: document.querySelector('[data-testid=output] .token') }))
+    await page.keyboard.press('Escape')
+    await phase('ready')
+    expect(
+      await page.evaluate(() => Reflect.get(window, 'first') === document.querySelector('[data-testid=output] .token')),
+    ).toBe(true)
+  })
+})
+
+describe('the keyboard', () => {
+  it('sends with Enter, breaks lines with Shift+Enter, stops with Escape', async () => {
+    await open('dlm.gguf')
+    await at('prompt').pressSequentially('one')
+    await at('prompt').press('Shift+Enter')
+    await at('prompt').pressSequentially('two slow')
+    expect(await at('prompt').inputValue()).toBe('one\ntwo slow')
+    await at('prompt').press('Enter')
+    await phase('running')
+    await page.keyboard.press('Escape')
+    await phase('ready')
+    expect(await at('answer').getAttribute('data-finish')).toBe('abort')
+  })
+})
+
+describe('an autoregressive model', () => {
+  it('continues the text and offers no block modes', async () => {
+    await open('stories.gguf')
+    expect(await at('tab-completion').getAttribute('aria-selected')).toBe('true')
+    expect(await at('mode-greedy').isDisabled()).toBe(true)
+    await ask('Once upon a time, fast')
+    await phase('ready')
+    expect(await at('output').textContent()).toMatch(/^The tern/)
+    expect(await at('block-grid').isHidden()).toBe(true)
+  })
+})
+
+describe('what goes wrong', () => {
+  it('is shown with its code, message and advice, and can be dismissed', async () => {
+    await page.goto(`${base}?model=not-gguf.html`)
+    await at('error').waitFor()
+    expect(await at('error').getAttribute('data-code')).toBe('not-gguf')
+    expect(await at('error-message').textContent()).toContain('web page')
+    await at('error-dismiss').click()
+    expect(await at('error').isHidden()).toBe(true)
+  })
+
+  it('takes a crashed model away and offers to load it again', async () => {
+    await open('dlm.gguf')
+    await ask('crash')
+    await phase('empty')
+    expect(await at('error').getAttribute('data-code')).toBe('crashed')
+    await at('error-retry').click()
+    await phase('ready')
+  })
+
+  it('leaves nothing behind when a load is cancelled', async () => {
+    await page.goto(`${base}?model=slow.gguf`)
+    await at('progress-rate').filter({ hasText: 'Downloading at' }).waitFor()
+    expect(await at('progress-bytes').textContent()).toMatch(/of 1\.22 MB/)
+    await at('cancel-load').click()
+    await phase('empty')
+    expect(await at('loading').isHidden()).toBe(true)
+    expect(await at('error').isHidden()).toBe(true)
+  })
+
+  it('does not let the model write markup', async () => {
+    await open('dlm.gguf')
+    await ask('markup fast')
+    await phase('ready')
+    expect(await at('output').textContent()).toContain('<img src=x')
+    expect(await page.locator('[data-testid=output] :is(img, b, script)').count()).toBe(0)
+    expect(await page.evaluate(() => Reflect.has(window, 'hit'))).toBe(false)
+  })
+})
+
+describe('a local file', () => {
+  it('loads by the picker and by dropping it on the page', async () => {
+    await page.goto(base)
+    await at('model-file').setInputFiles({ name: 'mine.gguf', mimeType: '', buffer: Buffer.from('GGUF') })
+    await phase('ready')
+    await at('unload').click()
+    await phase('empty')
+    await page.evaluate(() => {
+      const dataTransfer = new DataTransfer()
+      dataTransfer.items.add(new File(['GGUF'], 'stories.gguf'))
+      window.dispatchEvent(new DragEvent('drop', { dataTransfer, cancelable: true }))
+    })
+    await phase('ready')
+    expect(await at('model-name').textContent()).toBe('stories260K')
+  })
+})
+
+describe('a narrow screen', () => {
+  it('never scrolls sideways', async () => {
+    await page.setViewportSize({ width: 360, height: 700 })
+    const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)
+    await page.goto(base)
+    expect(await overflow()).toBeLessThanOrEqual(0)
+    await open('dlm.gguf')
+    await ask('fast')
+    await phase('ready')
+    expect(await overflow()).toBeLessThanOrEqual(0)
+  })
+})
