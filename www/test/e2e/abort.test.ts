@@ -1,0 +1,135 @@
+/** Ending things early: a load at any point, a generation at any point. */
+
+import type { ServerResponse } from 'node:http'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { loaded, noWorkers, openPage, startBrowser } from './support/browser.ts'
+import { fixture, itNeeds } from './support/files.ts'
+import { tinyLlama, write } from './support/gguf.ts'
+import { startSite, type Site } from './support/site.ts'
+
+let browser: Browser
+let site: Site
+let page: Page
+
+beforeAll(async () => {
+  site = await startSite()
+  browser = await startBrowser()
+  page = await openPage(browser, site.url)
+})
+
+afterAll(async () => {
+  await browser.close()
+  await site.close()
+})
+
+describe('a load', () => {
+  const { bytes, ends } = write(tinyLlama())
+
+  it('that never begins', async () => {
+    const code = await page.evaluate(async () => {
+      const load = webtern.loadModel('/nothing', { signal: AbortSignal.abort() })
+      return load.then(
+        () => 'ok',
+        (error: unknown) => (error instanceof webtern.WebternError ? error.code : 'other'),
+      )
+    })
+    expect(code).toBe('aborted')
+    expect(page.workers()).toEqual([])
+  })
+
+  // The server sends so many bytes and then waits, so that the load is exactly there.
+  it.each([
+    ['before the first byte', 0],
+    ['in the header', ends.metadata - 100],
+    ['in the data', ends.header + 5000],
+    ['at the end of the data', bytes.length],
+  ])('%s', async (_, sent) => {
+    let reached: (response: ServerResponse) => void = () => undefined
+    const waiting = new Promise<ServerResponse>((resolve) => (reached = resolve))
+    const url = site.route('fault/endless.gguf', (_, response) => {
+      response.writeHead(200)
+      response.flushHeaders()
+      response.write(bytes.subarray(0, sent), () => reached(response))
+      if (sent === 0) reached(response)
+    })
+    await page.evaluate((url) => {
+      const controller = new AbortController()
+      const load = webtern.loadModel(url, { signal: controller.signal }).then(
+        () => 'ok',
+        (error: unknown) => (error instanceof webtern.WebternError ? error.code : 'other'),
+      )
+      Object.assign(globalThis, { controller, load })
+    }, url)
+    const response = await waiting
+    const closed = new Promise((resolve) => response.on('close', resolve))
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const code = await page.evaluate(() => {
+      const controller: unknown = Reflect.get(globalThis, 'controller')
+      if (controller instanceof AbortController) controller.abort()
+      const load: unknown = Reflect.get(globalThis, 'load')
+      return load
+    })
+    expect(code).toBe('aborted')
+    await noWorkers(page)
+    await closed
+  })
+})
+
+describe('a generation', () => {
+  const GGUF = 'tiny-dlm/tiny-dlm-q2_0.gguf'
+  const itDlm = itNeeds(fixture(GGUF))
+
+  beforeEach(async () => {
+    await loaded(page, `/fixtures/${GGUF}`)
+    return async () => {
+      await page.evaluate(() => model.unload())
+    }
+  })
+
+  itDlm('that never begins', async () => {
+    const result = await page.evaluate(() => model.generate({ prompt: 'a', signal: AbortSignal.abort() }).result())
+    expect(result).toMatchObject({ finishReason: 'abort', text: '', tokens: [] })
+  })
+
+  itDlm.each([
+    ['while the prompt is read', 'prefill', 'ar'],
+    ['after the first text', 'text', 'ar'],
+    ['in the middle of a block', 'block', 'iterative'],
+  ] as const)('%s', async (_, type, mode) => {
+    const { result, events, again } = await page.evaluate(
+      async ({ type, mode }) => {
+        const controller = new AbortController()
+        const tokens = Array.from({ length: 200 }, (_, i) => 224 + (i % 60))
+        const run = model.generate({ tokens, mode, maxTokens: 200, signal: controller.signal })
+        let events = 0
+        for await (const event of run) {
+          events += 1
+          if (event.type === type) controller.abort()
+        }
+        const after = model.generate({ tokens: [1, 88, 86], mode, maxTokens: 4 })
+        return { result: await run.result(), events, again: (await after.result()).finishReason }
+      },
+      { type, mode },
+    )
+    expect(result.finishReason).toBe('abort')
+    expect(result.tokens.length).toBeLessThan(200)
+    expect(events).toBeLessThan(200)
+    expect(again).toMatch(/^(stop|length)$/)
+  })
+
+  itDlm('does not wait for others, and others wait for it', async () => {
+    const order = await page.evaluate(async () => {
+      const order: string[] = []
+      const first = model.generate({ tokens: [1, 88, 86], mode: 'ar', maxTokens: 40, temperature: 1, seed: 3 })
+      const second = model.generate({ tokens: [1, 88, 86], mode: 'ar', maxTokens: 2 })
+      await Promise.all([
+        first.result().then(() => order.push('first')),
+        second.result().then(() => order.push('second')),
+        model.tokenize('beside it').then(() => order.push('tokenize')),
+      ])
+      return order
+    })
+    expect(order).toEqual(['tokenize', 'first', 'second'])
+  })
+})

@@ -1,0 +1,167 @@
+/** The built demo page on real models: what a visitor does, with a screenshot of every state (`target/screenshots`). */
+
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { startBrowser } from './support/browser.ts'
+import { openDemo } from './support/demo.ts'
+import { fixture, itNeeds, screenshotPath } from './support/files.ts'
+import { split, tinyLlama, write } from './support/gguf.ts'
+import { startSite, type Site } from './support/site.ts'
+
+const DLM = '../fixtures/tiny-dlm/tiny-dlm-q2_0.gguf'
+const STORIES = '../fixtures/stories260K.gguf'
+const it = itNeeds(fixture('tiny-dlm/tiny-dlm-q2_0.gguf'), fixture('stories260K.gguf'))
+let browser: Browser
+let site: Site
+
+beforeAll(async () => {
+  site = await startSite()
+  browser = await startBrowser()
+})
+
+afterAll(async () => {
+  await browser.close()
+  await site.close()
+})
+
+const shot = (page: Page, name: string): Promise<Buffer> => page.screenshot({ path: screenshotPath(name) })
+const mode = (page: Page, name: string): Promise<void> =>
+  page.getByTestId('mode').getByText(name, { exact: true }).click()
+
+/** Sends a prompt and waits for the end of the answer. */
+async function ask(page: Page, prompt: string): Promise<void> {
+  await page.getByTestId('prompt').fill(prompt)
+  await page.getByTestId('prompt').press('Enter')
+  await page.waitForSelector('body[data-phase=ready]')
+}
+
+describe('a block-diffusion model', () => {
+  it('chats: the block fills, then the answer stands', async () => {
+    const page = await openDemo(browser, site, DLM)
+    await shot(page, 'dlm-ready')
+    expect(await page.getByTestId('tab-chat').getAttribute('aria-selected')).toBe('true')
+    await mode(page, 'iterative')
+    await ask(page, 'What is 28 - 13?')
+    expect(await page.getByTestId('output').last().textContent()).toMatch(/^28 - 13 = \d+\.$/)
+    expect(Number(await page.getByTestId('stat-passes-per-block').textContent())).toBeGreaterThan(1)
+    expect(await page.getByTestId('block-cell').count()).toBe(32)
+    await shot(page, 'dlm-chat')
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await shot(page, 'dlm-chat-dark')
+    await page.close()
+  })
+
+  it.each(['auto', 'ar', 'greedy', 'iterative', 'adaptive'])('runs in mode %s', async (name) => {
+    const page = await openDemo(browser, site, DLM)
+    await mode(page, name)
+    await ask(page, 'Count from 3 to 7.')
+    expect(await page.getByTestId('error').isHidden()).toBe(true)
+    expect(await page.getByTestId('output').last().textContent()).not.toBe('')
+    expect(await page.getByTestId('answer').getAttribute('data-finish')).toMatch(/^(stop|length)$/)
+    await page.close()
+  })
+})
+
+describe('an autoregressive model', () => {
+  it('completes a text, stops at the button, and is unloaded', async () => {
+    const page = await openDemo(browser, site, STORIES)
+    expect(await page.getByTestId('tab-completion').getAttribute('aria-selected')).toBe('true')
+    expect(await page.getByTestId('mode-adaptive').isDisabled()).toBe(true)
+    await ask(page, 'Once upon a time')
+    await shot(page, 'stories')
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await shot(page, 'stories-dark')
+    await page.getByTestId('maxTokens').fill('400')
+    await page.getByTestId('prompt').press('Enter')
+    await page.waitForFunction(() => document.querySelector('[data-testid=output]:last-child')?.textContent !== '')
+    await page.getByTestId('stop').click()
+    await page.waitForSelector('body[data-phase=ready]')
+    expect(await page.getByTestId('answer').last().getAttribute('data-finish')).toBe('abort')
+    await page.getByTestId('unload').click()
+    await page.waitForSelector('body[data-phase=empty]')
+    expect(page.workers()).toEqual([])
+    await page.close()
+  })
+
+  it('says that the prompt is too long, and goes on', async () => {
+    const page = await openDemo(browser, site, STORIES)
+    await ask(page, 'Once upon a time. '.repeat(3000))
+    expect(await page.getByTestId('error').getAttribute('data-code')).toBe('context-full')
+    await shot(page, 'error-context')
+    await ask(page, 'Once')
+    expect(await page.getByTestId('error').isHidden()).toBe(true)
+    expect(await page.getByTestId('output').last().textContent()).not.toBe('')
+    await page.close()
+  })
+})
+
+describe('loading', () => {
+  it('by the list, with the keyboard only', async () => {
+    const page = await browser.newPage({ viewport: { width: 1200, height: 800 } })
+    await page.goto(`${site.url}demo/`)
+    await page.getByTestId('bundled-model').first().waitFor()
+    await shot(page, 'picker')
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await shot(page, 'picker-dark')
+    await page.locator('[name=bundled]').first().focus()
+    await page.keyboard.press('ArrowDown')
+    await page.keyboard.press('Enter')
+    await page.waitForSelector('body[data-phase=ready]')
+    expect(await page.getByTestId('model-name').textContent()).toMatch(/stories|llama/i)
+    await page.keyboard.type('Once upon a time')
+    await page.keyboard.press('Enter')
+    await page.waitForSelector('body[data-phase=running]')
+    await page.keyboard.press('Escape')
+    await page.waitForSelector('body[data-phase=ready]')
+    expect(await page.getByTestId('answer').getAttribute('data-finish')).toBe('abort')
+    await page.close()
+  })
+
+  it('shows how far it is, and what went wrong with its code', async () => {
+    const page = await browser.newPage({ viewport: { width: 1200, height: 800 } })
+    const { bytes } = write(tinyLlama())
+    site.route('demo/slow.gguf', (_, response) => {
+      response.writeHead(200, { 'content-length': bytes.length })
+      response.write(bytes.subarray(0, 100_000))
+      setTimeout(() => response.destroy(), 1500)
+    })
+    await page.goto(`${site.url}demo/?model=slow.gguf`)
+    await page.getByTestId('progress-bytes').filter({ hasText: 'of 222 kB' }).waitFor()
+    await shot(page, 'loading')
+    await page.getByTestId('error').waitFor()
+    expect(await page.getByTestId('error').getAttribute('data-code')).toBe('network')
+    await shot(page, 'error-load')
+    await page.goto(`${site.url}demo/?model=nowhere.gguf`)
+    await page.getByTestId('error').waitFor()
+    expect(await page.getByTestId('error').getAttribute('data-code')).toBe('http')
+    await page.close()
+  })
+
+  it('takes all files of a split model at once', async () => {
+    const page = await browser.newPage()
+    await page.goto(`${site.url}demo/`)
+    const files = split(tinyLlama(), 2).map((part, i) => ({
+      name: `tiny-0000${String(i + 1)}-of-00002.gguf`,
+      mimeType: '',
+      buffer: Buffer.from(part),
+    }))
+    await page.getByTestId('model-file').setInputFiles(files)
+    await page.waitForSelector('body[data-phase=ready]')
+    expect(await page.getByTestId('model-name').textContent()).toBe('tiny')
+    await page.close()
+  })
+})
+
+it.each(['light', 'dark'] as const)('a narrow screen shows everything, %s', async (colorScheme) => {
+  for (const [name, model, prompt] of [
+    ['dlm', DLM, 'What is 28 - 13?'],
+    ['stories', STORIES, 'Once upon a time'],
+  ] as const) {
+    const page = await openDemo(browser, site, model, { width: 360, height: 740 })
+    await page.emulateMedia({ colorScheme })
+    await ask(page, prompt)
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360)
+    await page.screenshot({ path: screenshotPath(`${name}-360-${colorScheme}`), fullPage: true })
+    await page.close()
+  }
+})

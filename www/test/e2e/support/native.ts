@@ -1,0 +1,32 @@
+/** The native command line, to compare the browser with. */
+
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { DecodeMode, DecodeOptions } from '../../../src/types.ts'
+import { repository } from './files.ts'
+
+const run = promisify(execFile)
+
+/** The command line: `WEBTERN_BIN`, else what `cargo build` made. */
+export const nativeBinary =
+  process.env['WEBTERN_BIN'] ?? join(process.env['CARGO_TARGET_DIR'] ?? join(repository, 'target'), 'debug', 'webtern')
+
+/** A generation from token ids. */
+export type TokenRun = Pick<DecodeOptions, 'threshold' | 'subBlockSize'> & {
+  readonly tokens: readonly number[]
+  readonly mode: DecodeMode
+  readonly maxTokens: number
+}
+
+/** Token ids that the command line generates. */
+export async function generateNatively(model: string, request: TokenRun): Promise<number[]> {
+  const { tokens, mode, maxTokens, threshold, subBlockSize } = request
+  const { stdout } = await run(nativeBinary, [
+    ...['--json', 'generate', model, '--tokens', tokens.join(','), '--mode', mode, '-n', String(maxTokens)],
+    ...(threshold === undefined ? [] : ['--threshold', String(threshold)]),
+    ...(subBlockSize === undefined ? [] : ['--sub-block-size', String(subBlockSize)]),
+  ])
+  const parse: (text: string) => { readonly tokens: number[] } = JSON.parse
+  return parse(stdout).tokens
+}
