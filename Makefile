@@ -1,0 +1,93 @@
+# webtern, from a machine with Rust (by rustup), Node 20 and make.
+#
+#   make demo    builds everything and serves the demo page
+#   make test    runs every check and test, natively and in headless Chromium
+#   make bench   times forward passes and kernels (MODEL=file.gguf to choose the model)
+#
+# What a step installs goes to cargo's and npm's usual places and to target/.
+
+WASM_BINDGEN := 0.2.130
+WASM_PACK := 0.15.1
+PORT ?= 4173
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: demo build test test-rust test-wasm test-www test-e2e lint bench tools test-tools
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+NODE_MODULES := www/node_modules/.package-lock.json
+VENV := $(TARGET_DIR)/venv
+FIXTURES := $(or $(WEBTERN_FIXTURES),../shared/fixtures)
+SMOLLM2 := $(FIXTURES)/smollm2-135m-dlm-subln
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+CHROMEDRIVER ?= $(shell command -v chromedriver)
+export CHROMIUM CHROMEDRIVER
+
+demo: build
+	cd www && npx vite build demo --logLevel warn
+	node www/scripts/serve.mjs --port $(PORT) www/demo/dist
+
+build: tools $(NODE_MODULES)
+	cd www && npm run --silent build
+
+# --- tests
+
+test: lint test-rust test-wasm test-www test-e2e
+
+lint: $(NODE_MODULES)
+	cargo fmt --check
+	cargo clippy --quiet --all-targets -- -D warnings
+	cargo clippy --quiet --lib --no-default-features --target wasm32-unknown-unknown -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --lib
+	cd www && npm run --silent check
+
+test-rust: $(VENV)/ready
+	mkdir -p $(TARGET_DIR)/tokenizer-cases
+	if [ -d $(SMOLLM2) ]; then for case in smollm2:smollm2-135m-dlm-subln tiny-dlm:tiny-dlm/checkpoint; do \
+	  $(VENV)/bin/python tests/reference/tokenizer_cases.py $(FIXTURES)/$${case#*:}/tokenizer.json \
+	    $(TARGET_DIR)/tokenizer-cases/$${case%%:*}.jsonl --count 10000; done; fi
+	WEBTERN_TOKENIZER_CASES=$(abspath $(TARGET_DIR))/tokenizer-cases cargo test
+
+# The same unit tests, in the browser; those that need files of their own run natively only.
+test-wasm: test-tools
+	RUSTFLAGS="-C target-feature=+simd128" WASM_BINDGEN_USE_BROWSER=1 \
+	  wasm-pack test --headless --chrome --mode no-install . --no-default-features \
+	  --lib --test quant_golden --test chat_golden --test model_golden --test model_refusals
+
+test-www: $(NODE_MODULES) build
+	cd www && npx vitest run
+
+test-e2e: test-tools build $(VENV)/ready
+	cargo build --quiet
+	cd www && npx vite build demo --logLevel warn && WEBTERN_PYTHON=$(abspath $(VENV))/bin/python npm run --silent test:e2e
+
+bench: $(TARGET_DIR)/models/ready
+	for model in $(or $(MODEL),$(wildcard $(TARGET_DIR)/models/*.gguf)); do \
+	  echo "== $$model"; cargo run --quiet --release -- bench $$model; done
+
+# Models of SmolLM2-135M's shape with random weights, the usual load of the benchmarks.
+$(TARGET_DIR)/models/ready:
+	mkdir -p $(TARGET_DIR)/models
+	if [ -z "$(MODEL)" ]; then for type in q2_0 q8_0; do cargo run --quiet --example random_model -- \
+	  --tokenizer $(SMOLLM2) --type $$type -o $(TARGET_DIR)/models/smollm2-135m-$$type.gguf; done; touch $@; fi
+
+# --- what the steps need
+
+tools:
+	rustup target add wasm32-unknown-unknown
+	wasm-bindgen --version 2>/dev/null | grep -qF $(WASM_BINDGEN) || cargo install wasm-bindgen-cli@$(WASM_BINDGEN)
+
+test-tools: tools
+	wasm-pack --version 2>/dev/null | grep -qF $(WASM_PACK) || cargo install wasm-pack@$(WASM_PACK)
+	[ -n "$(CHROMIUM)" ] && [ -n "$(CHROMEDRIVER)" ] || { echo "The browser tests need Chromium and ChromeDriver: \
+	apt-get install chromium chromium-driver, or set CHROMIUM and CHROMEDRIVER." >&2; exit 1; }
+
+$(NODE_MODULES): www/package-lock.json
+	cd www && npm ci --no-progress
+	touch $@
+
+# PyPI's tokenizers, the reference of the tokenizer tests.
+$(VENV)/ready:
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check tokenizers==0.22.2
+	touch $@
