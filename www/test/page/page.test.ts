@@ -1,19 +1,10 @@
 /** The demo page in a browser, on the stand-in library: what it shows, its keys, its errors, its manners. */
 
 import { fileURLToPath } from 'node:url'
-import { chromium, type Browser, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { createServer, type ViteDevServer } from 'vite'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-
-const ARGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
+import { startBrowser } from '../chromium.ts'
 
 vi.setConfig({ testTimeout: 30_000 })
 
@@ -31,7 +22,7 @@ beforeAll(async () => {
   })
   await server.listen()
   base = server.resolvedUrls?.local[0] ?? ''
-  browser = await chromium.launch({ executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium', args: ARGS })
+  browser = await startBrowser()
 }, 60_000)
 
 afterAll(async () => {

@@ -1,7 +1,7 @@
 /** Headless Chromium, and what the tests do in its pages. Functions for `page.evaluate` see the library as `webtern`. */
 
 import { readFileSync } from 'node:fs'
-import { chromium, type Browser, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import type * as library from '../../../src/index.ts'
 import type { LoadOptions, Model, ModelInfo } from '../../../src/types.ts'
 
@@ -12,20 +12,7 @@ declare global {
   var model: Model
 }
 
-const ARGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
-
-export function startBrowser(): Promise<Browser> {
-  const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium'
-  return chromium.launch({ executablePath, args: ARGS })
-}
+export { startBrowser } from '../../chromium.ts'
 
 /** A new page with the library. Errors that nobody catches are collected in `pageErrors`. */
 export async function openPage(browser: Browser, url: string): Promise<Page> {
