@@ -173,7 +173,7 @@ impl Loader {
         }
         part.expect(self.headers, self.splits)?;
         self.headers += 1;
-        let bytes: u64 = header.tensors.iter().map(|info| info.bytes).sum();
+        let bytes = header.data_bytes();
         if bytes > self.options.memory_limit {
             return Err(too_large(bytes, self.options.memory_limit));
         }

@@ -88,11 +88,6 @@ impl PackedTernary {
     pub fn row_tiles(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.tiles.chunks_exact(self.padded_cols() / TILE * TILE_BYTES)
     }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.tiles.len()
-    }
 }
 
 #[cfg(test)]
