@@ -1,0 +1,130 @@
+//! Checkpoints made on the spot.
+
+use super::*;
+use half::bf16;
+use safetensors::tensor::{TensorView, serialize};
+
+/// A checkpoint under construction: configuration, and tensors by name.
+pub(crate) struct Checkpoint {
+    pub(crate) config: Value,
+    pub(crate) tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
+    pub(crate) others: Memory,
+    state: u64,
+}
+
+impl Checkpoint {
+    /// A model of class `class` with `layers` layers of random bf16 weights; two query heads a key head.
+    pub(crate) fn new(class: &str, hidden: usize, feed_forward: usize, heads: usize, layers: usize) -> Self {
+        let head_dim = hidden / heads;
+        let tokenizer = json!({
+            "version": "1.0", "added_tokens": [
+                { "id": 0, "content": "<s>", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false },
+                { "id": 1, "content": "</s>", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false },
+                { "id": 2, "content": "|<MASK>|", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false },
+            ],
+            "normalizer": null, "post_processor": null, "decoder": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true },
+            "pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true },
+            "model": { "type": "BPE", "vocab": byte_vocabulary(), "merges": [] },
+        });
+        let mut checkpoint = Self {
+            config: json!({
+                "architectures": [class], "vocab_size": 288, "hidden_size": hidden, "intermediate_size": feed_forward,
+                "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": heads / 2,
+                "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "eos_token_id": 1, "tie_word_embeddings": true,
+            }),
+            tensors: BTreeMap::new(),
+            others: [("tokenizer.json".to_owned(), tokenizer.to_string().into_bytes())].into(),
+            state: 1,
+        };
+        checkpoint.add("model.embed_tokens.weight", &[288, hidden]);
+        checkpoint.add("model.norm.weight", &[hidden]);
+        let (q, kv) = (heads * head_dim, heads / 2 * head_dim);
+        for layer in 0..layers {
+            for (name, shape) in [
+                ("input_layernorm", &[hidden][..]),
+                ("post_attention_layernorm", &[hidden]),
+                ("self_attn.q_proj", &[q, hidden]),
+                ("self_attn.k_proj", &[kv, hidden]),
+                ("self_attn.v_proj", &[kv, hidden]),
+                ("self_attn.o_proj", &[hidden, q]),
+                ("mlp.gate_proj", &[feed_forward, hidden]),
+                ("mlp.up_proj", &[feed_forward, hidden]),
+                ("mlp.down_proj", &[hidden, feed_forward]),
+            ] {
+                checkpoint.add(&format!("model.layers.{layer}.{name}.weight"), shape);
+            }
+        }
+        checkpoint
+    }
+
+    /// A number between -1 and 1.
+    fn random(&mut self) -> f32 {
+        self.state = self.state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    /// Adds a random bf16 tensor; vectors are near 1.
+    pub(crate) fn add(&mut self, name: &str, shape: &[usize]) {
+        let offset = if shape.len() == 1 { 1.0 } else { 0.0 };
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| offset + 0.1 * self.random()).collect();
+        let bytes = values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect();
+        self.tensors.insert(name.to_owned(), (Dtype::BF16, shape.to_vec(), bytes));
+    }
+
+    pub(crate) fn add_f32(&mut self, name: &str, shape: &[usize], values: &[f32]) {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.tensors.insert(name.to_owned(), (Dtype::F32, shape.to_vec(), bytes));
+    }
+
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+        let tensor = self.tensors.remove(from).unwrap_or_else(|| panic!("no tensor {from}"));
+        self.tensors.insert(to.to_owned(), tensor);
+    }
+
+    /// Puts a SubLN norm before a projection, as a `Sequential`.
+    pub(crate) fn sub_norm(&mut self, layer: usize, module: &str) {
+        let name = format!("model.layers.{layer}.{module}");
+        self.rename(&format!("{name}.weight"), &format!("{name}.1.weight"));
+        let width = self.tensors[&format!("{name}.1.weight")].1[1];
+        self.add(&format!("{name}.0.weight"), &[width]);
+    }
+
+    pub(crate) fn values(&self, name: &str) -> Vec<f32> {
+        let (dtype, _, bytes) = &self.tensors[name];
+        match *dtype {
+            Dtype::BF16 => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+            Dtype::F32 => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+            other => panic!("{name} is {other:?}"),
+        }
+    }
+
+    pub(crate) fn safetensors<'a>(
+        tensors: impl Iterator<Item = (&'a String, &'a (Dtype, Vec<usize>, Vec<u8>))>,
+    ) -> Vec<u8> {
+        let views =
+            tensors.map(|(name, (dtype, shape, bytes))| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
+        serialize(views, None).unwrap()
+    }
+
+    pub(crate) fn files(&self) -> Memory {
+        let mut files = self.others.clone();
+        files.insert("config.json".into(), self.config.to_string().into_bytes());
+        files.insert("model.safetensors".into(), Self::safetensors(self.tensors.iter()));
+        files
+    }
+
+    pub(crate) fn convert(&self, options: &Options) -> Result<(Vec<u8>, Report)> {
+        convert(&mut self.files(), options)
+    }
+}
+
+/// GPT-2's 256 characters for bytes, as ids 3 to 258.
+fn byte_vocabulary() -> Value {
+    let printable = |byte: &u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+    let shifted = (0..256u32).filter(|byte| !printable(byte)).zip(256..).map(|(_, code)| code);
+    let characters = (0..256).filter(printable).chain(shifted).filter_map(char::from_u32);
+    let mut vocab: serde_json::Map<String, Value> =
+        characters.zip(3..).map(|(c, id)| (c.to_string(), json!(id))).collect();
+    vocab.extend(["<s>", "</s>", "|<MASK>|"].into_iter().zip(0..).map(|(token, id)| (token.to_owned(), json!(id))));
+    Value::Object(vocab)
+}
