@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use super::checkpoint::Stored;
 use super::config::{Class, Config};
 use super::names::{DOWN, LayerPart, NormStyle, OUTPUT, PROJECTIONS, Part, parse};
-use super::safetensors::Stored;
 use crate::error::{Error, Result};
 use safetensors::Dtype;
 use std::collections::BTreeMap;

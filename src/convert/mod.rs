@@ -1,9 +1,10 @@
 //! Checkpoints to GGUF.
 //!
-//! A checkpoint is a folder: `config.json`, `tokenizer.json`, safetensors, and what else describes it ([`Files`]). Conversion has
-//! two steps. [`Plan::new`] reads configuration and headers, finds out what every tensor is (`names`, `inventory`), whether layers
-//! are BitLinear and what the file will be (`plan`, `metadata`); whatever can be refused is refused here. [`Plan::write`] then
-//! reads, changes and writes one tensor after the other (`weights`, `write`). [`verify()`] compares the result with the checkpoint.
+//! A checkpoint is a folder: `config.json`, `tokenizer.json`, weights, and what else describes it ([`Files`]). Conversion has two
+//! steps. [`Plan::new`] reads configuration and headers, finds where every tensor lies (`checkpoint`) and what it is (`names`,
+//! `inventory`), whether layers are BitLinear and what the file will be (`plan`, `metadata`); whatever can be refused is refused here.
+//! [`Plan::write`] then reads, changes and writes one tensor after the other (`weights`, `write`). [`verify()`] compares the result
+//! with the checkpoint.
 //!
 //! Three things go wrong silently elsewhere and are decided here for every matrix: whether its weights are masters to be
 //! ternarised or are ternary already (`weights`), whether SubLN norms belong to it (`names`), and whether its rows have to be
@@ -11,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod checkpoint;
 mod config;
 mod files;
 mod inventory;
@@ -22,7 +24,6 @@ mod output;
 mod plan;
 mod report;
 mod rope;
-mod safetensors;
 mod tokenizer;
 mod verify;
 mod weights;

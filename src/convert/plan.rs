@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::checkpoint::{Stored, Weights, weights};
 use super::config::{Class, Config};
 use super::files::{Files, text};
 use super::inventory::{Inventory, SubNorms};
@@ -9,7 +10,6 @@ use super::metadata;
 use super::names::{K, LayerPart, NormStyle, PROJECTIONS, Part, Q};
 use super::options::Options;
 use super::report::{Dropped, Report, TensorReport};
-use super::safetensors::{Stored, tensors};
 use super::weights::{BitLinear, Matrix, RowOrder, floats};
 use crate::error::Result;
 use crate::gguf::{GgmlType, Metadata, TensorSpec, Writer};
@@ -53,14 +53,12 @@ impl Plan {
     pub fn new(files: &mut dyn Files, options: &Options) -> Result<Self> {
         options.validate()?;
         let Some(config_text) = text(files, "config.json")? else {
-            bail!(
-                Io,
-                "config.json is missing: a checkpoint is a folder with config.json, tokenizer.json and safetensors"
-            );
+            bail!(Io, "config.json is missing: a checkpoint is a folder with config.json, tokenizer.json and weights");
         };
         let config = Config::parse(&config_text)?;
-        let inventory = Inventory::new(&config, tensors(files)?)?;
-        let mut builder = Builder::new(files, &config, &inventory, options)?;
+        let Weights { tensors, notices } = weights(files)?;
+        let inventory = Inventory::new(&config, tensors)?;
+        let mut builder = Builder::new(files, &config, &inventory, options, notices)?;
         let architecture = builder.add_tensors()?;
         builder.finish(architecture, &config_text)
     }
@@ -91,6 +89,7 @@ impl<'a> Builder<'a> {
         config: &'a Config,
         inventory: &'a Inventory,
         options: &'a Options,
+        notices: Vec<String>,
     ) -> Result<Self> {
         let sub_norms = if options.drop_sub_norms { SubNorms::None } else { inventory.sub_norms };
         let because = evidence(files, config, inventory, options)?;
@@ -110,7 +109,7 @@ impl<'a> Builder<'a> {
             outputs: Vec::new(),
             tensors: Vec::new(),
             dropped: Vec::new(),
-            notices: Vec::new(),
+            notices,
         };
         builder.dropped.extend(
             inventory.ignored.iter().map(|name| Dropped { name: name.clone(), reason: "not needed to run the model" }),

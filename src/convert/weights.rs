@@ -11,9 +11,9 @@
 
 #![forbid(unsafe_code)]
 
+use super::checkpoint::Stored;
 use super::config::WeightScale;
 use super::files::Files;
-use super::safetensors::Stored;
 use crate::error::Result;
 use crate::gguf::GgmlType;
 use crate::quant::{Ternary, dequantize, quantize, ternarize, three_valued};

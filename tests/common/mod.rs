@@ -5,6 +5,7 @@
 pub(crate) mod cuts;
 #[path = "../../examples/random_model/file.rs"]
 pub(crate) mod random_model;
+pub(crate) mod torch_file;
 
 use random_model::{RandomModel, Shape};
 use std::path::PathBuf;

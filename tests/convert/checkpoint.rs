@@ -1,13 +1,35 @@
 //! Checkpoints made on the spot.
 
 use super::*;
+use crate::common::torch_file;
 use half::bf16;
 use safetensors::tensor::{TensorView, serialize};
+
+/// Type, shape and bytes.
+type Tensor = (Dtype, Vec<usize>, Vec<u8>);
+
+/// What weights are stored as.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Format {
+    Safetensors,
+    Torch,
+}
+
+impl Format {
+    fn save(self, views: &[(&str, TensorView)]) -> Vec<u8> {
+        let mut file = Vec::new();
+        match self {
+            Self::Safetensors => return serialize(views.iter().cloned(), None).unwrap(),
+            Self::Torch => torch_file::write(&mut file, views).unwrap(),
+        }
+        file
+    }
+}
 
 /// A checkpoint under construction: configuration, and tensors by name.
 pub(crate) struct Checkpoint {
     pub(crate) config: Value,
-    pub(crate) tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
+    pub(crate) tensors: BTreeMap<String, Tensor>,
     pub(crate) others: Memory,
     state: u64,
 }
@@ -98,19 +120,46 @@ impl Checkpoint {
         }
     }
 
-    pub(crate) fn safetensors<'a>(
-        tensors: impl Iterator<Item = (&'a String, &'a (Dtype, Vec<usize>, Vec<u8>))>,
-    ) -> Vec<u8> {
-        let views =
-            tensors.map(|(name, (dtype, shape, bytes))| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
-        serialize(views, None).unwrap()
+    fn views(&self) -> Vec<(&str, TensorView<'_>)> {
+        let tensors = self.tensors.iter();
+        tensors
+            .map(|(name, (ty, shape, bytes))| (name.as_str(), TensorView::new(*ty, shape.clone(), bytes).unwrap()))
+            .collect()
+    }
+
+    /// Everything but the weights.
+    pub(crate) fn without_weights(&self) -> Memory {
+        let mut files = self.others.clone();
+        files.insert("config.json".into(), self.config.to_string().into_bytes());
+        files
+    }
+
+    /// The weights in `shards` files of a format, with an index if there are several.
+    pub(crate) fn files_in(&self, format: Format, shards: usize) -> Memory {
+        let mut files = self.without_weights();
+        let (start, end) = match format {
+            Format::Safetensors => ("model", "safetensors"),
+            Format::Torch => ("pytorch_model", "bin"),
+        };
+        let views = self.views();
+        let mut map = BTreeMap::new();
+        for (number, views) in views.chunks(views.len().div_ceil(shards)).enumerate() {
+            let name = match shards {
+                1 => format!("{start}.{end}"),
+                _ => format!("{start}-{:05}-of-{shards:05}.{end}", number + 1),
+            };
+            map.extend(views.iter().map(|(tensor, _)| (*tensor, name.clone())));
+            files.insert(name, format.save(views));
+        }
+        if shards > 1 {
+            let index = json!({ "metadata": {}, "weight_map": map });
+            files.insert(format!("{start}.{end}.index.json"), index.to_string().into_bytes());
+        }
+        files
     }
 
     pub(crate) fn files(&self) -> Memory {
-        let mut files = self.others.clone();
-        files.insert("config.json".into(), self.config.to_string().into_bytes());
-        files.insert("model.safetensors".into(), Self::safetensors(self.tensors.iter()));
-        files
+        self.files_in(Format::Safetensors, 1)
     }
 
     pub(crate) fn convert(&self, options: &Options) -> Result<(Vec<u8>, Report)> {

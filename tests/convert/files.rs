@@ -1,38 +1,64 @@
-//! Checkpoints of several files.
+//! The files that weights may be in.
 
 use super::*;
 
 #[test]
-fn shards_are_read_by_their_index() {
-    let checkpoint = Checkpoint::new("Qwen2ForCausalLM", 64, 64, 2, 2);
-    let (whole, _) = checkpoint.convert(&Options::default()).unwrap();
-    let first = |name: &str| !name.contains("layers.1.");
-    let shard =
-        |name: &str| if first(name) { "model-00001-of-00002.safetensors" } else { "model-00002-of-00002.safetensors" };
-    let map: BTreeMap<&String, &str> = checkpoint.tensors.keys().map(|name| (name, shard(name))).collect();
-    let mut files = checkpoint.files();
-    files.remove("model.safetensors");
-    for half in [true, false] {
-        let tensors = checkpoint.tensors.iter().filter(|(name, _)| first(name) == half);
-        let name = if half { "model-00001-of-00002.safetensors" } else { "model-00002-of-00002.safetensors" };
-        files.insert(name.into(), Checkpoint::safetensors(tensors));
+fn pytorch_files_and_shards_give_the_same_file() {
+    let mut packed = Checkpoint::new("BitNetForCausalLM", 64, 64, 2, 1);
+    packed.config["quantization_config"] = json!({ "quant_method": "bitnet", "linear_class": "autobitlinear" });
+    packed
+        .tensors
+        .insert("model.layers.0.mlp.up_proj.weight".into(), (Dtype::U8, vec![16, 64], vec![0b01_10_00_01; 1024]));
+    packed.add_f32("model.layers.0.mlp.up_proj.weight_scale", &[1], &[0.5]);
+    let mut trained = Checkpoint::new("LlamaForCausalLM", 64, 96, 4, 2);
+    for name in trained.tensors.keys().cloned().collect::<Vec<_>>() {
+        trained.rename(&name, &format!("module._orig_mod.{name}"));
     }
-    files.insert(
-        "model.safetensors.index.json".into(),
-        json!({ "metadata": {}, "weight_map": map }).to_string().into_bytes(),
-    );
-    assert!(convert(&mut files, &Options::default()).unwrap().0 == whole);
+    for checkpoint in [packed, trained] {
+        let (whole, _) = checkpoint.convert(&Options::default()).unwrap();
+        for (format, shards) in [(Format::Safetensors, 2), (Format::Torch, 1), (Format::Torch, 3)] {
+            let (file, report) = convert(&mut checkpoint.files_in(format, shards), &Options::default()).unwrap();
+            assert!(file == whole, "{format:?} in {shards}");
+            assert!(!report.notices.iter().any(|notice| notice.contains("not read")), "{:?}", report.notices);
+        }
+    }
+}
 
-    let error = |files: &mut Memory| convert(files, &Options::default()).unwrap_err();
-    let mut wrong = files.clone();
-    let index = json!({ "weight_map": { "model.norm.weight": "model-00002-of-00002.safetensors", "x": "model-00001-of-00002.safetensors" } });
-    wrong.insert("model.safetensors.index.json".into(), index.to_string().into_bytes());
-    assert!(error(&mut wrong).message().contains("is in model-00002-of-00002.safetensors, but it is not"));
-    let mut twice = files.clone();
-    twice.insert("model-00002-of-00002.safetensors".into(), files["model-00001-of-00002.safetensors"].clone());
-    assert!(error(&mut twice).message().contains("is in model-00001-of-00002.safetensors and in model-00002"));
-    files.remove("model-00002-of-00002.safetensors");
-    let missing = error(&mut files);
+#[test]
+fn safetensors_go_before_pytorch_files() {
+    let checkpoint = Checkpoint::new("Qwen2ForCausalLM", 64, 64, 2, 1);
+    let mut files = checkpoint.files();
+    files.insert("optimizer.pt".into(), b"whatever".to_vec());
+    let notice = "the weights are taken from safetensors; pytorch_model.bin is not read";
+    for noticed in [false, true] {
+        let (file, report) = convert(&mut files, &Options::default()).unwrap();
+        assert!(file == checkpoint.convert(&Options::default()).unwrap().0);
+        assert_eq!(report.notices.iter().any(|found| found == notice), noticed, "{:?}", report.notices);
+        files.insert("pytorch_model.bin".into(), b"whatever".to_vec());
+    }
+}
+
+#[test]
+fn rejects_shards_that_do_not_belong_together() {
+    let (first, second) = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
+    let files = Checkpoint::new("Qwen2ForCausalLM", 64, 64, 2, 2).files_in(Format::Safetensors, 2);
+    let error = |change: &dyn Fn(&mut Memory)| {
+        let mut files = files.clone();
+        change(&mut files);
+        convert(&mut files, &Options::default()).unwrap_err()
+    };
+    let wrong = json!({ "weight_map": { "model.norm.weight": first, "x": second } }).to_string().into_bytes();
+    let index =
+        |index: &[u8]| error(&|files| drop(files.insert("model.safetensors.index.json".into(), index.to_vec())));
+    assert_eq!(index(b"{}").code(), ErrorCode::Malformed);
+    assert_eq!(
+        index(&wrong).message(),
+        format!("model.safetensors.index.json says that tensor model.norm.weight is in {first}, but it is not")
+    );
+    let twice = error(&|files| drop(files.insert(second.into(), files[first].clone())));
+    assert!(twice.message().contains(&format!("is in {first} and in {second}")), "{twice}");
+    let missing = error(&|files| files.retain(|name, _| !name.ends_with(".safetensors")));
     assert_eq!(missing.code(), ErrorCode::Truncated);
-    assert!(missing.message().contains("1 of the 2 weight files"), "{missing}");
+    let words = "2 of the 2 weight files that model.safetensors.index.json names are missing";
+    assert_eq!(missing.message(), format!("{words}: {first}, {second}"));
 }

@@ -16,7 +16,7 @@ mod refusals;
 mod ternary;
 mod verification;
 
-use checkpoint::Checkpoint;
+use checkpoint::{Checkpoint, Format};
 use common::header;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};

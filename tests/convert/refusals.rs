@@ -132,7 +132,7 @@ fn rejects_impossible_packing() {
 }
 
 #[test]
-fn rejects_checkpoints_without_safetensors() {
+fn rejects_checkpoints_without_weights() {
     let checkpoint = Checkpoint::new("Qwen2ForCausalLM", 64, 64, 2, 1);
     let refuse = |change: fn(&mut Memory), code: ErrorCode, words: &str| {
         let mut files = checkpoint.files();
@@ -143,11 +143,11 @@ fn rejects_checkpoints_without_safetensors() {
     };
     refuse(|files| drop(files.remove("config.json")), ErrorCode::Io, "config.json is missing");
     refuse(|files| drop(files.remove("model.safetensors")), ErrorCode::Io, "no weights");
-    let pickle = |files: &mut Memory| {
+    let mislabelled = |files: &mut Memory| {
         let weights = files.remove("model.safetensors").unwrap();
         files.insert("pytorch_model.bin".into(), weights);
     };
-    refuse(pickle, ErrorCode::UnsupportedType, "PyTorch pickles (pytorch_model.bin)");
+    refuse(mislabelled, ErrorCode::UnsupportedType, "pytorch_model.bin is not an archive that `torch.save` writes");
     let several = |files: &mut Memory| {
         let weights = files.remove("model.safetensors").unwrap();
         files.insert("a.safetensors".into(), weights.clone());
