@@ -3,6 +3,7 @@
 #   make demo    builds everything and serves the demo page
 #   make test    runs every check and test, natively and in headless Chromium
 #   make bench   times forward passes and kernels (MODEL=file.gguf to choose the model)
+#   make convert-memory   converts a checkpoint of 2 GB and shows how much memory that takes (Linux)
 #
 # What a step installs goes to cargo's and npm's usual places and to target/.
 
@@ -12,7 +13,7 @@ PORT ?= 4173
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo build test test-rust test-wasm test-www test-e2e lint bench tools test-tools
+.PHONY: demo build test test-rust test-wasm test-www test-e2e lint bench convert-memory tools test-tools
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 NODE_MODULES := www/node_modules/.package-lock.json
@@ -70,6 +71,9 @@ $(TARGET_DIR)/models/ready:
 	mkdir -p $(TARGET_DIR)/models
 	if [ -z "$(MODEL)" ]; then for type in q2_0 q8_0; do cargo run --quiet --example random_model -- \
 	  --tokenizer $(SMOLLM2) --type $$type -o $(TARGET_DIR)/models/smollm2-135m-$$type.gguf; done; touch $@; fi
+
+convert-memory:
+	WEBTERN_CHECKPOINT_MB=2048 cargo test --quiet --test convert_memory -- --nocapture
 
 # --- what the steps need
 

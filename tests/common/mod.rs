@@ -8,6 +8,8 @@ pub(crate) mod random_model;
 pub(crate) mod torch_file;
 
 use random_model::{RandomModel, Shape};
+use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use webtern::Result;
 use webtern::decode::{Event, Outcome};
@@ -85,6 +87,26 @@ pub(crate) fn byte_tokenizer() -> Metadata {
     metadata.insert("tokenizer.ggml.token_type", types);
     metadata.insert("tokenizer.ggml.tokens", tokens);
     metadata
+}
+
+/// A `tokenizer.json` of GPT-2's kind: three special tokens, the third a mask token, and the 256 bytes.
+pub(crate) fn tokenizer_json() -> String {
+    let printable = |byte: &u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+    let shifted = (0..256u32).filter(|byte| !printable(byte)).zip(256..).map(|(_, code)| code);
+    let characters = (0..256).filter(printable).chain(shifted).filter_map(char::from_u32);
+    let special = ["<s>", "</s>", "|<MASK>|"];
+    let tokens = special.into_iter().map(str::to_owned).chain(characters.map(String::from));
+    let vocab: BTreeMap<String, usize> = tokens.zip(0..).collect();
+    let added = special.map(|token| {
+        json!({ "id": vocab[token], "content": token, "special": true, "single_word": false, "lstrip": false,
+            "rstrip": false, "normalized": false })
+    });
+    let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
+    let tokenizer = json!({
+        "version": "1.0", "added_tokens": added, "normalizer": null, "post_processor": null, "decoder": bytes,
+        "pre_tokenizer": bytes, "model": { "type": "BPE", "vocab": vocab, "merges": [] },
+    });
+    tokenizer.to_string()
 }
 
 /// A block-diffusion model for [`byte_tokenizer`] in 60 KB.

@@ -1,7 +1,7 @@
 //! Checkpoints made on the spot.
 
 use super::*;
-use crate::common::torch_file;
+use crate::common::{tokenizer_json, torch_file};
 use half::bf16;
 use safetensors::tensor::{TensorView, serialize};
 
@@ -38,16 +38,6 @@ impl Checkpoint {
     /// A model of class `class` with `layers` layers of random bf16 weights; two query heads a key head.
     pub(crate) fn new(class: &str, hidden: usize, feed_forward: usize, heads: usize, layers: usize) -> Self {
         let head_dim = hidden / heads;
-        let tokenizer = json!({
-            "version": "1.0", "added_tokens": [
-                { "id": 0, "content": "<s>", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false },
-                { "id": 1, "content": "</s>", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false },
-                { "id": 2, "content": "|<MASK>|", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false },
-            ],
-            "normalizer": null, "post_processor": null, "decoder": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true },
-            "pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true },
-            "model": { "type": "BPE", "vocab": byte_vocabulary(), "merges": [] },
-        });
         let mut checkpoint = Self {
             config: json!({
                 "architectures": [class], "vocab_size": 288, "hidden_size": hidden, "intermediate_size": feed_forward,
@@ -55,7 +45,7 @@ impl Checkpoint {
                 "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "eos_token_id": 1, "tie_word_embeddings": true,
             }),
             tensors: BTreeMap::new(),
-            others: [("tokenizer.json".to_owned(), tokenizer.to_string().into_bytes())].into(),
+            others: [("tokenizer.json".to_owned(), tokenizer_json().into_bytes())].into(),
             state: 1,
         };
         checkpoint.add("model.embed_tokens.weight", &[288, hidden]);
@@ -165,15 +155,4 @@ impl Checkpoint {
     pub(crate) fn convert(&self, options: &Options) -> Result<(Vec<u8>, Report)> {
         convert(&mut self.files(), options)
     }
-}
-
-/// GPT-2's 256 characters for bytes, as ids 3 to 258.
-fn byte_vocabulary() -> Value {
-    let printable = |byte: &u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
-    let shifted = (0..256u32).filter(|byte| !printable(byte)).zip(256..).map(|(_, code)| code);
-    let characters = (0..256).filter(printable).chain(shifted).filter_map(char::from_u32);
-    let mut vocab: serde_json::Map<String, Value> =
-        characters.zip(3..).map(|(c, id)| (c.to_string(), json!(id))).collect();
-    vocab.extend(["<s>", "</s>", "|<MASK>|"].into_iter().zip(0..).map(|(token, id)| (token.to_owned(), json!(id))));
-    Value::Object(vocab)
 }
