@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Bytes gathered before they are written.
@@ -17,9 +17,9 @@ const BUFFER: usize = 1 << 20;
 ///
 /// `io` naming `path`, and what `write` returns.
 pub fn write_whole<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
-    let failure = |error: std::io::Error| err!(Io, "{}: {error}", path.display());
-    if path.is_dir() {
-        bail!(Io, "{}: there is a folder of that name", path.display());
+    // Replacing a device or a pipe would not write to it.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        bail!(Io, "{}: there is something of that name that is not a file", path.display());
     }
     let Some(name) = path.file_name() else {
         bail!(BadOption, "{}: this is not the name of a file", path.display());
@@ -28,12 +28,46 @@ pub fn write_whole<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<
     part.push(name);
     part.push(format!(".{}.part", std::process::id()));
     let part = Unfinished { path: path.with_file_name(part) };
-    let file = File::create_new(&part.path).map_err(failure)?;
-    let mut out = BufWriter::with_capacity(BUFFER, file);
+    let file = File::create_new(&part.path).map_err(|error| failure(path, &error))?;
+    let mut out = Output { file: BufWriter::with_capacity(BUFFER, file), path };
     let result = write(&mut out)?;
-    let file = out.into_inner().map_err(|error| failure(error.into_error()))?;
-    file.sync_all().and_then(|()| fs::rename(&part.path, path)).map_err(failure)?;
+    let file = out.file.into_inner().map_err(|error| failure(path, error.error()))?;
+    file.sync_all().and_then(|()| fs::rename(&part.path, path)).map_err(|error| failure(path, &error))?;
     Ok(result)
+}
+
+/// What went wrong with `path`, and what to do.
+fn failure(path: &Path, error: &io::Error) -> Error {
+    let remedy = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room or choose another disk",
+        ErrorKind::FileTooLarge => "; choose another disk, or raise the limit on the size of files (ulimit -f)",
+        ErrorKind::NotFound => "; make the folder first",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "; choose another folder",
+        _ => "",
+    };
+    err!(Io, "{}: {error}{remedy}", path.display())
+}
+
+/// A file whose errors say which file and what to do.
+struct Output<'a> {
+    file: BufWriter<File>,
+    path: &'a Path,
+}
+
+impl Output<'_> {
+    fn explain(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), failure(self.path, error))
+    }
+}
+
+impl Write for Output<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).map_err(|error| self.explain(&error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush().map_err(|error| self.explain(&error))
+    }
 }
 
 /// Removes the file when dropped; after the renaming there is nothing to remove.

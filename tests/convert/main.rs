@@ -6,6 +6,8 @@
 
 mod architecture;
 mod checkpoint;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod command;
 #[path = "../common/mod.rs"]
 mod common;
 mod diffusion;

@@ -4,6 +4,7 @@ use crate::args::ConvertArgs;
 use crate::generate::interrupted;
 use crate::load;
 use crate::output::line;
+use indicatif::ProgressBar;
 use std::sync::atomic::Ordering;
 use webtern::convert::{Folder, Plan, Report, TensorReport, write_whole};
 use webtern::{Error, ErrorCode, Result};
@@ -12,7 +13,7 @@ pub(crate) fn run(args: &ConvertArgs, json: bool) -> Result<()> {
     let mut folder = Folder::open(&args.checkpoint)?;
     let plan = Plan::new(&mut folder, &args.options())?;
     let stop = interrupted()?;
-    let bar = load::bar("converting", plan.report().bytes);
+    let bar = if json { ProgressBar::hidden() } else { load::bar("converting", plan.report().bytes) };
     let mut progress = |written| {
         bar.set_position(written);
         if stop.load(Ordering::Relaxed) {
@@ -20,8 +21,9 @@ pub(crate) fn run(args: &ConvertArgs, json: bool) -> Result<()> {
         }
         Ok(())
     };
-    let report = write_whole(&args.output, |out| plan.write(&mut folder, out, &mut progress))?;
+    let written = write_whole(&args.output, |out| plan.write(&mut folder, out, &mut progress));
     bar.finish_and_clear();
+    let report = written?;
     if json {
         return line(serde_json::json!(report));
     }
