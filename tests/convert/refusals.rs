@@ -19,8 +19,10 @@ fn rejects_damaged_safetensors() {
     refuse([whole.clone(), vec![0]].concat(), ErrorCode::Malformed, "its tensors take");
     refuse(b"version https://git-lfs.github.com/spec/v1\noid".to_vec(), ErrorCode::Truncated, "git lfs pull");
     refuse(vec![255; 64], ErrorCode::Malformed, "no safetensors file");
+    let beyond = r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}"#;
     let header = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes(), &[0; 8]].concat();
     refuse(header("{"), ErrorCode::Malformed, "the header is damaged");
+    refuse(header(beyond), ErrorCode::Truncated, "its tensors take");
     for lie in [
         r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#,
         r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#,
@@ -99,6 +101,34 @@ fn rejects_what_would_convert_wrongly() {
         assert_eq!(error.code(), code, "{error}");
         assert!(error.message().contains(words), "{error}");
     }
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_found_and_named() {
+    for (ty, ternarize) in [(GgmlType::F32, false), (GgmlType::Q8_0, false), (GgmlType::Q2_0, true)] {
+        let options = Options { ty: Some(ty), ternarize, ..Options::default() };
+        for (format, value, name) in [
+            (Format::Safetensors, f32::NAN, "model.layers.1.self_attn.q_proj.weight"),
+            (Format::Torch, f32::INFINITY, "model.layers.1.self_attn.q_proj.weight"),
+            (Format::Torch, f32::NEG_INFINITY, "model.layers.0.mlp.down_proj.weight"),
+            (Format::Safetensors, f32::INFINITY, "model.embed_tokens.weight"),
+        ] {
+            let mut checkpoint = Checkpoint::new("LlamaForCausalLM", 64, 64, 2, 2);
+            let mut values = checkpoint.values(name);
+            values[37 * 64 + 5] = value;
+            let shape = checkpoint.tensors[name].1.clone();
+            checkpoint.add_f32(name, &shape, &values);
+            let error = convert(&mut checkpoint.files_in(format, 1), &options).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::Malformed, "{error}");
+            // Wherever the row goes in the file, its place in the checkpoint is what helps.
+            let words = format!("tensor {name}: row 37, column 5 is {value}");
+            assert!(error.message().contains(&words), "{error}");
+        }
+    }
+    let mut checkpoint = Checkpoint::new("LlamaForCausalLM", 64, 64, 2, 1);
+    checkpoint.add_f32("model.layers.0.mlp.up_proj.weight", &[64, 64], &[1e5; 64 * 64]);
+    let error = checkpoint.convert(&Options { ty: Some(GgmlType::F16), ..Options::default() }).unwrap_err();
+    assert!(error.message().contains("up_proj.weight from row 0: a weight is too large for F16"), "{error}");
 }
 
 #[test]
