@@ -140,8 +140,12 @@ impl Request {
     ///
     /// `bad-option` naming what is wrong.
     pub fn from_json(json: &str) -> Result<Self> {
-        let mut object: Map<String, Value> =
+        let object =
             serde_json::from_str(json).map_err(|error| err!(BadOption, "the request is not a JSON object: {error}"))?;
+        Self::from_object(object)
+    }
+
+    pub(crate) fn from_object(mut object: Map<String, Value>) -> Result<Self> {
         let [prompt, messages, tokens] = ["prompt", "messages", "tokens"].map(|name| object.remove(name));
         let prompt = match (prompt, messages, tokens) {
             (Some(text), None, None) => Prompt::Text(typed("prompt", "a string", text)?),

@@ -10,6 +10,7 @@ pub mod chat;
 pub mod convert;
 pub mod decode;
 pub mod engine;
+pub mod eval;
 pub mod gguf;
 pub mod inspect;
 pub mod kernels;

@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Tokenize(TokenizeArgs),
     /// Print the logits of every position of a token sequence.
     Logits(LogitsArgs),
+    /// Measure accuracy and speed of each decode mode on questions with known answers.
+    Eval(EvalArgs),
     /// Time forward passes and kernels.
     Bench(BenchArgs),
 }
@@ -293,6 +295,38 @@ pub(crate) struct LogitsArgs {
     /// Which positions a position sees.
     #[arg(long, default_value = "causal")]
     pub(crate) attention: Attention,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// A line of JSON a case: `answer`, one of `messages`, `prompt` and `tokens`, and `task` if there are several kinds.
+    #[arg(value_name = "CASES.jsonl")]
+    pub(crate) cases: PathBuf,
+    /// Decode modes [default: ar, and those of diffusion if the model can]
+    #[arg(long, value_name = "MODE,...", value_delimiter = ',', value_parser = mode)]
+    pub(crate) modes: Option<Vec<Mode>>,
+    /// Thresholds of the modes that have one.
+    #[arg(long, value_name = "T,...", value_delimiter = ',', default_values_t = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0], value_parser = threshold)]
+    pub(crate) thresholds: Vec<f64>,
+    /// Re-run only the sub-block in most passes, as `generate --dual-cache` does.
+    #[arg(long)]
+    pub(crate) dual_cache: bool,
+    /// Only the first N cases.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Print every wrong answer.
+    #[arg(long)]
+    pub(crate) wrong: bool,
+    /// Also draw accuracy against speed.
+    #[arg(long, value_name = "OUT.svg")]
+    pub(crate) svg: Option<PathBuf>,
+}
+
+fn threshold(text: &str) -> std::result::Result<f64, String> {
+    let number = text.parse().ok().filter(|&number: &f64| number > 0.0 && number <= 1.0);
+    number.ok_or_else(|| "above 0 and at most 1".to_owned())
 }
 
 #[derive(ClapArgs)]

@@ -79,11 +79,19 @@ fn load(files: Vec<(PathBuf, File, u64)>, options: &EngineOptions, bar: &Progres
 
 /// A progress bar over `total` bytes, for people only.
 pub(crate) fn bar(action: &'static str, total: u64) -> ProgressBar {
+    progress(action, total, "{prefix} {bar:32} {bytes}/{total_bytes} {bytes_per_sec}")
+}
+
+/// A progress bar over `total` things, for people only.
+pub(crate) fn counter(action: &'static str, total: u64) -> ProgressBar {
+    progress(action, total, "{prefix} {bar:32} {pos}/{len} {eta}")
+}
+
+fn progress(action: &'static str, total: u64, template: &'static str) -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{prefix} {bar:32} {bytes}/{total_bytes} {bytes_per_sec}")
-        .expect("the template is a constant");
+    let style = ProgressStyle::with_template(template).expect("the template is a constant");
     ProgressBar::new(total).with_style(style).with_prefix(action)
 }
 

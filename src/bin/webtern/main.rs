@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod chat;
 mod convert;
+mod eval;
 mod generate;
 mod inspect;
 mod load;
@@ -54,6 +55,7 @@ fn run(Args { json, command }: Args) -> Result<()> {
         Command::Chat(args) => chat::run(&args, json),
         Command::Tokenize(args) => tokenize::run(&args, json),
         Command::Logits(args) => logits::run(&args, json),
+        Command::Eval(args) => eval::run(&args, json),
         Command::Bench(args) => bench::run(&args, json),
     }
 }

@@ -1,0 +1,102 @@
+//! `webtern eval`: accuracy and speed of each decode mode, as tables and as a plot.
+
+use crate::args::EvalArgs;
+use crate::generate::interrupted;
+use crate::load;
+use crate::output::line;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use webtern::convert::write_whole;
+use webtern::decode::Mode;
+use webtern::eval::{Case, Score, Setting, evaluate, plot};
+use webtern::{Error, ErrorCode, Result};
+
+/// The threshold of the table by task, where it was measured.
+const USUAL_THRESHOLD: f64 = 0.9;
+
+pub(crate) fn run(args: &EvalArgs, json: bool) -> Result<()> {
+    let cases = read(&args.cases)?;
+    let cases = &cases[..args.limit.map_or(cases.len(), |limit| limit.clamp(1, cases.len()))];
+    let mut engine = load::engine(&args.model.model, &args.model.options(None))?;
+    let modes = args.modes.clone().unwrap_or_else(|| match engine.info().diffusion {
+        Some(_) => vec![Mode::Ar, Mode::Greedy, Mode::Iterative, Mode::Adaptive],
+        None => vec![Mode::Ar],
+    });
+    let mut settings = Setting::all(&modes, &args.thresholds);
+    settings.iter_mut().for_each(|setting| setting.dual_cache = args.dual_cache && setting.mode != Mode::Ar);
+
+    let stop = interrupted()?;
+    let bar = load::counter("answering", (cases.len() * settings.len()) as u64);
+    let mut scores = Vec::new();
+    for setting in settings {
+        scores.push(evaluate(&mut engine, cases, setting, &mut |case, outcome| {
+            bar.inc(1);
+            if args.wrong && !case.is_answered_by(&outcome.text) {
+                let (expected, got) = (&case.answer, &outcome.text);
+                bar.suspend(|| eprintln!("{} {}: {got:?} instead of {expected:?}", label(&setting), case.task));
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::new(ErrorCode::Aborted, "interrupted"));
+            }
+            Ok(())
+        })?);
+    }
+    bar.finish_and_clear();
+
+    let info = engine.info();
+    if let Some(path) = &args.svg {
+        let svg = plot(&format!("{}, {} cases", info.name, cases.len()), &scores)?;
+        write_whole(path, |out| out.write_all(svg.as_bytes()).map_err(|error| failure(path, &error)))?;
+    }
+    if json {
+        let (model, kernel) = (&info.name, info.kernel);
+        return line(serde_json::json!({ "model": model, "kernel": kernel, "cases": cases.len(), "scores": scores }));
+    }
+    table(&scores)?;
+    tasks(&scores)
+}
+
+fn read(path: &Path) -> Result<Vec<Case>> {
+    let text = std::fs::read_to_string(path).map_err(|error| failure(path, &error))?;
+    Case::read_lines(&text).map_err(|error| error.at(path.display()))
+}
+
+fn failure(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(ErrorCode::Io, format!("{}: {error}", path.display()))
+}
+
+fn label(setting: &Setting) -> String {
+    let mode = serde_json::json!(setting.mode);
+    let threshold = setting.threshold.map_or_else(String::new, |threshold| format!(" {threshold}"));
+    format!("{}{threshold}", mode.as_str().unwrap_or_default())
+}
+
+fn table(scores: &[Score]) -> Result<()> {
+    line("mode            exact match   tokens/s   tokens/pass   passes/block")?;
+    for score in scores {
+        let (label, percent, speed) = (label(&score.setting), score.total.percent(), score.tokens_per_second);
+        let per_block = score.passes_per_block.map_or_else(|| "-".to_owned(), |passes| format!("{passes:.2}"));
+        let per_pass = score.tokens_per_pass;
+        line(format_args!("{label:<15} {percent:>9.1} %   {speed:>8.1}   {per_pass:>11.2}   {per_block:>12}"))?;
+    }
+    Ok(())
+}
+
+/// The share of right answers by task, for one threshold of each mode.
+fn tasks(scores: &[Score]) -> Result<()> {
+    let usual = |score: &&Score| score.setting.threshold.is_none_or(|threshold| threshold == USUAL_THRESHOLD);
+    let shown: Vec<&Score> = scores.iter().filter(usual).collect();
+    let Some(first) = shown.first().filter(|score| score.tasks.len() > 1) else { return Ok(()) };
+    let cells = |values: &mut dyn Iterator<Item = String>| values.map(|text| format!("{text:>15}")).collect::<String>();
+    line(format_args!(
+        "\n{:<15}{:>6}{}",
+        "task",
+        "cases",
+        cells(&mut shown.iter().map(|score| label(&score.setting)))
+    ))?;
+    for (row, (task, count)) in first.tasks.iter().enumerate() {
+        let mut percents = shown.iter().map(|score| format!("{:.1} %", score.tasks[row].1.percent()));
+        line(format_args!("{task:<15}{:>6}{}", count.cases, cells(&mut percents)))?;
+    }
+    Ok(())
+}

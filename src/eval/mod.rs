@@ -1,0 +1,275 @@
+//! How often a model answers exactly right, and how fast, in each decode mode: what `webtern eval` measures.
+//!
+//! Cases are lines of JSON, each a request with the answer that is expected:
+//!
+//! ```text
+//! {"task": "add", "messages": [{"role": "user", "content": "What is 2 + 3?"}], "answer": "2 + 3 = 5."}
+//! ```
+//!
+//! An answer is right when the text is the expected one, white space around it aside. Tokens per pass count the passes that find
+//! tokens; the commit that stores each finished block comes on top, as its own figure.
+
+#![forbid(unsafe_code)]
+
+mod plot;
+
+use crate::decode::{Event, Mode, Outcome};
+use crate::engine::{Engine, Request};
+use crate::error::Result;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+pub use plot::plot;
+
+/// A request and what its answer should be.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What kind of question it is; empty when the file does not say.
+    pub task: String,
+    /// What to ask.
+    pub request: Request,
+    /// The right answer.
+    pub answer: String,
+}
+
+impl Case {
+    /// Reads one case a line; empty lines are passed over.
+    ///
+    /// # Errors
+    ///
+    /// `malformed` with the number of the line; also when there is no case.
+    pub fn read_lines(text: &str) -> Result<Vec<Self>> {
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let cases = lines.map(|(index, line)| {
+            Self::read(line).map_err(|error| err!(Malformed, "line {}: {}", index + 1, error.message()))
+        });
+        let cases: Vec<Self> = cases.collect::<Result<_>>()?;
+        if cases.is_empty() {
+            bail!(
+                Malformed,
+                "there are no cases: each line is an object with `answer` and one of `messages`, `prompt` and `tokens`"
+            );
+        }
+        Ok(cases)
+    }
+
+    fn read(line: &str) -> Result<Self> {
+        let mut object: Map<String, Value> =
+            serde_json::from_str(line).map_err(|error| err!(Malformed, "not a JSON object: {error}"))?;
+        let mut text = |name: &str| match object.remove(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => bail!(Malformed, "`{name}` is {other}, not a string"),
+        };
+        let task = text("task")?.unwrap_or_default();
+        let Some(answer) = text("answer")? else { bail!(Malformed, "`answer` is missing") };
+        Ok(Self { task, answer, request: Request::from_object(object)? })
+    }
+
+    /// Whether `text` is the right answer.
+    pub fn is_answered_by(&self, text: &str) -> bool {
+        text.trim() == self.answer.trim()
+    }
+}
+
+/// A way to decode.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Setting {
+    /// The decode mode.
+    pub mode: Mode,
+    /// The threshold, for the modes that have one.
+    pub threshold: Option<f64>,
+    /// Whether most passes run only a sub-block: see [`crate::decode::Options::dual_cache`].
+    pub dual_cache: bool,
+}
+
+impl Setting {
+    /// Each of `modes`, those that have a threshold with each of `thresholds`.
+    pub fn all(modes: &[Mode], thresholds: &[f64]) -> Vec<Self> {
+        let of = |mode: Mode| {
+            let thresholds = match mode {
+                Mode::Iterative | Mode::Adaptive => thresholds.iter().copied().map(Some).collect(),
+                Mode::Ar | Mode::Greedy | Mode::Auto => vec![None],
+            };
+            thresholds.into_iter().map(move |threshold| Self { mode, threshold, dual_cache: false })
+        };
+        modes.iter().copied().flat_map(of).collect()
+    }
+}
+
+/// How a setting did.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Score {
+    /// What was measured.
+    #[serde(flatten)]
+    pub setting: Setting,
+    /// Cases asked, and answered exactly right.
+    #[serde(flatten)]
+    pub total: Count,
+    /// The same for each task, in the order of the file.
+    pub tasks: Vec<(String, Count)>,
+    /// New tokens of all answers.
+    pub new_tokens: usize,
+    /// Passes that found them.
+    pub passes: usize,
+    /// Blocks begun.
+    pub blocks: usize,
+    /// Passes that stored finished blocks.
+    pub commits: usize,
+    /// Milliseconds spent decoding; prefill is not in it.
+    pub decode_ms: f64,
+    /// New tokens per second of decoding.
+    pub tokens_per_second: f64,
+    /// New tokens per pass; commits are not counted.
+    pub tokens_per_pass: f64,
+    /// Passes per block; nothing without blocks.
+    pub passes_per_block: Option<f64>,
+}
+
+/// Cases, and how many of them were answered exactly right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// Cases.
+    pub cases: usize,
+    /// Right answers.
+    pub exact: usize,
+}
+
+impl Count {
+    /// Right answers as a share of all, in percent.
+    pub fn percent(self) -> f64 {
+        ratio(100.0 * self.exact as f64, self.cases as f64)
+    }
+
+    fn add(&mut self, exact: bool) {
+        self.cases += 1;
+        self.exact += usize::from(exact);
+    }
+}
+
+fn ratio(a: f64, b: f64) -> f64 {
+    if b > 0.0 { a / b } else { 0.0 }
+}
+
+/// Asks every case in one setting. `each` is told every answer; what it returns as an error ends the evaluation.
+///
+/// # Errors
+///
+/// What a generation may fail with, with the number of the case: `no-mask-token` for diffusion modes of a model without one,
+/// `context-full` for a prompt that leaves no room.
+pub fn evaluate(
+    engine: &mut Engine,
+    cases: &[Case],
+    setting: Setting,
+    each: &mut dyn FnMut(&Case, &Outcome) -> Result<()>,
+) -> Result<Score> {
+    let mut score = Score {
+        setting,
+        total: Count::default(),
+        tasks: Vec::new(),
+        new_tokens: 0,
+        passes: 0,
+        blocks: 0,
+        commits: 0,
+        decode_ms: 0.0,
+        tokens_per_second: 0.0,
+        tokens_per_pass: 0.0,
+        passes_per_block: None,
+    };
+    for (index, case) in cases.iter().enumerate() {
+        let outcome = answer(engine, case, setting).map_err(|error| error.at(format!("case {}", index + 1)))?;
+        score.add(case, &outcome);
+        each(case, &outcome)?;
+    }
+    score.tokens_per_second = ratio(1e3 * score.new_tokens as f64, score.decode_ms);
+    score.tokens_per_pass = ratio(score.new_tokens as f64, score.passes as f64);
+    score.passes_per_block = (score.blocks > 0).then(|| ratio(score.passes as f64, score.blocks as f64));
+    Ok(score)
+}
+
+fn answer(engine: &mut Engine, case: &Case, setting: Setting) -> Result<Outcome> {
+    let mut request = case.request.clone();
+    request.options.mode = setting.mode;
+    request.options.threshold = setting.threshold;
+    request.options.dual_cache = setting.dual_cache;
+    engine.start(&request)?;
+    let mut events = Vec::new();
+    while engine.step(&mut events)? {
+        events.clear();
+    }
+    match events.pop() {
+        Some(Event::Done { result }) => Ok(result),
+        _ => bail!(Crashed, "the generation ended without a result"),
+    }
+}
+
+impl Score {
+    fn add(&mut self, case: &Case, outcome: &Outcome) {
+        let exact = case.is_answered_by(&outcome.text);
+        self.total.add(exact);
+        let task = self.tasks.iter().position(|(task, _)| *task == case.task).unwrap_or_else(|| {
+            self.tasks.push((case.task.clone(), Count::default()));
+            self.tasks.len() - 1
+        });
+        self.tasks[task].1.add(exact);
+        let stats = &outcome.stats;
+        self.new_tokens += stats.new_tokens;
+        self.passes += stats.passes;
+        self.blocks += stats.blocks;
+        self.commits += stats.commits;
+        self.decode_ms += stats.decode_ms;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorCode;
+    use crate::chat::Message;
+    use crate::engine::Prompt;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn reads_cases_of_every_kind() {
+        let lines = concat!(
+            r#"{"task": "add", "messages": [{"role": "user", "content": "2 + 3?"}], "answer": "5."}"#,
+            "\n\n",
+            r#"{"prompt": "a", "answer": "b", "maxTokens": 7}"#,
+            "\r\n",
+            r#"{"tokens": [1], "answer": ""}"#,
+        );
+        let cases = Case::read_lines(lines).unwrap();
+        assert_eq!(cases.iter().map(|case| case.task.as_str()).collect::<Vec<_>>(), ["add", "", ""]);
+        assert_eq!(cases[0].request.prompt, Prompt::Messages(vec![Message::new("user", "2 + 3?")]));
+        assert_eq!(cases[1].request.options.max_tokens, Some(7));
+        assert!(cases[0].is_answered_by(" 5.\n") && !cases[0].is_answered_by("5"));
+    }
+
+    #[test]
+    fn rejects_cases_by_line() {
+        for (lines, words) in [
+            ("", "there are no cases"),
+            ("{}", "line 1: `answer` is missing"),
+            ("\n[1]", "line 2: not a JSON object"),
+            (r#"{"prompt": "a", "answer": 5}"#, "line 1: `answer` is 5"),
+            (r#"{"answer": "a"}"#, "exactly one of prompt, messages and tokens"),
+            (r#"{"prompt": "a", "answer": "b", "max": 3}"#, "no option `max`"),
+        ] {
+            let error = Case::read_lines(lines).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::Malformed, "{lines}: {error}");
+            assert!(error.message().contains(words), "{lines}: {error}");
+        }
+    }
+
+    #[test]
+    fn settings_have_thresholds_where_modes_do() {
+        let all = Setting::all(&[Mode::Ar, Mode::Iterative, Mode::Greedy], &[0.5, 0.9]);
+        let shown: Vec<_> = all.iter().map(|setting| (setting.mode, setting.threshold)).collect();
+        let expected =
+            [(Mode::Ar, None), (Mode::Iterative, Some(0.5)), (Mode::Iterative, Some(0.9)), (Mode::Greedy, None)];
+        assert_eq!(shown, expected);
+    }
+}
