@@ -311,7 +311,8 @@ impl<'a> Builder<'a> {
             self.notices
                 .push("Q4_0 cannot hold ternary weights exactly: one of the two signs becomes 7/8 of its value".into());
         }
-        if let Some(ty) = self.options.ty.filter(|ty| !ty.is_ternary() && self.because.is_some()) {
+        let rounds = |ty: &GgmlType| matches!(ty, GgmlType::Q8_0 | GgmlType::Q4_0);
+        if let Some(ty) = self.options.ty.filter(|ty| rounds(ty) && self.because.is_some()) {
             self.notices.push(format!(
                 "the weights are ternary, but stored as {ty}: BitLinear layers will run without int8 activations"
             ));

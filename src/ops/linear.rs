@@ -150,21 +150,26 @@ mod tests {
         Matrix::linear(ty, rows, cols, aligned).unwrap()
     }
 
+    /// Products with `values` different weights, among them `-0.25`, 0 and 0.25.
+    fn check(ty: GgmlType, values: usize) {
+        let (rows, cols, count) = (20, 256, 3);
+        let weights: Vec<f32> = (0..rows * cols).map(|i| ((i * 31 % 17 % values) as f32 - 1.0) * 0.25).collect();
+        let x: Vec<f32> = (0..count * cols).map(|i| ((i * 13 % 29) as f32 - 14.0) / 7.0).collect();
+        let matrix = matrix(ty, rows, cols, &weights);
+        assert_eq!(matches!(matrix, Matrix::Ternary(_)), values == 3 && ty != GgmlType::Q8_0, "{ty}");
+        let mut out = vec![f32::NAN; count * rows];
+        linear(best(), &matrix, &Input::new(&x, cols), &mut out).unwrap();
+        for (i, out) in out.into_iter().enumerate() {
+            let (x, w) = (&x[i / rows * cols..][..cols], &weights[i % rows * cols..][..cols]);
+            let expected: f32 = x.iter().zip(w).map(|(x, w)| x * w).sum();
+            assert!((out - expected).abs() < 0.15, "{ty} {i}: {out} {expected}");
+        }
+    }
+
     #[test]
     fn every_weight_form_gives_the_product() {
-        let (rows, cols, count) = (20, 256, 3);
-        let weights: Vec<f32> = (0..rows * cols).map(|i| ((i * 31 % 17 % 3) as f32 - 1.0) * 0.25).collect();
-        let x: Vec<f32> = (0..count * cols).map(|i| ((i * 13 % 29) as f32 - 14.0) / 7.0).collect();
-        for ty in [GgmlType::F32, GgmlType::F16, GgmlType::Bf16, GgmlType::Q8_0, GgmlType::Q2_0, GgmlType::Tq1_0] {
-            let matrix = matrix(ty, rows, cols, &weights);
-            assert_eq!(matches!(matrix, Matrix::Ternary(_)), ty.is_ternary(), "{ty}");
-            let mut out = vec![f32::NAN; count * rows];
-            linear(best(), &matrix, &Input::new(&x, cols), &mut out).unwrap();
-            for (i, out) in out.into_iter().enumerate() {
-                let (x, w) = (&x[i / rows * cols..][..cols], &weights[i % rows * cols..][..cols]);
-                let expected: f32 = x.iter().zip(w).map(|(x, w)| x * w).sum();
-                assert!((out - expected).abs() < 0.15, "{ty} {i}: {out} {expected}");
-            }
-        }
+        let floats = [GgmlType::F32, GgmlType::F16, GgmlType::Bf16];
+        floats.into_iter().chain([GgmlType::Q8_0]).for_each(|ty| check(ty, 4));
+        floats.into_iter().chain([GgmlType::Q8_0, GgmlType::Q2_0, GgmlType::Tq1_0]).for_each(|ty| check(ty, 3));
     }
 }

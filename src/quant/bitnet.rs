@@ -6,12 +6,13 @@
 //! [`three_valued`].
 //!
 //! Block formats repeat the scale in every block. [`ternary`] undoes that: it accepts a tensor if all its scales are
-//! equal, passing over blocks of scale 0, which are zero whatever their codes.
+//! equal, passing over blocks of scale 0, which are zero whatever their codes. Floats it accepts if they are three-valued:
+//! a BitNet matrix does not become another layer because it was stored as F16.
 
 #![forbid(unsafe_code)]
 
 use super::float::to_f16;
-use super::{check_finite, check_lengths, i2_s, ternary as blocks};
+use super::{check_finite, check_lengths, dequantize, i2_s, ternary as blocks};
 use crate::error::Result;
 use crate::gguf::GgmlType;
 use half::f16;
@@ -25,10 +26,13 @@ pub struct Ternary {
     pub scale: f32,
 }
 
-/// Reads the `weights` weights of a tensor of a ternary type as codes and one scale.
+/// Weights looked at together when floats are told apart.
+const CHUNK: usize = 4096;
+
+/// Reads the `weights` weights of a tensor of a ternary or float type as codes and one scale.
 ///
-/// `Ok(None)` when it is not of that form: another type, code 3 (`+2 d`), or block scales that differ. Such a tensor
-/// has to go through [`super::dequantize`].
+/// `Ok(None)` when it is not of that form: another type, code 3 (`+2 d`), block scales that differ, or floats of more than
+/// three values. Such a tensor has to go through [`super::dequantize`].
 ///
 /// # Errors
 ///
@@ -41,8 +45,27 @@ pub fn ternary(ty: GgmlType, src: &[u8], weights: usize) -> Result<Option<Ternar
         GgmlType::Tq2_0 => Ok(uniform(src, blocks::unpack_tq2_0)),
         GgmlType::Q2_0 => Ok(uniform(src, blocks::unpack_q2_0)),
         GgmlType::I2S => i2_s::unpack(src).map(Some),
+        GgmlType::F32 | GgmlType::F16 | GgmlType::Bf16 => floats(ty, src),
         _ => Ok(None),
     }
+}
+
+/// Stops at the first chunk with a fourth value: for most float tensors, the very first.
+fn floats(ty: GgmlType, src: &[u8]) -> Result<Option<Ternary>> {
+    let mut tensor = Ternary { codes: Vec::new(), scale: 0.0 };
+    let mut chunk = [0.0; CHUNK];
+    for bytes in src.chunks(CHUNK * ty.block_bytes()) {
+        let chunk = &mut chunk[..bytes.len() / ty.block_bytes()];
+        dequantize(ty, bytes, chunk)?;
+        match three_valued(chunk) {
+            Some(part) if part.scale == 0.0 || tensor.scale == 0.0 || part.scale == tensor.scale => {
+                tensor.scale = tensor.scale.max(part.scale);
+                tensor.codes.extend(part.codes);
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(tensor))
 }
 
 fn uniform<const B: usize, const L: usize>(

@@ -84,7 +84,25 @@ fn tensors_that_are_not_uniform_are_left_to_dequantize() {
         bytes[code_byte] = 0xFF;
         assert_eq!(ternary(ty, &bytes, 256).unwrap(), None, "{ty} with code 3");
     }
-    assert_eq!(ternary(GgmlType::F32, &[0; 8], 2).unwrap(), None);
+    assert_eq!(ternary(GgmlType::Q8_0, &[0; 34], 32).unwrap(), None);
+}
+
+#[test]
+fn ternary_floats_are_recognised_whatever_their_type() {
+    // Longer than what is looked at together, with leading zeros.
+    let codes: Vec<u8> = (0..10_000).map(|i| if i < 5000 { 1 } else { (i % 3) as u8 }).collect();
+    let tensor = Ternary { codes, scale: 0.375 };
+    for ty in [GgmlType::F32, GgmlType::F16, GgmlType::Bf16] {
+        let mut weights = weights_of(&tensor);
+        let bytes = |weights: &[f32]| {
+            let mut bytes = Vec::new();
+            quantize(ty, weights, &mut bytes).unwrap();
+            bytes
+        };
+        assert_eq!(ternary(ty, &bytes(&weights), 10_000).unwrap().as_ref(), Some(&tensor), "{ty}");
+        weights[9_999] = 0.5;
+        assert_eq!(ternary(ty, &bytes(&weights), 10_000).unwrap(), None, "{ty}");
+    }
 }
 
 #[test]

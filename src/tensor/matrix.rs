@@ -17,15 +17,13 @@ pub enum Matrix {
 }
 
 impl Matrix {
-    /// The matrix of a linear layer, from the bytes of its tensor: packed when the tensor really is ternary.
+    /// The matrix of a linear layer, from the bytes of its tensor: packed when the tensor really is ternary, whatever its type.
     ///
     /// # Errors
     ///
     /// `malformed` for NaN or infinite values, `out-of-memory` when the packed form cannot be had.
     pub fn linear(ty: GgmlType, rows: usize, cols: usize, bytes: AlignedBytes) -> Result<Self> {
-        if ty.is_ternary()
-            && let Some(ternary) = quant::ternary(ty, &bytes, rows * cols)?
-        {
+        if let Some(ternary) = quant::ternary(ty, &bytes, rows * cols)? {
             return Ok(Self::Ternary(PackedTernary::pack(&ternary, rows, cols)?));
         }
         Ok(Self::Blocks(BlockMatrix::new(ty, rows, cols, bytes)?))
