@@ -49,8 +49,10 @@ test-rust: $(VENV)/ready
 	    $(TARGET_DIR)/tokenizer-cases/$${case%%:*}.jsonl --count 10000; done; fi
 	WEBTERN_TOKENIZER_CASES=$(abspath $(TARGET_DIR))/tokenizer-cases cargo test
 
-# The same unit tests, in the browser; those that need files of their own run natively only.
+# The same unit tests, in the browser; those that need files of their own run natively only. The golden models leave their logits
+# in target/tmp natively, and the browser is compared with them.
 test-wasm: test-tools
+	cargo test --quiet --test model_golden
 	RUSTFLAGS="-C target-feature=+simd128" WASM_BINDGEN_USE_BROWSER=1 \
 	  wasm-pack test --headless --chrome --mode no-install . --no-default-features \
 	  --lib --test quant_golden --test chat_golden --test model_golden --test model_refusals

@@ -1,10 +1,18 @@
-//! The forward pass against `transformers`: see `tests/reference/model_golden.py`, which wrote the models and their logits.
+//! The forward pass against `transformers`: on files that others make (`tests/reference/model_golden.py`), and on what becomes of
+//! checkpoints in every type (`tests/reference/checkpoint_golden.py`).
 
 #![forbid(unsafe_code)]
 
+#[path = "common/checkpoints.rs"]
+mod checkpoints;
+
+use checkpoints::{CHECKPOINTS, Checkpoint};
+use safetensors::SafeTensors;
+use std::collections::BTreeMap;
 use webtern::Result;
+use webtern::convert::{Report, verify};
 use webtern::engine::{AttentionKind, Engine, EngineOptions};
-use webtern::gguf::Metadata;
+use webtern::gguf::{GgmlType, Metadata};
 use webtern::model::{Attention, LanguageModel, LoadOptions, LoadedModel, Loader, Pass};
 
 macro_rules! models {
@@ -13,11 +21,8 @@ macro_rules! models {
     };
 }
 
-const MODELS: [(&str, &[u8]); 18] = models![
-    "llama-untied" "llama-biases" "llama-linear" "llama-llama3" "llama-yarn" "llama-partial-rope" "llama-window"
-    "mistral-window" "qwen2" "qwen2-yarn" "qwen2-block" "qwen3" "bitnet-float" "bitnet-silu" "bitnet-relu2"
-    "bitnet-seven-norms" "bitnet-25" "bitnet-b1.58"
-];
+const MODELS: [(&str, &[u8]); 5] =
+    models!["llama-partial-rope" "mistral-window" "bitnet-float" "bitnet-25" "bitnet-b1.58"];
 
 /// Largest error of a logit, in standard deviations of all logits.
 const TOLERANCE: f32 = 1e-4;
@@ -29,51 +34,53 @@ fn load(bytes: &[u8]) -> Result<LoadedModel> {
     loader.finish()
 }
 
-/// What a golden file expects of its own model.
+/// What is expected of a model.
 struct Golden {
     tokens: Vec<u32>,
     logits: Vec<f32>,
     attention: Attention,
-    tolerance: f32,
 }
 
 impl Golden {
-    fn new(metadata: &Metadata) -> Result<Self> {
-        let logits = metadata.require_f32s("golden.logits")?;
-        let mean = logits.iter().sum::<f32>() / logits.len() as f32;
-        let variance = logits.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / logits.len() as f32;
-        Ok(Self {
-            tokens: metadata.require_u32s("golden.tokens")?,
-            attention: match metadata.u32("golden.block")? {
-                Some(size) => Attention::Block { size: size as usize },
-                None => Attention::Causal,
-            },
-            tolerance: variance.sqrt() * TOLERANCE,
-            logits,
-        })
+    /// Of a file that carries its own expectation.
+    fn of_model(metadata: &Metadata) -> Result<Self> {
+        let (tokens, logits) = (metadata.require_u32s("golden.tokens")?, metadata.require_f32s("golden.logits")?);
+        Ok(Self { tokens, logits, attention: Attention::Causal })
+    }
+
+    fn of_checkpoint(checkpoint: &Checkpoint) -> Self {
+        let file = SafeTensors::deserialize(checkpoint.golden).unwrap();
+        let words = |name: &str| file.tensor(name).unwrap().data().as_chunks().0.to_vec();
+        let tokens = words("tokens").into_iter().map(u32::from_le_bytes).collect();
+        let logits = words("logits").into_iter().map(f32::from_le_bytes).collect();
+        let (_, header) = SafeTensors::read_metadata(checkpoint.golden).unwrap();
+        let block = header.metadata().as_ref().and_then(|metadata| metadata.get("block"));
+        let attention = block.map_or(Attention::Causal, |size| Attention::Block { size: size.parse().unwrap() });
+        Self { tokens, logits, attention }
     }
 
     /// Compares rows of logits from `position` on.
     fn check(&self, what: &str, position: usize, got: &[f32]) {
         let vocab = self.logits.len() / self.tokens.len();
+        let tolerance = TOLERANCE * deviation(&self.logits);
         let expected = &self.logits[position * vocab..][..got.len()];
         for (row, (got, expected)) in got.chunks_exact(vocab).zip(expected.chunks_exact(vocab)).enumerate() {
             let position = position + row;
             for (id, (got, expected)) in got.iter().zip(expected).enumerate() {
-                let close = (got - expected).abs() <= self.tolerance;
-                assert!(
-                    close,
-                    "{what}: logit {id} at position {position} is {got}, not {expected} +- {}",
-                    self.tolerance
-                );
+                let close = (got - expected).abs() <= tolerance;
+                assert!(close, "{what}: logit {id} at position {position} is {got}, not {expected} +- {tolerance}");
             }
             let (best, gap) = best(expected);
-            assert!(
-                gap <= 2.0 * self.tolerance || best == self::best(got).0,
-                "{what}: best token at position {position}"
-            );
+            assert!(gap <= tolerance || best == self::best(got).0, "{what}: best token at position {position}");
         }
     }
+}
+
+/// The standard deviation.
+fn deviation(values: &[f32]) -> f32 {
+    let mean = values.iter().sum::<f32>() / values.len() as f32;
+    let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / values.len() as f32;
+    variance.sqrt()
 }
 
 /// The index of the largest value, and by how much.
@@ -86,25 +93,97 @@ fn best(row: &[f32]) -> (usize, f32) {
 fn each_model(mut check: impl FnMut(&str, LoadedModel, &Golden)) {
     for (name, bytes) in MODELS {
         let model = load(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let golden = Golden::new(&model.metadata).unwrap();
+        let golden = Golden::of_model(&model.metadata).unwrap();
         check(name, model, &golden);
     }
+    for checkpoint in &CHECKPOINTS {
+        let (file, _) = checkpoint.convert(None).unwrap_or_else(|error| panic!("{}: {error}", checkpoint.name));
+        check(checkpoint.name, load(&file).unwrap(), &Golden::of_checkpoint(checkpoint));
+    }
+}
+
+/// All logits by the engine, checked.
+fn logits(what: &str, model: LoadedModel, golden: &Golden) -> Vec<f32> {
+    let attention = match golden.attention {
+        Attention::Causal => AttentionKind::Causal,
+        Attention::Block { .. } => AttentionKind::Block,
+    };
+    let mut engine = Engine::new(model, &EngineOptions::default()).unwrap();
+    let mut logits = Vec::new();
+    engine.logits(&golden.tokens, attention, |row| logits.extend_from_slice(row)).unwrap();
+    assert_eq!(logits.len(), golden.logits.len(), "{what}");
+    golden.check(what, 0, &logits);
+    logits
 }
 
 #[test]
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn logits_match_transformers() {
-    each_model(|name, model, golden| {
-        let attention = match golden.attention {
-            Attention::Causal => AttentionKind::Causal,
-            Attention::Block { .. } => AttentionKind::Block,
+    for (name, bytes) in MODELS {
+        let model = load(bytes).unwrap();
+        let golden = Golden::of_model(&model.metadata).unwrap();
+        logits(name, model, &golden);
+    }
+}
+
+/// Linear layers have the type `ty` where its blocks fit, and something else where not.
+fn check_types(what: &str, report: &Report, ty: GgmlType) {
+    let linear = |name: &str| name.starts_with("blk.") && !name.contains("norm") && name.ends_with(".weight");
+    for tensor in report.tensors.iter().filter(|tensor| linear(&tensor.name)) {
+        let fits = tensor.dims[0].is_multiple_of(ty.block_len() as u64);
+        assert_eq!(tensor.ty == ty.name(), fits, "{what}: {} is {}", tensor.name, tensor.ty);
+    }
+}
+
+#[test]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
+fn converted_checkpoints_match_transformers_in_every_type() {
+    let mut runs: Vec<(String, Vec<f32>)> = Vec::new();
+    let mut written = BTreeMap::new();
+    for checkpoint in &CHECKPOINTS {
+        let is_ternary = checkpoint.convert(None).unwrap().1.ternary_because.is_some();
+        let types = match is_ternary {
+            true => [GgmlType::Q2_0, GgmlType::Tq1_0, GgmlType::Tq2_0, GgmlType::I2S].as_slice(),
+            false => &[GgmlType::Bf16, GgmlType::F32, GgmlType::F16],
         };
-        let mut engine = Engine::new(model, &EngineOptions::default()).unwrap();
-        let mut logits = Vec::new();
-        engine.logits(&golden.tokens, attention, |row| logits.extend_from_slice(row)).unwrap();
-        assert_eq!(logits.len(), golden.logits.len(), "{name}");
-        golden.check(name, 0, &logits);
-    });
+        let golden = Golden::of_checkpoint(checkpoint);
+        for ty in types {
+            let what = format!("{} as {ty}", checkpoint.name);
+            let (file, report) = checkpoint.convert(Some(*ty)).unwrap_or_else(|error| panic!("{what}: {error}"));
+            check_types(&what, &report, *ty);
+            *written.entry(ty.name()).or_insert(0) +=
+                report.tensors.iter().filter(|tensor| tensor.ty == ty.name()).count();
+            let logits = logits(&what, load(&file).unwrap(), &golden);
+            let mut folder: BTreeMap<String, Vec<u8>> = [("model.gguf".to_owned(), file)].into();
+            let verified = verify(&mut folder, "model.gguf", &mut checkpoint.files()).unwrap();
+            assert_eq!(verified.faults, [""; 0], "{what}");
+            runs.push((what, logits));
+        }
+    }
+    assert!(written.len() == 7 && written.values().all(|&tensors| tensors > 0), "{written:?}");
+    browser_equals_native(&runs);
+}
+
+/// Natively: leaves the logits for the browser to find.
+#[cfg(not(target_arch = "wasm32"))]
+fn browser_equals_native(runs: &[(String, Vec<f32>)]) {
+    let json = serde_json::to_vec(runs).unwrap();
+    std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/native-logits.json"), json).unwrap();
+}
+
+/// In the browser: compares with what the native run left, which is therefore needed to build this.
+#[cfg(target_arch = "wasm32")]
+fn browser_equals_native(runs: &[(String, Vec<f32>)]) {
+    let json = include_bytes!(concat!(env!("CARGO_TARGET_TMPDIR"), "/../../tmp/native-logits.json"));
+    let native_runs: Vec<(String, Vec<f32>)> = serde_json::from_slice(json).unwrap();
+    assert_eq!(runs.len(), native_runs.len());
+    for ((what, logits), (native_what, native_logits)) in runs.iter().zip(&native_runs) {
+        assert_eq!((what, logits.len()), (native_what, native_logits.len()));
+        let tolerance = 1e-5 * deviation(native_logits);
+        for (at, (logit, native)) in logits.iter().zip(native_logits).enumerate() {
+            assert!((logit - native).abs() <= tolerance, "{what}: logit {at} is {logit}, natively {native}");
+        }
+    }
 }
 
 /// Runs `tokens[start..end]` and checks all its logits.
