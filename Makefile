@@ -48,6 +48,7 @@ test-rust: $(VENV)/ready
 	  $(VENV)/bin/python tests/reference/tokenizer_cases.py $(FIXTURES)/$${case#*:}/tokenizer.json \
 	    $(TARGET_DIR)/tokenizer-cases/$${case%%:*}.jsonl --count 10000; done; fi
 	WEBTERN_TOKENIZER_CASES=$(abspath $(TARGET_DIR))/tokenizer-cases cargo test
+	$(VENV)/bin/python tests/reference/gguf_reads.py $(TARGET_DIR)/debug/webtern
 
 # The same unit tests, in the browser; those that need files of their own run natively only. The golden models leave their logits
 # in target/tmp natively, and the browser is compared with them.
@@ -92,8 +93,8 @@ $(NODE_MODULES): www/package-lock.json
 	cd www && npm ci --no-progress
 	touch $@
 
-# PyPI's tokenizers, the reference of the tokenizer tests.
-$(VENV)/ready:
+# From PyPI: the reference of the tokenizer tests, and a reader for the files of the converter.
+$(VENV)/ready: Makefile
 	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check tokenizers==0.22.2
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check tokenizers==0.22.2 gguf==0.19.0
 	touch $@
