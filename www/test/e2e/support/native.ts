@@ -1,10 +1,11 @@
 /** The native command line, to compare the browser with. */
 
 import { execFile } from 'node:child_process'
+import { cpSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { DecodeMode, DecodeOptions } from '../../../src/types.ts'
-import { repository } from './files.ts'
+import { repository, targetFolder } from './files.ts'
 
 const run = promisify(execFile)
 
@@ -29,4 +30,14 @@ export async function generateNatively(model: string, request: TokenRun): Promis
   ])
   const parse: (text: string) => { readonly tokens: number[] } = JSON.parse
   return parse(stdout).tokens
+}
+
+/** Converts a checkpoint of `tests/golden/checkpoints`, whose tokenizer is in a folder for all, and returns the file's path in the site. */
+export async function convertGolden(name: string, type: string): Promise<string> {
+  const golden = join(repository, 'tests/golden/checkpoints')
+  const folder = join(targetFolder, 'models', name)
+  mkdirSync(folder, { recursive: true })
+  for (const part of [name, 'tokenizer']) cpSync(join(golden, part), folder, { recursive: true })
+  await run(nativeBinary, ['convert', folder, '--type', type, '-o', `${folder}-${type}.gguf`])
+  return `/models/${name}-${type}.gguf`
 }

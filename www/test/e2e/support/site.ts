@@ -21,13 +21,14 @@ export interface Site {
 
 const www = fileURLToPath(new URL('../../../', import.meta.url))
 
-/** Serves test page (`/`), library (`/dist/`), demo (`/demo/`), fixtures (`/fixtures/`) and made models (`/models/`). */
+/** Serves test pages (`/`), library (`/dist/`), demo (`/demo/`), wllama (`/wllama/`), fixtures (`/fixtures/`) and made models (`/models/`). */
 export async function startSite({ isolated = true } = {}): Promise<Site> {
   const files = await serve({
     mounts: {
       '/': join(www, 'test/e2e/page'),
       '/dist': join(www, 'dist'),
       '/demo': join(www, 'demo/dist'),
+      '/wllama': join(www, 'node_modules/@wllama/wllama/esm'),
       '/fixtures': fixtures,
       '/models': join(targetFolder, 'models'),
     },
