@@ -1,15 +1,17 @@
 /**
- * The size that webtern is made for: files in the shape of SmolLM2-135M with its real tokenizer and random weights, written
- * by the crate's own writer. What matters is that the page never waits, and what it costs in memory.
+ * The size that webtern is made for: a SmolLM2-135M with SubLN, of the real layout and with its real tokenizer, but random
+ * weights, converted. What matters is that the page decodes as the command line does, that it never waits, and what it costs
+ * in memory.
  */
 
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { loaded, noWorkers, openPage, residentBytes, startBrowser } from './support/browser.ts'
 import { fixture, itNeeds, repository, targetFolder } from './support/files.ts'
+import { generateNatively, nativeBinary } from './support/native.ts'
 import { startSite, type Site } from './support/site.ts'
 
 /** Memory for a model, as a multiple of its file. */
@@ -21,15 +23,15 @@ const LONGEST_TASK_MS = 50
 const MASK_TOKEN = '16'
 
 const TOKENIZER = fixture('smollm2-135m-dlm-subln')
-const it = itNeeds(join(TOKENIZER, 'tokenizer.json'))
-const modelPath = (type: string): string => join(targetFolder, 'models', `smollm2-dlm-${type}.gguf`)
+const it = itNeeds(join(TOKENIZER, 'tokenizer.json'), nativeBinary)
+const modelPath = (type: string): string => join(targetFolder, 'models', `smollm2-subln-${type}.gguf`)
 let browser: Browser
 let site: Site
 
 beforeAll(async () => {
   site = await startSite()
   browser = await startBrowser()
-  if (existsSync(TOKENIZER)) ['q2_0', 'q8_0'].forEach(makeModel)
+  if (existsSync(TOKENIZER) && existsSync(nativeBinary)) ['q2_0', 'q8_0'].forEach(makeModel)
 }, 600_000)
 
 afterAll(async () => {
@@ -40,14 +42,14 @@ afterAll(async () => {
 function makeModel(type: string): void {
   const path = modelPath(type)
   if (existsSync(path)) return
-  mkdirSync(dirname(path), { recursive: true })
-  const part = `${path}.part`
-  const options = ['--tokenizer', TOKENIZER, '--type', type, '--mask-token-id', MASK_TOKEN, '-o', part]
-  execFileSync('cargo', ['run', '--quiet', '--example', 'random_model', '--', ...options], {
+  const folder = join(targetFolder, 'models', 'smollm2-subln')
+  mkdirSync(folder, { recursive: true })
+  execFileSync('cargo', ['run', '--quiet', '--example', 'random_checkpoint', '--', '--like', TOKENIZER, '-o', folder], {
     cwd: repository,
     stdio: 'inherit',
   })
-  renameSync(part, path)
+  const options = ['--type', type, '--embedding-type', 'q8_0', '--mask-token-id', MASK_TOKEN]
+  execFileSync(nativeBinary, ['convert', folder, ...options, '-o', path], { stdio: ['ignore', 'ignore', 'inherit'] })
 }
 
 it('10 000 random texts become the ids of the `tokenizers` package', async () => {
@@ -58,7 +60,7 @@ it('10 000 random texts become the ids of the `tokenizers` package', async () =>
   const expected = readFileSync(cases, 'utf8').trimEnd().split('\n').map(parse)
   expect(expected).toHaveLength(10_000)
   const page = await openPage(browser, site.url)
-  await loaded(page, '/models/smollm2-dlm-q2_0.gguf')
+  await loaded(page, '/models/smollm2-subln-q2_0.gguf')
   const found = await page.evaluate(
     (texts) => Promise.all(texts.map((text) => model.tokenize(text, { addSpecial: false }))),
     expected.map(({ text }) => text),
@@ -68,10 +70,22 @@ it('10 000 random texts become the ids of the `tokenizers` package', async () =>
   await page.close()
 }, 180_000)
 
+it('every mode writes what the command line writes', async () => {
+  const page = await openPage(browser, site.url)
+  const info = await loaded(page, '/models/smollm2-subln-q2_0.gguf')
+  expect(info).toMatchObject({ architecture: 'bitnet', quantisation: 'Q2_0', diffusion: { maskToken: 16 } })
+  for (const mode of ['ar', 'greedy', 'iterative', 'adaptive'] as const) {
+    const request = { tokens: [504, 2365, 6354, 16438], mode, maxTokens: 8 }
+    const { tokens } = await page.evaluate((request) => model.generate(request).result(), request)
+    expect(tokens, mode).toEqual(await generateNatively(modelPath('q2_0'), request))
+  }
+  await page.close()
+}, 180_000)
+
 /** Loads by the page's own form, writes 8 tokens each way, and gives the longest task of the main thread. */
 async function longestTask(page: Page, type: string): Promise<number> {
   await page.goto(`${site.url}demo/`)
-  await page.getByTestId('model-url').fill(`${site.url}models/smollm2-dlm-${type}.gguf`)
+  await page.getByTestId('model-url').fill(`${site.url}models/smollm2-subln-${type}.gguf`)
   await page.evaluate(() => {
     const tasks: number[] = []
     new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({
@@ -120,7 +134,7 @@ it('memory stays near the size of the file, and is the same after an unload', as
   const info: number[] = []
   const resident = [await residentBytes(browser)]
   for (let turn = 0; turn < 2; turn++) {
-    await loaded(page, '/models/smollm2-dlm-q8_0.gguf')
+    await loaded(page, '/models/smollm2-subln-q8_0.gguf')
     await page.evaluate(() => model.generate({ prompt: 'The quick brown fox', mode: 'ar', maxTokens: 4 }).result())
     info.push(await page.evaluate(() => model.info.memoryBytes))
     resident.push(await residentBytes(browser))
