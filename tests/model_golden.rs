@@ -126,6 +126,11 @@ fn logits_match_transformers() {
     }
 }
 
+/// Types that hold the weights of the float checkpoints exactly, and those of the ternary ones.
+const FLOAT_TYPES: [GgmlType; 3] = [GgmlType::Bf16, GgmlType::F32, GgmlType::F16];
+const TERNARY_TYPES: [GgmlType; 6] =
+    [GgmlType::Q2_0, GgmlType::Tq1_0, GgmlType::Tq2_0, GgmlType::I2S, GgmlType::F32, GgmlType::F16];
+
 /// Linear layers have the type `ty` where its blocks fit, and something else where not.
 fn check_types(what: &str, report: &Report, ty: GgmlType) {
     let linear = |name: &str| name.starts_with("blk.") && !name.contains("norm") && name.ends_with(".weight");
@@ -137,15 +142,12 @@ fn check_types(what: &str, report: &Report, ty: GgmlType) {
 
 #[test]
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
-fn converted_checkpoints_match_transformers_in_every_type() {
+fn converted_checkpoints_match_transformers_in_every_exact_type() {
     let mut runs: Vec<(String, Vec<f32>)> = Vec::new();
     let mut written = BTreeMap::new();
     for checkpoint in &CHECKPOINTS {
         let is_ternary = checkpoint.convert(None).unwrap().1.ternary_because.is_some();
-        let types = match is_ternary {
-            true => [GgmlType::Q2_0, GgmlType::Tq1_0, GgmlType::Tq2_0, GgmlType::I2S].as_slice(),
-            false => &[GgmlType::Bf16, GgmlType::F32, GgmlType::F16],
-        };
+        let types = if is_ternary { TERNARY_TYPES.as_slice() } else { &FLOAT_TYPES };
         let golden = Golden::of_checkpoint(checkpoint);
         for ty in types {
             let what = format!("{} as {ty}", checkpoint.name);
