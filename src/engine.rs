@@ -10,7 +10,6 @@ use crate::model::{Attention, LanguageModel, LoadOptions, LoadedModel, Pass, Tra
 use crate::tokenizer::{EncodeOptions, MaskChoice, Tokenizer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::fmt;
 
 /// Rows of a pass that only collects logits; a multiple of every usual block size.
 const LOGITS_ROWS: usize = 64;
@@ -78,13 +77,6 @@ pub struct DiffusionInfo {
     /// The threshold its makers recommend.
     #[serde(skip)]
     pub threshold: Option<f64>,
-}
-
-impl fmt::Display for DiffusionInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mask_token, block_size, attention, .. } = self;
-        write!(f, "mask token {mask_token}, block size {block_size}, {} attention", attention.as_str())
-    }
 }
 
 /// What was loaded.
@@ -317,6 +309,11 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The decode modes that make sense, the one that `auto` chooses first.
+pub(crate) fn decode_modes(diffusion: Option<&DiffusionInfo>) -> &'static [&'static str] {
+    if diffusion.is_some() { &["adaptive", "iterative", "greedy", "ar"] } else { &["ar"] }
 }
 
 /// How the model decodes by diffusion; `None` with a reason, where there is one to tell, when it cannot.

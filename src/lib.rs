@@ -11,6 +11,7 @@ pub mod convert;
 pub mod decode;
 pub mod engine;
 pub mod eval;
+pub mod findings;
 pub mod gguf;
 pub mod inspect;
 pub mod kernels;

@@ -41,10 +41,14 @@ fn inspect_describes_a_model() {
     assert_eq!(report["architecture"], "llama");
     assert_eq!(report["diffusion"], serde_json::json!({ "maskToken": 259, "blockSize": 32, "attention": "block" }));
     assert_eq!(report["tensors"].as_array().unwrap().len(), 20);
-    assert_eq!(report["problems"], serde_json::json!([]));
+    assert_eq!((&report["runs"], &report["maskTokenText"]), (&true.into(), &"|<MASK>|".into()));
+    assert_eq!(report["findings"], serde_json::json!([]));
+    let query = &report["tensors"][3];
+    assert_eq!((&query["name"], &query["type"]), (&"blk.0.attn_q.weight".into(), &"Q2_0".into()));
+    assert!(query["zeros"].as_f64().is_some_and(|zeros| (0.2..0.5).contains(&zeros)), "{query}");
     assert_eq!(report["bytes"], toy().len());
     let text = text("inspect", model.path(), &[]);
-    for words in ["architecture   llama", "mask token 259", "blk.1.ffn_down.weight", "runs: yes"] {
+    for words in ["architecture   llama", "yes: mask token 259 (|<MASK>|)", "blk.1.ffn_down.weight", "runs: yes"] {
         assert!(text.contains(words), "{text} lacks {words:?}");
     }
 }

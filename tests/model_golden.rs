@@ -157,8 +157,8 @@ fn converted_checkpoints_match_transformers_in_every_exact_type() {
                 report.tensors.iter().filter(|tensor| tensor.ty == ty.name()).count();
             let logits = logits(&what, load(&file).unwrap(), &golden);
             let mut folder: BTreeMap<String, Vec<u8>> = [("model.gguf".to_owned(), file)].into();
-            let verified = verify(&mut folder, "model.gguf", &mut checkpoint.files()).unwrap();
-            assert_eq!(verified.faults, [""; 0], "{what}");
+            let verified = verify(&mut folder, "model.gguf", &mut checkpoint.files(), &mut |_, _| Ok(())).unwrap();
+            assert!(verified.passed(), "{what}: {:#?}", verified.findings);
             runs.push((what, logits));
         }
     }

@@ -44,7 +44,7 @@ fn smollm2_with_subln_converts_verifies_and_decodes_in_every_mode() {
     assert_eq!((tensors.len(), count("Q2_0"), count("F32"), count("BF16")), (332, 210, 121, 1));
 
     let found = webtern(&["verify", "model.gguf", "--against", "checkpoint"], folder.path());
-    assert_eq!((found["matrices"].as_array().unwrap().len(), &found["faults"]), (211, &json!([])));
+    assert_eq!((found["matrices"].as_array().unwrap().len(), &found["findings"]), (211, &json!([])));
 
     for mode in ["ar", "greedy", "iterative", "adaptive"] {
         let arguments = ["generate", "model.gguf", "-p", "Why", "--mode", mode, "-n", "6"];

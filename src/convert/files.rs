@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Result};
+use crate::gguf::split::SplitName;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -78,6 +79,21 @@ impl Folder {
         Ok(Self { path: path.to_owned(), names, open: HashMap::new() })
     }
 
+    /// The folder around the file at `path`, and the file's name. For names the folder only has this file or, when it is one file
+    /// of a split model, all of them.
+    ///
+    /// # Errors
+    ///
+    /// `bad-option` when `path` ends in no name.
+    pub fn around(path: &Path) -> Result<(Self, String)> {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            bail!(BadOption, "{}: this is not the name of a file", path.display());
+        };
+        let names = SplitName::parse(name).map_or_else(|| vec![name.to_owned()], |split| split.all().collect());
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok((Self { path: folder, names, open: HashMap::new() }, name.to_owned()))
+    }
+
     fn file(&mut self, name: &str) -> Result<&mut File> {
         if !self.open.contains_key(name) {
             if !self.names.iter().any(|known| known == name) {
@@ -115,7 +131,7 @@ fn failure(name: &str, error: &std::io::Error) -> Error {
 }
 
 fn absent(name: &str) -> Error {
-    err!(Io, "{name}: there is no such file in the checkpoint")
+    err!(Io, "{name}: there is no such file")
 }
 
 fn short(name: &str, offset: u64, wanted: usize) -> Error {

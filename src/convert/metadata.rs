@@ -10,6 +10,7 @@ use super::tokenizer::{TokenizerFiles, tokenizer_metadata};
 use crate::decode::Diffusion;
 use crate::engine::{AttentionKind, DiffusionInfo};
 use crate::error::{ErrorCode, Result};
+use crate::findings::{self, Finding};
 use crate::gguf::{GgmlType, Metadata};
 use crate::tokenizer::{MaskChoice, Tokenizer};
 
@@ -72,7 +73,7 @@ pub(super) fn tokenizer(
     files: &mut dyn Files,
     config_text: &str,
     config: &Config,
-    notices: &mut Vec<String>,
+    findings: &mut Vec<Finding>,
 ) -> Result<Metadata> {
     let Some(tokenizer) = text(files, "tokenizer.json")? else {
         bail!(
@@ -88,7 +89,7 @@ pub(super) fn tokenizer(
         config: Some(config_text),
         chat_template: chat_template.as_deref(),
     })?;
-    add_end_tokens(files, config, &mut metadata, notices)?;
+    add_end_tokens(files, config, &mut metadata, findings)?;
     Ok(metadata)
 }
 
@@ -97,7 +98,7 @@ fn add_end_tokens(
     files: &mut dyn Files,
     config: &Config,
     metadata: &mut Metadata,
-    notices: &mut Vec<String>,
+    findings: &mut Vec<Finding>,
 ) -> Result<()> {
     let generation = match text(files, "generation_config.json")? {
         Some(text) => Json::parse("generation_config.json", &text)?.ids("eos_token_id")?,
@@ -118,9 +119,10 @@ fn add_end_tokens(
         if metadata.get("tokenizer.ggml.eot_token_id").is_none() {
             metadata.insert("tokenizer.ggml.eot_token_id", id);
         } else {
-            notices.push(format!(
+            let message = format!(
                 "token {id} ends texts too, but GGUF has no room for a third such token: it will not stop the output"
-            ));
+            );
+            findings::add(findings, Finding::warning("stop-token-lost", message));
         }
     }
     Ok(())
@@ -133,7 +135,7 @@ pub(super) fn diffusion(
     config: &Config,
     options: &Options,
     metadata: &mut Metadata,
-    notices: &mut Vec<String>,
+    findings: &mut Vec<Finding>,
 ) -> Result<Option<DiffusionInfo>> {
     const KEY: &str = "tokenizer.ggml.mask_token_id";
     let dlm = match text(files, "dlm_config.json")? {
@@ -146,9 +148,13 @@ pub(super) fn diffusion(
     let tokenizer = Tokenizer::from_metadata(metadata)?;
     let choice = MaskChoice { id: options.mask_token_id, force: options.force_mask_token };
     let mask_token = match tokenizer.mask_token(choice) {
-        Ok(mask_token) => mask_token,
+        Ok(Some(mask_token)) => Some(mask_token),
+        Ok(None) => {
+            findings::add(findings, findings::model::no_mask_token(&tokenizer));
+            None
+        }
         Err(error) if error.code() == ErrorCode::NoMaskToken => {
-            notices.push(format!("{}; until then the model only decodes autoregressively", error.message()));
+            findings::add(findings, findings::model::mask_token_stops(&error));
             None
         }
         Err(error) => return Err(error),
@@ -163,30 +169,27 @@ pub(super) fn diffusion(
         return Ok(None);
     };
     metadata.insert(KEY, mask_token);
-    let block_size = match options.block_size.or(dlm.size("bd_size")?).or(dlm.size("block_size")?).or(config.block_size)
-    {
-        Some(block_size) => block_size,
-        None => {
-            let usual = Diffusion::default().block_size as u32;
-            notices.push(format!("the checkpoint does not say its block size: {usual} is assumed (--block-size)"));
-            usual
-        }
-    };
+    let block_size = options.block_size.or(dlm.size("bd_size")?).or(dlm.size("block_size")?).or(config.block_size);
     // WrinkleFree's later objective masks at random, without blocks, and trains under the causal mask.
     let causal =
         dlm.get("mask_prob").is_some() || (dlm.get("training_method").is_some() && dlm.get("bd_size").is_none());
-    let attention = match options.attention {
-        Some(attention) => attention,
-        None if causal && config.class != Class::FastDllm => {
-            notices.push(
-                "dlm_config.json describes training under the causal mask: attention is causal (--attention)".into(),
-            );
-            AttentionKind::Causal
-        }
-        None => AttentionKind::Block,
+    let said = match config.class {
+        Class::FastDllm => Some(AttentionKind::Block),
+        _ => causal.then_some(AttentionKind::Causal),
     };
-    metadata.insert("diffusion.block_size", block_size);
-    metadata.insert("diffusion.attention", attention.as_str());
+    let attention = options.attention.or(said);
+    let usual = Diffusion::default().block_size;
+    let info = DiffusionInfo {
+        mask_token,
+        block_size: block_size.map_or(usual, |size| size as usize),
+        attention: attention.unwrap_or(AttentionKind::Block),
+        threshold: None,
+    };
+    for finding in findings::model::diffusion(&info, block_size.is_some(), attention.is_some()) {
+        findings::add(findings, finding);
+    }
+    metadata.insert("diffusion.block_size", info.block_size as u32);
+    metadata.insert("diffusion.attention", info.attention.as_str());
     metadata.insert("diffusion.shift_logits", true);
-    Ok(Some(DiffusionInfo { mask_token, block_size: block_size as usize, attention, threshold: None }))
+    Ok(Some(info))
 }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::checkpoint::{Stored, Weights, weights};
-use super::config::{Class, Config};
+use super::config::{Class, Config, WeightScale};
 use super::files::{Files, text};
 use super::inventory::{Inventory, SubNorms};
 use super::metadata;
@@ -11,10 +11,13 @@ use super::names::{K, LayerPart, NormStyle, PROJECTIONS, Part, Q};
 use super::options::Options;
 use super::report::{Dropped, Report, TensorReport};
 use super::weights::{BitLinear, Matrix, RowOrder, floats};
+use crate::engine::decode_modes;
 use crate::error::Result;
+use crate::findings::{self, Finding};
 use crate::gguf::{GgmlType, Metadata, TensorSpec, Writer};
 use crate::model::check_headers;
 use crate::quant::three_valued;
+use crate::tokenizer;
 use safetensors::Dtype;
 
 /// Bytes of two tensors that are compared at a time.
@@ -77,10 +80,11 @@ struct Builder<'a> {
     sub_norms: SubNorms,
     /// Why linear layers are BitLinear, if they are.
     because: Option<&'static str>,
+    weight_scale: Option<&'static str>,
     outputs: Vec<Output>,
     tensors: Vec<TensorReport>,
     dropped: Vec<Dropped>,
-    notices: Vec<String>,
+    findings: Vec<Finding>,
 }
 
 impl<'a> Builder<'a> {
@@ -106,19 +110,24 @@ impl<'a> Builder<'a> {
             options,
             sub_norms,
             because,
+            weight_scale: None,
             outputs: Vec::new(),
             tensors: Vec::new(),
             dropped: Vec::new(),
-            notices,
+            findings: notices.into_iter().map(|notice| Finding::note("other-weights", notice)).collect(),
         };
         builder.dropped.extend(
             inventory.ignored.iter().map(|name| Dropped { name: name.clone(), reason: "not needed to run the model" }),
         );
         if inventory.sub_norms != sub_norms {
-            builder.notices.push(format!(
+            let message = format!(
                 "{} SubLN norms are dropped, as asked: the file computes another function than the checkpoint, and its answers will be worse",
                 inventory.sub_norm_count(config)
-            ));
+            );
+            builder.find(
+                Finding::warning("sub-norms-dropped", message)
+                    .remedy("keep them (--subln keep) for webtern, which runs them"),
+            );
         }
         Ok(builder)
     }
@@ -211,7 +220,10 @@ impl<'a> Builder<'a> {
             }
             let class = self.config.bitnet.as_ref().map(|bitnet| bitnet.weight_scale);
             let scale = match (scale, class) {
-                (Some(scale), Some(class)) => Some((scale.clone(), class)),
+                (Some(scale), Some(class)) => {
+                    self.weight_scale = Some(if class == WeightScale::Multiply { "multiply" } else { "divide" });
+                    Some((scale.clone(), class))
+                }
                 (Some(scale), None) => bail!(
                     Malformed,
                     "tensor {} has a meaning only with a quantization_config, which config.json does not have: it would say whether to multiply or to divide",
@@ -243,6 +255,9 @@ impl<'a> Builder<'a> {
         recipe: Recipe,
         fallback: Option<String>,
     ) {
+        if let Some(why) = &fallback {
+            self.find(findings::model::fallback(&name, ty.name(), why));
+        }
         self.tensors.push(TensorReport {
             name: name.clone(),
             source: source.map(|stored| stored.name.clone()),
@@ -255,6 +270,10 @@ impl<'a> Builder<'a> {
             zeros: None,
         });
         self.outputs.push(Output { spec: TensorSpec { name, dims, ty }, recipe });
+    }
+
+    fn find(&mut self, finding: Finding) {
+        findings::add(&mut self.findings, finding);
     }
 
     /// Whether `modules_to_not_convert` names the module or one around it.
@@ -281,8 +300,9 @@ impl<'a> Builder<'a> {
             return Ok(false);
         }
         if self.config.tied == Some(true) {
-            self.notices
-                .push(format!("tie_word_embeddings is true, but {} differs from the embedding: it is kept", head.name));
+            let message =
+                format!("tie_word_embeddings is true, but {} differs from the embedding: it is kept", head.name);
+            self.find(Finding::note("head-kept", message));
         }
         Ok(true)
     }
@@ -300,22 +320,19 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(mut self, architecture: &'static str, config_text: &str) -> Result<Plan> {
-        // Elsewhere, architecture bitnet has the two norms and no other has any.
-        if self.sub_norms == SubNorms::Seven || (self.sub_norms == SubNorms::Two && architecture != "bitnet") {
-            self.notices.push(format!(
-                "architecture {architecture} with {} SubLN norms a layer: other runtimes than webtern will not run it",
-                self.sub_norms.as_str()
-            ));
+        if let Some(finding) = findings::model::sub_norms(architecture, self.sub_norms.as_str()) {
+            self.find(finding);
         }
         if self.options.ty == Some(GgmlType::Q4_0) && self.because.is_some() {
-            self.notices
-                .push("Q4_0 cannot hold ternary weights exactly: one of the two signs becomes 7/8 of its value".into());
+            let message = "Q4_0 cannot hold ternary weights exactly: one of the two signs becomes 7/8 of its value";
+            self.find(Finding::warning("lossy-type", message).remedy("choose q2_0, which is smaller and exact"));
         }
         let rounds = |ty: &GgmlType| matches!(ty, GgmlType::Q8_0 | GgmlType::Q4_0);
         if let Some(ty) = self.options.ty.filter(|ty| rounds(ty) && self.because.is_some()) {
-            self.notices.push(format!(
+            let message = format!(
                 "the weights are ternary, but stored as {ty}: BitLinear layers will run without int8 activations"
-            ));
+            );
+            self.find(Finding::note("float-ternary", message).remedy("choose q2_0 to run them as they were trained"));
         }
         let mut metadata = Metadata::default();
         metadata.insert("general.architecture", architecture);
@@ -337,9 +354,9 @@ impl<'a> Builder<'a> {
                 NormStyle::InLayer => self.config.bitnet.as_ref().map_or(1e-6, |bitnet| bitnet.norm_epsilon),
             });
         metadata::extend(&mut metadata, &metadata::shape(self.config, architecture, sub_epsilon));
-        let tokens = metadata::tokenizer(self.files, config_text, self.config, &mut self.notices)?;
+        let tokens = metadata::tokenizer(self.files, config_text, self.config, &mut self.findings)?;
         metadata::extend(&mut metadata, &tokens);
-        let diffusion = metadata::diffusion(self.files, self.config, self.options, &mut metadata, &mut self.notices)?;
+        let diffusion = metadata::diffusion(self.files, self.config, self.options, &mut metadata, &mut self.findings)?;
 
         let specs: Vec<TensorSpec> = self.outputs.iter().map(|output| output.spec.clone()).collect();
         let writer = Writer::new(std::io::sink(), &metadata, &specs)?;
@@ -348,12 +365,17 @@ impl<'a> Builder<'a> {
             class: self.config.class_name.clone(),
             architecture,
             ternary_because: self.because,
+            weight_scale: self.weight_scale,
             sub_norms: self.sub_norms.as_str(),
+            tokenizer: tokenizer::describe(&metadata)?,
+            chat_template: metadata.string("tokenizer.chat_template")?.is_some(),
+            modes: decode_modes(diffusion.as_ref()),
+            mask_token_text: diffusion.as_ref().and_then(|info| tokenizer::spelling(&metadata, info.mask_token)),
             diffusion,
             bytes: writer.header().tensors.iter().map(|info| info.bytes).sum(),
             tensors: self.tensors,
             dropped: self.dropped,
-            notices: self.notices,
+            findings: self.findings,
         };
         Ok(Plan { metadata, outputs: self.outputs, report })
     }

@@ -5,16 +5,38 @@
 use super::files::Files;
 use super::plan::{Output, Plan, Recipe};
 use super::report::{Report, TensorReport};
-use super::weights::{Matrix, Origin, encode_floats, ternary};
+use super::weights::{BitLinear, Matrix, Origin, encode_floats, ternary};
 use crate::error::Result;
+use crate::findings;
+use crate::findings::weights::TernaryLayers;
 use crate::gguf::{GgmlType, TensorSpec, Writer};
-use crate::quant::{Ternary, encode_ternary, quantize};
+use crate::quant::{Census, Ternary, encode_ternary, quantize};
 use std::io::Write;
 
-/// Scales that trained weights have. One beyond, whose inverse is not, was likely stored the other way round.
-const PLAUSIBLE_SCALES: std::ops::RangeInclusive<f32> = 1e-4..=3.0;
-
 impl Plan {
+    /// Reads the weights of the first layer, so that the report says what they are and whether something is wrong with them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Plan::write`].
+    pub fn sample(&mut self, files: &mut dyn Files) -> Result<()> {
+        let mut layers = TernaryLayers::default();
+        for (output, report) in self.outputs.iter().zip(&mut self.report.tensors) {
+            if !report.name.starts_with("blk.0.") {
+                continue;
+            }
+            match &output.recipe {
+                Recipe::BitLinear(matrix, layer) => drop(read_ternary(files, matrix, layer, report, &mut layers)?),
+                Recipe::Float(_) => report.origin = (report.dims.len() > 1).then_some(Origin::Float),
+                Recipe::Values(_) => {}
+            }
+        }
+        for finding in layers.finish() {
+            findings::add(&mut self.report.findings, finding);
+        }
+        Ok(())
+    }
+
     /// Writes the file to `out`. `files` are those the plan was made from. After each tensor `progress` is told how many
     /// bytes of tensor data have been written; what it returns as an error ends the conversion.
     ///
@@ -33,19 +55,27 @@ impl Plan {
         let specs: Vec<TensorSpec> = self.outputs.iter().map(|output| output.spec.clone()).collect();
         let mut writer = Writer::new(out, &self.metadata, &specs)?;
         let mut written = 0;
+        let mut layers = TernaryLayers::default();
         for (output, report) in self.outputs.iter().zip(&mut self.report.tensors) {
-            let bytes = encode(files, output, report)?;
+            let bytes = encode(files, output, report, &mut layers)?;
             writer.write_tensor(&output.spec.name, &bytes)?;
             written += bytes.len() as u64;
             progress(written)?;
         }
         writer.finish()?;
-        self.report.notices.extend(doubtful_scales(&self.report.tensors));
+        for finding in layers.finish() {
+            findings::add(&mut self.report.findings, finding);
+        }
         Ok(self.report)
     }
 }
 
-fn encode(files: &mut dyn Files, output: &Output, report: &mut TensorReport) -> Result<Vec<u8>> {
+fn encode(
+    files: &mut dyn Files,
+    output: &Output,
+    report: &mut TensorReport,
+    layers: &mut TernaryLayers,
+) -> Result<Vec<u8>> {
     let TensorSpec { name, ty, dims } = &output.spec;
     let mut bytes = Vec::new();
     match &output.recipe {
@@ -55,15 +85,28 @@ fn encode(files: &mut dyn Files, output: &Output, report: &mut TensorReport) -> 
             bytes = encode_floats(files, matrix, *ty)?;
         }
         Recipe::BitLinear(matrix, layer) => {
-            let (weights, origin) = ternary(files, matrix, layer)?;
-            report.origin = Some(origin);
-            report.scale = Some(weights.scale);
-            let zeros = weights.codes.iter().filter(|code| **code == 1).count();
-            report.zeros = Some(zeros as f64 / weights.codes.len() as f64);
+            let weights = read_ternary(files, matrix, layer, report, layers)?;
             encode_codes(*ty, matrix, &weights, &mut bytes).map_err(|error| error.at(format!("tensor {name}")))?;
         }
     }
     Ok(bytes)
+}
+
+/// The weights of a BitLinear layer, which are noted in `report` and `layers`.
+fn read_ternary(
+    files: &mut dyn Files,
+    matrix: &Matrix,
+    layer: &BitLinear,
+    report: &mut TensorReport,
+    layers: &mut TernaryLayers,
+) -> Result<Ternary> {
+    let (weights, origin) = ternary(files, matrix, layer)?;
+    let census = Census::from(&weights);
+    layers.look(&report.name, &census, false);
+    report.origin = Some(origin);
+    report.scale = Some(weights.scale);
+    report.zeros = Some(census.zero_share());
+    Ok(weights)
 }
 
 fn encode_codes(ty: GgmlType, matrix: &Matrix, weights: &Ternary, bytes: &mut Vec<u8>) -> Result<()> {
@@ -77,17 +120,4 @@ fn encode_codes(ty: GgmlType, matrix: &Matrix, weights: &Ternary, bytes: &mut Ve
         quantize(ty, &row, bytes)?;
     }
     Ok(())
-}
-
-fn doubtful_scales(tensors: &[TensorReport]) -> Option<String> {
-    let doubtful = |scale: f32| scale != 0.0 && !PLAUSIBLE_SCALES.contains(&scale);
-    let of = |tensor: &&TensorReport| tensor.origin == Some(Origin::Packed) && tensor.scale.is_some_and(doubtful);
-    let tensor = tensors.iter().find(of)?;
-    let scale = tensor.scale?;
-    let inverse = if doubtful(1.0 / scale) {
-        ""
-    } else {
-        "; its inverse would not be, so linear_class in config.json may be wrong (autobitlinear multiplies by weight_scale, bitlinear divides)"
-    };
-    Some(format!("tensor {} has the scale {scale}, which is unusual{inverse}", tensor.name))
 }

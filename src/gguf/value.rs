@@ -131,7 +131,7 @@ impl Value {
     }
 
     /// Any number, rounded to f32.
-    pub(super) fn float(&self) -> Option<f32> {
+    pub(crate) fn float(&self) -> Option<f32> {
         match *self {
             Self::F32(x) => Some(x),
             Self::F64(x) => Some(x as f32),
@@ -140,7 +140,7 @@ impl Value {
     }
 
     /// The value as found, for messages: `the u32 7`, `a string`, `an array of 3 i32`.
-    pub(super) fn found(&self) -> String {
+    pub(crate) fn found(&self) -> String {
         match self {
             Self::String(_) => "a string".to_owned(),
             Self::Array(array) => format!("an array of {} {}", array.len(), array.kind()),

@@ -18,7 +18,7 @@ pub struct Architecture {
     /// The activation when the file does not name one in `{name}.hidden_activation`.
     pub(super) activation: Activation,
     /// SubLN: a norm before the output and the down projection.
-    pub(super) sub_norms: bool,
+    pub(crate) sub_norms: bool,
     /// Norms on each head of queries and keys, before the rotation.
     pub(super) head_norms: bool,
     /// The head is always the token embedding, even when the file has an `output.weight`.

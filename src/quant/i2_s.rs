@@ -32,6 +32,13 @@ pub(super) fn decode(src: &[u8], dst: &mut [f32]) -> Result<()> {
 
 /// The codes and the scale of a tensor of at least [`TAIL`] bytes.
 pub(super) fn unpack(src: &[u8]) -> Result<Ternary> {
+    let tensor = unpack_unchecked(src);
+    check(&tensor)?;
+    Ok(tensor)
+}
+
+/// As [`unpack`], whatever they are.
+pub(super) fn unpack_unchecked(src: &[u8]) -> Ternary {
     let (groups, tail) = src.split_at(src.len() - TAIL);
     let scale = f32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
     let mut codes = vec![0; 4 * groups.len()];
@@ -42,9 +49,7 @@ pub(super) fn unpack(src: &[u8]) -> Result<Ternary> {
             }
         }
     }
-    let tensor = Ternary { codes, scale };
-    check(&tensor)?;
-    Ok(tensor)
+    Ternary { codes, scale }
 }
 
 /// Appends the bytes of `tensor`, whose length is a multiple of 128. Refuses what [`unpack`] would refuse.

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod bitnet;
+mod census;
 mod float;
 mod i2_s;
 mod k_quants;
@@ -22,6 +23,7 @@ mod q8;
 mod ternary;
 
 pub use bitnet::{Ternary, encode_ternary, ternarize, ternary, three_valued};
+pub use census::Census;
 
 use crate::error::Result;
 use crate::gguf::GgmlType;

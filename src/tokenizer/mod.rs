@@ -181,6 +181,19 @@ impl Tokenizer {
     }
 }
 
+/// Kind of tokenizer, its pre-tokeniser and size, as `tokenizer.ggml.*` names them.
+pub(crate) fn describe(metadata: &Metadata) -> Result<String> {
+    let model = metadata.string("tokenizer.ggml.model")?.unwrap_or("none");
+    let tokens = metadata.strings("tokenizer.ggml.tokens")?.map_or(0, <[String]>::len);
+    let pre = metadata.string("tokenizer.ggml.pre")?.map_or_else(String::new, |pre| format!(" ({pre})"));
+    Ok(format!("{model}{pre}, {tokens} tokens"))
+}
+
+/// The token `id` as the vocabulary in `metadata` spells it.
+pub(crate) fn spelling(metadata: &Metadata, id: u32) -> Option<String> {
+    metadata.strings("tokenizer.ggml.tokens").ok()??.get(id as usize).cloned()
+}
+
 impl TokenText for Tokenizer {
     fn token_bytes(&self, id: u32) -> &[u8] {
         self.table.bytes(id)

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use webtern::Result;
 use webtern::decode::{Event, Outcome};
 use webtern::engine::{Engine, EngineOptions, Request};
-use webtern::gguf::{Decoder, Event as GgufEvent, GgmlType, Header, Limits, Metadata};
+use webtern::gguf::{Decoder, Event as GgufEvent, GgmlType, Header, Limits, Metadata, TensorInfo, TensorSpec, Writer};
 use webtern::model::Loader;
 
 /// The path of the fixture file or folder `name`, or `None` where fixtures may be missing. In CI they must be there.
@@ -39,6 +39,24 @@ pub(crate) fn header(file: &[u8]) -> Header {
     let mut decoder = Decoder::new(Limits::default());
     assert_eq!(decoder.decode(&mut &*file), Ok(Some(GgufEvent::Header)));
     decoder.into_header().unwrap()
+}
+
+/// A file taken apart, changed, and put together again.
+pub(crate) fn rewritten(file: &[u8], change: impl FnOnce(&mut Metadata, &mut Vec<(TensorSpec, Vec<u8>)>)) -> Vec<u8> {
+    let header = header(file);
+    let part = |info: &TensorInfo| {
+        let spec = TensorSpec { name: info.name.clone(), dims: info.dims.clone(), ty: info.ty };
+        (spec, file[(header.data_offset + info.offset) as usize..][..info.bytes as usize].to_vec())
+    };
+    let mut tensors: Vec<_> = header.tensors.iter().map(part).collect();
+    let mut metadata = header.metadata.clone();
+    change(&mut metadata, &mut tensors);
+    let specs: Vec<TensorSpec> = tensors.iter().map(|(spec, _)| spec.clone()).collect();
+    let mut writer = Writer::new(Vec::new(), &metadata, &specs).unwrap();
+    for (spec, bytes) in &tensors {
+        writer.write_tensor(&spec.name, bytes).unwrap();
+    }
+    writer.finish().unwrap()
 }
 
 /// Loads the files of a model.

@@ -31,7 +31,9 @@ fn diffusion_settings_come_from_options_then_files_then_names() {
     assert_eq!(settings(&checkpoint, &Options::default()), (40, 16, AttentionKind::Causal));
     checkpoint.others.insert("dlm_config.json".into(), br#"{"mask_token_id": 1, "mask_prob": 0.15}"#.to_vec());
     let (_, report) = checkpoint.convert(&Options::default()).unwrap();
-    assert!(report.diffusion.is_none() && report.notices.iter().any(|notice| notice.contains("also ends answers")));
+    assert!(
+        report.diffusion.is_none() && find(&report.findings, "mask-token-stops").message.contains("also ends answers")
+    );
     let error = checkpoint.convert(&Options { block_size: Some(8), ..Options::default() }).unwrap_err();
     assert_eq!(error.code(), ErrorCode::NoMaskToken);
 

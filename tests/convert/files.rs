@@ -19,7 +19,7 @@ fn pytorch_files_and_shards_give_the_same_file() {
         for (format, shards) in [(Format::Safetensors, 2), (Format::Torch, 1), (Format::Torch, 3)] {
             let (file, report) = convert(&mut checkpoint.files_in(format, shards), &Options::default()).unwrap();
             assert!(file == whole, "{format:?} in {shards}");
-            assert!(!report.notices.iter().any(|notice| notice.contains("not read")), "{:?}", report.notices);
+            assert!(!report.findings.iter().any(|finding| finding.code == "other-weights"), "{:?}", report.findings);
         }
     }
 }
@@ -29,11 +29,11 @@ fn safetensors_go_before_pytorch_files() {
     let checkpoint = Checkpoint::new("Qwen2ForCausalLM", 64, 64, 2, 1);
     let mut files = checkpoint.files();
     files.insert("optimizer.pt".into(), b"whatever".to_vec());
-    let notice = "the weights are taken from safetensors; pytorch_model.bin is not read";
+    let note = "the weights are taken from safetensors; pytorch_model.bin is not read";
     for noticed in [false, true] {
         let (file, report) = convert(&mut files, &Options::default()).unwrap();
         assert!(file == checkpoint.convert(&Options::default()).unwrap().0);
-        assert_eq!(report.notices.iter().any(|found| found == notice), noticed, "{:?}", report.notices);
+        assert_eq!(report.findings.iter().any(|found| found.message == note), noticed, "{:?}", report.findings);
         files.insert("pytorch_model.bin".into(), b"whatever".to_vec());
     }
 }

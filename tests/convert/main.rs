@@ -12,6 +12,7 @@ mod command;
 mod common;
 mod diffusion;
 mod files;
+mod inspection;
 mod models;
 mod norms;
 mod refusals;
@@ -24,9 +25,12 @@ use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
-use webtern::convert::{Files, Folder, Options, Origin, Plan, Report, TensorReport, Verification, verify, write_whole};
+use webtern::convert::{
+    Files, Folder, Options, Origin, Plan, Product, Report, TensorReport, Verification, verify, write_whole,
+};
 use webtern::decode::{Event, Options as DecodeOptions};
 use webtern::engine::{AttentionKind, Engine, EngineOptions, Prompt, Request};
+use webtern::findings::{Finding, Severity};
 use webtern::gguf::{GgmlType, Header};
 use webtern::{Error, ErrorCode, Result};
 
@@ -70,6 +74,12 @@ fn generate(engine: &mut Engine, tokens: &[u32], options: Value) -> Vec<u32> {
 
 fn tensor<'a>(report: &'a Report, name: &str) -> &'a TensorReport {
     report.tensors.iter().find(|tensor| tensor.name == name).unwrap_or_else(|| panic!("no tensor {name}"))
+}
+
+/// The finding called `code`.
+#[track_caller]
+fn find<'a>(findings: &'a [Finding], code: &str) -> &'a Finding {
+    findings.iter().find(|finding| finding.code == code).unwrap_or_else(|| panic!("no {code} in {findings:#?}"))
 }
 
 /// Row `j half + i` of each head moved to `2 i + j`, spelt as reshape and transpose.

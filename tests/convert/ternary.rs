@@ -42,12 +42,12 @@ fn packed_weights_of_both_linear_classes_and_ternary_floats_are_the_same_model()
             let (ours, theirs) = (weights(&file, &info.name), weights(&reference, &info.name));
             assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-4), "{class} {}", info.name);
         }
-        assert_eq!(report.notices.iter().find(|notice| notice.contains("unusual")), None);
+        assert_eq!(report.findings.iter().find(|finding| finding.code == "implausible-scale"), None);
         if class == "autobitlinear" {
             // Mislabelled: scales come out as their inverse, which is noticed.
             checkpoint.config["quantization_config"]["linear_class"] = json!("bitlinear");
             let (_, report) = checkpoint.convert(&Options::default()).unwrap();
-            assert!(report.notices.iter().any(|notice| notice.contains("linear_class in config.json may be wrong")));
+            assert!(find(&report.findings, "implausible-scale").remedy.as_ref().unwrap().contains("linear_class"));
         }
     }
 }

@@ -3,10 +3,10 @@
 use crate::args::ConvertArgs;
 use crate::generate::interrupted;
 use crate::load;
-use crate::output::line;
-use indicatif::ProgressBar;
+use crate::output::{diffusion, field, findings, line, percent, shape, table};
+use indicatif::{HumanBytes, ProgressBar};
 use std::sync::atomic::Ordering;
-use webtern::convert::{Folder, Plan, Report, TensorReport, write_whole};
+use webtern::convert::{Dropped, Folder, Origin, Plan, Report, TensorReport, write_whole};
 use webtern::{Error, ErrorCode, Result};
 
 pub(crate) fn run(args: &ConvertArgs, json: bool) -> Result<()> {
@@ -28,34 +28,57 @@ pub(crate) fn run(args: &ConvertArgs, json: bool) -> Result<()> {
         return line(serde_json::json!(report));
     }
     print(&report)?;
-    line(format_args!("{:<15}{}", "written", args.output.display()))
+    field("written", args.output.display())
 }
 
 pub(crate) fn print(report: &Report) -> Result<()> {
-    report.tensors.iter().try_for_each(|tensor| line(describe(tensor)))?;
-    let row = |name: &str, value: String| line(format_args!("{name:<15}{value}"));
-    row("architecture", format!("{} to {}", report.class, report.architecture))?;
-    row("ternary", report.ternary_because.map_or("no".into(), |because| format!("yes: {because}")))?;
-    row("sub-norms", report.sub_norms.to_owned())?;
-    let none = || "no mask token: autoregressive only".to_owned();
-    row("diffusion", report.diffusion.as_ref().map_or_else(none, ToString::to_string))?;
-    row("size", format!("{} tensors, {} bytes", report.tensors.len(), report.bytes))?;
-    for dropped in &report.dropped {
-        row("dropped", format!("{} ({})", dropped.name, dropped.reason))?;
+    table(report.tensors.iter().map(|tensor| describe(tensor).to_vec()))?;
+    line("")?;
+    field("architecture", format_args!("{} to {}", report.class, report.architecture))?;
+    field("ternary", report.ternary_because.map_or("no".into(), |because| format!("yes: {because}")))?;
+    for (place, origin) in origins(report).into_iter().enumerate() {
+        field(if place == 0 { "weights" } else { "" }, origin)?;
     }
-    report.notices.iter().try_for_each(|notice| row("note", notice.clone()))
+    if let Some(rule) = report.weight_scale {
+        field(
+            "weight_scale",
+            if rule == "multiply" { "codes are multiplied with it" } else { "codes are divided by it" },
+        )?;
+    }
+    field("sub-norms", report.sub_norms)?;
+    field("tokenizer", &report.tokenizer)?;
+    field("chat template", if report.chat_template { "in the checkpoint" } else { "none: the usual one is used" })?;
+    diffusion(report.diffusion.as_ref(), report.mask_token_text.as_deref(), report.modes)?;
+    for Dropped { name, reason } in &report.dropped {
+        field("dropped", format_args!("{name} ({reason})"))?;
+    }
+    field("size", format_args!("{} tensors, {}", report.tensors.len(), HumanBytes(report.bytes)))?;
+    findings(&report.findings)
 }
 
-fn describe(tensor: &TensorReport) -> String {
+fn describe(tensor: &TensorReport) -> [String; 6] {
     let from = tensor.source_type.as_deref().unwrap_or("computed");
-    let dims = format!("{:?}", tensor.dims);
-    let mut text = format!("  {:<34} {dims:<16} {from:>8} to {:<6}", tensor.name, tensor.ty);
-    if let (Some(origin), Some(zeros)) = (tensor.origin, tensor.zeros) {
-        let origin = format!("{origin:?}").to_lowercase();
-        text.push_str(&format!("{origin} weights, {:.0}% zeros", 100.0 * zeros));
-    }
-    if let Some(fallback) = &tensor.fallback {
-        text.push_str(&format!("; {fallback}"));
-    }
-    text
+    let origin = tensor.origin.filter(|_| tensor.zeros.is_some()).map(|origin| format!("{origin:?}").to_lowercase());
+    [
+        tensor.name.clone(),
+        shape(&tensor.dims),
+        from.to_owned(),
+        format!("to {}", tensor.ty),
+        origin.unwrap_or_default(),
+        percent(tensor.zeros),
+    ]
+}
+
+/// The forms in which the checkpoint holds its layers, those that were read.
+fn origins(report: &Report) -> Vec<&'static str> {
+    let has = |origin: Origin| {
+        report.tensors.iter().any(|tensor| tensor.origin == Some(origin) && tensor.name.starts_with("blk."))
+    };
+    let forms = [
+        (Origin::Master, "full-precision masters, ternarised with one scale a tensor"),
+        (Origin::Ternary, "ternary floats, taken as they are"),
+        (Origin::Packed, "two-bit codes, unpacked"),
+        (Origin::Float, "floats, not ternarised"),
+    ];
+    forms.into_iter().filter(|(origin, _)| has(*origin)).map(|(_, words)| words).collect()
 }

@@ -1,37 +1,49 @@
 //! `webtern inspect`: what a file holds, or what a checkpoint would become, printed.
 
 use crate::args::InspectArgs;
-use crate::output::line;
+use crate::output::{diffusion, field, findings, line, percent, shape, table};
 use crate::{convert, load};
+use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use webtern::Result;
-use webtern::convert::{Folder, Options, Plan};
-use webtern::inspect::{Report, TypeSummary};
+use webtern::convert::{Folder, Options};
+use webtern::inspect::{Report, TypeSummary, checkpoint, model};
 
 pub(crate) fn run(args: &InspectArgs, json: bool) -> Result<()> {
     if args.file.is_dir() {
-        let plan = Plan::new(&mut Folder::open(&args.file)?, &Options::default())?;
-        return if json { line(serde_json::json!(plan.report())) } else { convert::print(plan.report()) };
+        let report = checkpoint(&mut Folder::open(&args.file)?, &Options::default())?;
+        return if json { line(serde_json::json!(report)) } else { convert::print(&report) };
     }
-    let report = Report::new(&load::headers(&args.file)?)?;
-    if json {
-        return line(serde_json::json!(report));
+    let (mut folder, name) = Folder::around(&args.file)?;
+    let bar = if json { ProgressBar::hidden() } else { load::bar("inspecting", 0) };
+    let report = model(&mut folder, &name, &mut |read, total| {
+        bar.set_length(total);
+        bar.set_position(read);
+        Ok(())
+    });
+    bar.finish_and_clear();
+    let report = report?;
+    if json { line(serde_json::json!(report)) } else { print(&report) }
+}
+
+fn print(report: &Report) -> Result<()> {
+    let rows = report.tensors.iter().map(|tensor| {
+        let scale = tensor.scale.map_or_else(String::new, |scale| format!("scale {scale}"));
+        vec![tensor.name.clone(), shape(&tensor.dims), tensor.ty.into(), scale, percent(tensor.zeros)]
+    });
+    table(rows)?;
+    line("")?;
+    field("name", &report.name)?;
+    field("architecture", &report.architecture)?;
+    let (bytes, files, weights) = (HumanBytes(report.bytes), report.files, HumanCount(report.parameters));
+    field("size", format_args!("{bytes} in {files} {}, {weights} weights", if files == 1 { "file" } else { "files" }))?;
+    for (place, TypeSummary { ty, tensors, weights, bytes }) in report.types.iter().enumerate() {
+        let text = format!("{ty:<6} {tensors} tensors, {} weights, {}", HumanCount(*weights), HumanBytes(*bytes));
+        field(if place == 0 { "types" } else { "" }, text)?;
     }
-    let row = |name: &str, value: String| line(format_args!("{name:<15}{value}"));
-    row("name", report.name)?;
-    row("architecture", report.architecture)?;
-    row("size", format!("{} bytes in {} file(s), {} parameters", report.bytes, report.files, report.parameters))?;
-    row("sub-norms", report.sub_norms.to_owned())?;
-    row("tokenizer", report.tokenizer)?;
-    row("chat template", if report.chat_template { "in the file" } else { "none: the usual one is used" }.to_owned())?;
-    let none = || "no usable mask token: autoregressive only".to_owned();
-    row("diffusion", report.diffusion.as_ref().map_or_else(none, ToString::to_string))?;
-    row("modes", report.modes.join(", "))?;
-    for TypeSummary { ty, tensors, weights, bytes } in &report.types {
-        row("", format!("{ty:<6} {tensors} tensors, {weights} weights, {bytes} bytes"))?;
-    }
-    for tensor in &report.tensors {
-        line(format_args!("  {:<40} {:<6} {:?}", tensor.name, tensor.ty, tensor.dims))?;
-    }
-    line(if report.problems.is_empty() { "runs: yes" } else { "runs: no" })?;
-    report.problems.iter().try_for_each(|problem| line(format_args!("  {problem}")))
+    field("sub-norms", report.sub_norms)?;
+    field("tokenizer", &report.tokenizer)?;
+    field("chat template", if report.chat_template { "in the file" } else { "none: the usual one is used" })?;
+    diffusion(report.diffusion.as_ref(), report.mask_token_text.as_deref(), report.modes)?;
+    findings(&report.findings)?;
+    line(if report.runs { "runs: yes" } else { "runs: no" })
 }

@@ -1,33 +1,59 @@
 //! `webtern verify`: a file against the checkpoint it was made from.
 
 use crate::args::VerifyArgs;
-use crate::output::line;
-use std::path::Path;
-use webtern::convert::{Folder, verify};
+use crate::load;
+use crate::output::{findings, line, percent, table};
+use indicatif::ProgressBar;
+use webtern::convert::{Folder, Product, Verification, verify};
+use webtern::findings::Severity;
 use webtern::{Error, ErrorCode, Result};
 
 pub(crate) fn run(args: &VerifyArgs, json: bool) -> Result<()> {
-    let parent = args.file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = args.file.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-        Error::new(ErrorCode::BadOption, format!("{}: this is not the name of a file", args.file.display()))
-    })?;
-    let found = verify(&mut Folder::open(parent)?, name, &mut Folder::open(&args.against)?)?;
+    let (mut folder, name) = Folder::around(&args.file)?;
+    let bar = if json { ProgressBar::hidden() } else { load::bar("verifying", 0) };
+    let found = verify(&mut folder, &name, &mut Folder::open(&args.against)?, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+        Ok(())
+    });
+    bar.finish_and_clear();
+    let found = found?;
     if json {
         line(serde_json::json!(found))?;
-        // The faults are in what was printed.
-        std::process::exit(i32::from(!found.faults.is_empty()));
+        // What is wrong is in what was printed.
+        std::process::exit(i32::from(!found.passed()));
     }
-    for product in &found.matrices {
-        let (name, ty) = (&product.name, product.ty);
-        line(format_args!("  {name:<34} {ty:<6} cosine {:.6}, length {:.4}", product.cosine, product.ratio))?;
-    }
-    line(format_args!("{} matrices, {} vectors compared", found.matrices.len(), found.vectors))?;
-    found.faults.iter().try_for_each(|fault| line(format_args!("fault: {fault}")))?;
-    match found.faults.len() {
-        0 => Ok(()),
-        faults => Err(Error::new(
+    print(&found)?;
+    let problems = found.findings.iter().filter(|finding| finding.severity == Severity::Problem).count();
+    match problems {
+        0 => line("verified: the file computes what the checkpoint does"),
+        _ => Err(Error::new(
             ErrorCode::Malformed,
-            format!("{}: {faults} faults; convert the checkpoint again", args.file.display()),
+            format!("{} differs from the checkpoint: {problems} problems are listed above", args.file.display()),
         )),
     }
+}
+
+fn print(found: &Verification) -> Result<()> {
+    let row = |product: &Product| {
+        let Product { name, ty, cosine, ratio, zeros, .. } = product;
+        let verdict = if product.agrees() { "" } else { "differs" };
+        [
+            name.clone(),
+            (*ty).into(),
+            format!("cosine {cosine:.6}"),
+            format!("length {ratio:.4}"),
+            percent(*zeros),
+            verdict.into(),
+        ]
+    };
+    table(found.matrices.iter().map(|product| row(product).to_vec()))?;
+    line("")?;
+    let check = &found.tokenizer;
+    line(format_args!("{} matrices and {} vectors compared", found.matrices.len(), found.vectors))?;
+    line(format_args!(
+        "{} texts compared with {}: {} have other ids, {} do not come back when decoded",
+        check.texts, check.reference, check.differing, check.lossy
+    ))?;
+    findings(&found.findings)
 }

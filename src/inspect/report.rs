@@ -1,14 +1,13 @@
-//! What a model file holds, and what of it will run, from its header alone.
+//! The answers about a GGUF file, as JSON and for printing.
 
 #![forbid(unsafe_code)]
 
-use crate::chat::ChatTemplate;
-use crate::engine::{DiffusionInfo, EngineOptions, diffusion_info};
+use super::header::Answers;
+use crate::engine::{DiffusionInfo, decode_modes};
 use crate::error::Result;
-use crate::gguf::split::Part;
-use crate::gguf::{Header, Metadata};
-use crate::model::check_headers;
-use crate::tokenizer::Tokenizer;
+use crate::findings::Finding;
+use crate::gguf::Header;
+use crate::tokenizer;
 use serde::Serialize;
 
 /// The answer of `webtern inspect`.
@@ -33,20 +32,25 @@ pub struct Report {
     pub chat_template: bool,
     /// How it decodes by diffusion, if it can.
     pub diffusion: Option<DiffusionInfo>,
-    /// The decode modes that make sense.
-    pub modes: Vec<&'static str>,
+    /// The mask token as the vocabulary spells it.
+    pub mask_token_text: Option<String>,
+    /// The decode modes that make sense, the one that `auto` chooses first.
+    pub modes: &'static [&'static str],
     /// Tensors by type.
     pub types: Vec<TypeSummary>,
     /// Every tensor.
     pub tensors: Vec<Tensor>,
-    /// Why it will not run; empty when it will.
-    pub problems: Vec<String>,
+    /// Whether it runs. What it computes may be wrong all the same.
+    pub runs: bool,
+    /// What somebody should know about it, the worst first.
+    pub findings: Vec<Finding>,
 }
 
 /// Tensors of one type.
 #[derive(Clone, Debug, Serialize)]
 pub struct TypeSummary {
     /// The type's name.
+    #[serde(rename = "type")]
     pub ty: &'static str,
     /// How many tensors have it.
     pub tensors: usize,
@@ -62,13 +66,18 @@ pub struct Tensor {
     /// Its name.
     pub name: String,
     /// Its type.
+    #[serde(rename = "type")]
     pub ty: &'static str,
     /// Its dimensions, the fastest first.
     pub dims: Vec<u64>,
+    /// For ternary types, where the bytes were read: its scale, if it has just one.
+    pub scale: Option<f32>,
+    /// For ternary types, where the bytes were read: the share of zeros, from 0 to 1.
+    pub zeros: Option<f64>,
 }
 
 impl Report {
-    /// Describes a model by the header and size of each of its files.
+    /// Describes a model by the header and size of each of its files. [`super::model`] also looks at the weights.
     ///
     /// # Errors
     ///
@@ -78,25 +87,6 @@ impl Report {
         let metadata = &first.metadata;
         let headers: Vec<&Header> = files.iter().map(|(header, _)| header).collect();
         let tensors = || headers.iter().flat_map(|header| &header.tensors);
-        let mut problems = Vec::new();
-        let mut note = |result: Result<()>| problems.extend(result.err().map(|error| error.message().to_owned()));
-        for (no, header) in headers.iter().enumerate() {
-            note(Part::of(header).and_then(|part| part.expect(no as u32, headers.len() as u32)));
-        }
-        note(check_headers(&headers));
-        let tokenizer = Tokenizer::from_metadata(metadata);
-        let diffusion = match &tokenizer {
-            Err(error) => {
-                note(Err(error.clone()));
-                None
-            }
-            Ok(tokenizer) => {
-                note(ChatTemplate::from_metadata(metadata, tokenizer).map(drop));
-                let info = diffusion_info(metadata, tokenizer, &EngineOptions::default());
-                info.map_err(|error| note(Err(error))).ok().and_then(|(info, _)| info)
-            }
-        };
-        let has = |part: &str| tensors().any(|info| info.name.ends_with(part));
         let mut types: Vec<TypeSummary> = Vec::new();
         for info in tensors() {
             let index = types.iter().position(|summary| summary.ty == info.ty.name()).unwrap_or_else(|| {
@@ -107,44 +97,48 @@ impl Report {
             types[index].weights += info.cols() * info.rows();
             types[index].bytes += info.bytes;
         }
+        let sub_norms = sub_norms(|part| tensors().any(|info| info.name.ends_with(part)));
+        let Answers { diffusion, runs, findings } = Answers::new(&headers, sub_norms)?;
         Ok(Self {
             name: metadata.string("general.name")?.unwrap_or_default().to_owned(),
             architecture: metadata.string("general.architecture")?.unwrap_or_default().to_owned(),
             files: files.len(),
             bytes: files.iter().map(|(_, bytes)| bytes).sum(),
             parameters: types.iter().map(|summary| summary.weights).sum(),
-            sub_norms: match (
-                has("attn_q_norm_in.weight"),
-                has("attn_sub_norm.weight") || has("attn_output_norm_in.weight"),
-            ) {
-                (true, _) => "seven",
-                (false, true) => "two",
-                (false, false) => "none",
-            },
-            tokenizer: describe_tokenizer(metadata)?,
+            sub_norms,
+            tokenizer: tokenizer::describe(metadata)?,
             chat_template: metadata.string("tokenizer.chat_template")?.is_some(),
-            modes: if diffusion.is_some() { vec!["adaptive", "iterative", "greedy", "ar"] } else { vec!["ar"] },
+            modes: decode_modes(diffusion.as_ref()),
+            mask_token_text: diffusion.as_ref().and_then(|info| tokenizer::spelling(metadata, info.mask_token)),
             diffusion,
             types,
             tensors: tensors()
-                .map(|info| Tensor { name: info.name.clone(), ty: info.ty.name(), dims: info.dims.clone() })
+                .map(|info| Tensor {
+                    name: info.name.clone(),
+                    ty: info.ty.name(),
+                    dims: info.dims.clone(),
+                    scale: None,
+                    zeros: None,
+                })
                 .collect(),
-            problems,
+            runs,
+            findings,
         })
     }
 }
 
-fn describe_tokenizer(metadata: &Metadata) -> Result<String> {
-    let model = metadata.string("tokenizer.ggml.model")?.unwrap_or("none");
-    let tokens = metadata.strings("tokenizer.ggml.tokens")?.map_or(0, <[String]>::len);
-    let pre = metadata.string("tokenizer.ggml.pre")?.map_or_else(String::new, |pre| format!(" ({pre})"));
-    Ok(format!("{model}{pre}, {tokens} tokens"))
+fn sub_norms(has: impl Fn(&str) -> bool) -> &'static str {
+    match (has("attn_q_norm_in.weight"), has("attn_sub_norm.weight") || has("attn_output_norm_in.weight")) {
+        (true, _) => "seven",
+        (false, true) => "two",
+        (false, false) => "none",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gguf::{Decoder, GgmlType, Limits, TensorSpec, Writer};
+    use crate::gguf::{Decoder, GgmlType, Limits, Metadata, TensorSpec, Writer};
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -186,7 +180,12 @@ mod tests {
 
     #[test]
     fn lists_every_kind_of_problem() {
-        let problems = |change: fn(&mut Metadata)| Report::new(&[header(change, &[])]).unwrap().problems;
+        let problems = |change: fn(&mut Metadata)| {
+            let tensors = [("blk.0.attn_sub_norm.weight", GgmlType::F32)];
+            let report = Report::new(&[header(change, &tensors)]).unwrap();
+            assert!(!report.runs);
+            report.findings.into_iter().map(|finding| finding.message).collect::<Vec<_>>()
+        };
         for (words, found) in [
             ("bitnet.embedding_length", problems(|_| {})),
             ("\"mamba\"", problems(|metadata| drop(metadata.insert("general.architecture", "mamba")))),

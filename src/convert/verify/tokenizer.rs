@@ -1,0 +1,216 @@
+//! Whether the tokenizer in a file is the checkpoint's.
+//!
+//! `tokenizer.json` is run by the `tokenizers` crate, which defines it, and both have to give the same ids. There is no such
+//! reference for `tokenizer.model`: that is converted once more. Then the ids are decoded, which has to give the text back, except
+//! for characters that the vocabulary cannot express.
+//!
+//! Two things are known to differ, because GGUF has no words for them, and are no faults: NFC normalisation, and a sentencepiece
+//! space that is put before the text only and not after special tokens too.
+
+#![forbid(unsafe_code)]
+
+use super::super::files::{Files, text};
+use crate::error::Result;
+use crate::findings::Finding;
+use crate::gguf::Metadata;
+use crate::tokenizer::{EncodeOptions, TokenType, Tokenizer};
+use serde::Serialize;
+use std::collections::HashMap;
+use tokenizers::{NormalizedString, Normalizer as _, NormalizerWrapper, PreTokenizerWrapper};
+
+/// Special tokens that texts are written with.
+const SPECIAL_TOKENS: usize = 8;
+
+/// Texts of every kind. All but the last are composed (NFC).
+const TEXTS: [&str; 28] = [
+    "",
+    " ",
+    "Hello, world!",
+    "  two spaces before and after  ",
+    "a\tb\n\nc\r\n d \u{b}\u{85}\u{a0}\u{2028}\u{3000}e",
+    "        deeper\n    than\n  that",
+    "it's they'll we'VE I'm don't 'tis ''",
+    "0 42 1234567890 3.14159 1,234.5 0x1F 1e-9 2024-02-29",
+    "½ Ⅷ ² ٤٥٦ १२३ ㊿",
+    "fn main() { let x: Vec<u8> = vec![0; 16]; x[0] += 1; }",
+    "def f(a, *b, **c):\n\treturn {k: v for k, v in c.items()}  # ok?",
+    "<div class=\"a\">&nbsp;</div> -> => :: != && || ?.",
+    "https://example.org/path?q=a%20b&c=d#e user@example.org",
+    "naïve café Führer Ærøskøbing İſ ǅ",
+    "Ελληνικά България Հայերեն",
+    "שלום مرحبا بالعالم فارسی",
+    "नमस्ते ประเทศไทย ខ្មែរ தமிழ்",
+    "你好，世界。日本語のカタカナ 한국어",
+    "😀 👩‍👩‍👧‍👦 👍🏽 🇧🇬 1️⃣ ☺️",
+    "\u{200d}\u{feff}\u{fffd}\u{10ffff}\u{e000}",
+    "\0\u{1}\u{7f}",
+    "▁ is not a space, nor is Ġ, nor Ċ",
+    "<0x0A> <unk> </s> <|endoftext|> <|im_end",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "supercalifragilisticexpialidocious antidisestablishmentarianism",
+    "WHAT? what! What... “what” ‘what’ —what–",
+    "\\n is two characters; $x^2 + \\frac{1}{2}$ is mathematics",
+    "e\u{301} a\u{308}\u{323} \u{1100}\u{1161} \u{212a}",
+];
+
+/// How the tokenizer of a file and that of its checkpoint compare.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenizerCheck {
+    /// Where the checkpoint's comes from: `tokenizer.json` or `tokenizer.model`.
+    pub reference: &'static str,
+    /// Texts that were encoded by both.
+    pub texts: usize,
+    /// Those whose ids differ.
+    pub differing: usize,
+    /// Those that decoding does not give back.
+    pub lossy: usize,
+}
+
+/// Compares the tokenizer in the metadata of a file with that of its checkpoint, which converts to `expected`.
+pub(super) fn check(
+    metadata: &Metadata,
+    expected: &Metadata,
+    checkpoint: &mut dyn Files,
+) -> Result<(TokenizerCheck, Vec<Finding>)> {
+    let ours = Tokenizer::from_metadata(metadata)?;
+    let theirs = match text(checkpoint, "tokenizer.json")? {
+        Some(json) => {
+            Reference::Json(Box::new(json.parse().map_err(|error| err!(Malformed, "tokenizer.json: {error}"))?))
+        }
+        None => Reference::Model(Box::new(Tokenizer::from_metadata(expected)?)),
+    };
+    let with_special = special_texts(&ours);
+    let plain = TEXTS.iter().map(|text| (*text, false));
+    let texts: Vec<(&str, bool)> = plain.chain(with_special.iter().map(|text| (text.as_str(), true))).collect();
+
+    let mut lossless = Lossless { tokenizer: &ours, known: HashMap::new() };
+    let mut check = TokenizerCheck { reference: theirs.name(), texts: texts.len(), differing: 0, lossy: 0 };
+    let mut findings = Vec::new();
+    for (text, special) in texts {
+        if let Some(finding) = difference(&ours, &theirs, text, special)? {
+            check.differing += 1;
+            findings.push(finding);
+        }
+        if let Some(finding) = lossless.loss(text)? {
+            check.lossy += 1;
+            findings.push(finding);
+        }
+    }
+    // One of each kind says enough.
+    let mut seen = Vec::new();
+    findings.retain(|finding| {
+        let new = !seen.contains(&finding.code);
+        seen.push(finding.code);
+        new
+    });
+    Ok((check, findings))
+}
+
+/// Texts with special tokens between, before and after others.
+fn special_texts(tokenizer: &Tokenizer) -> Vec<String> {
+    let is_special = |id: &u32| matches!(tokenizer.token_type(*id), Some(TokenType::Control | TokenType::UserDefined));
+    let ids = (0..tokenizer.len() as u32).filter(is_special).take(SPECIAL_TOKENS);
+    let tokens: Vec<&str> = ids.filter_map(|id| tokenizer.token(id)).collect();
+    let mut texts: Vec<String> = tokens.iter().map(|token| format!("a{token}b {token} c{token}")).collect();
+    texts.push(tokens.concat());
+    texts
+}
+
+enum Reference {
+    Json(Box<tokenizers::Tokenizer>),
+    Model(Box<Tokenizer>),
+}
+
+impl Reference {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Json(_) => "tokenizer.json",
+            Self::Model(_) => "tokenizer.model",
+        }
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        match self {
+            Self::Json(tokenizer) => {
+                let encoding = tokenizer.encode(text, false);
+                Ok(encoding.map_err(|error| err!(Malformed, "tokenizer.json: {text:?}: {error}"))?.get_ids().to_vec())
+            }
+            Self::Model(tokenizer) => encode(tokenizer, text),
+        }
+    }
+
+    /// The text composed, if this tokenizer does so.
+    fn composed(&self, text: &str) -> Option<String> {
+        let Self::Json(tokenizer) = self else { return None };
+        let Some(NormalizerWrapper::NFC(normalizer)) = tokenizer.get_normalizer() else { return None };
+        let mut text = NormalizedString::from(text);
+        normalizer.normalize(&mut text).ok()?;
+        Some(text.get().to_owned())
+    }
+
+    /// Whether a space is put before the text only.
+    fn prefixes_once(&self) -> bool {
+        let Self::Json(tokenizer) = self else { return false };
+        let Some(PreTokenizerWrapper::Metaspace(metaspace)) = tokenizer.get_pre_tokenizer() else { return false };
+        metaspace.get_prepend_scheme() == tokenizers::pre_tokenizers::metaspace::PrependScheme::First
+    }
+}
+
+fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
+    tokenizer.encode(text, EncodeOptions { add_special: false, parse_special: true })
+}
+
+fn difference(ours: &Tokenizer, theirs: &Reference, text: &str, special: bool) -> Result<Option<Finding>> {
+    let (own, reference) = (encode(ours, text)?, theirs.encode(text)?);
+    if own == reference {
+        return Ok(None);
+    }
+    if let Some(composed) = theirs.composed(text)
+        && encode(ours, &composed)? == reference
+    {
+        let message = "the checkpoint's tokenizer composes characters first (NFC), which GGUF cannot say: a decomposed text has other \
+                       ids in the file";
+        return Ok(Some(
+            Finding::note("tokenizer-normalization", message).remedy("give the model composed text, which most is"),
+        ));
+    }
+    let ids = format!("{text:?} has the ids {own:?} in the file, and {reference:?} in the checkpoint");
+    if special && theirs.prefixes_once() {
+        let message = format!(
+            "the checkpoint's tokenizer puts a space before a text, but not after a special token, and GGUF cannot say so: {ids}"
+        );
+        return Ok(Some(Finding::note("tokenizer-prefix", message)));
+    }
+    Ok(Some(Finding::problem("tokenizer-ids", ids).remedy(super::CONVERT_AGAIN)))
+}
+
+/// Decoding, and the characters that survive it.
+struct Lossless<'a> {
+    tokenizer: &'a Tokenizer,
+    known: HashMap<char, bool>,
+}
+
+impl Lossless<'_> {
+    fn survives(&self, text: &str) -> Result<bool> {
+        Ok(self.tokenizer.decode(&encode(self.tokenizer, text)?, false)? == text)
+    }
+
+    /// Says so if decoding does not give `text` back, without the characters that it gives back of no text.
+    fn loss(&mut self, text: &str) -> Result<Option<Finding>> {
+        let mut kept = String::new();
+        for c in text.chars() {
+            let survives = match self.known.get(&c) {
+                Some(survives) => *survives,
+                None => self.survives(c.encode_utf8(&mut [0; 4]))?,
+            };
+            self.known.insert(c, survives);
+            kept.extend(survives.then_some(c));
+        }
+        let finding = || {
+            Finding::problem("tokenizer-text", format!("{kept:?} does not come back when its ids are decoded"))
+                .remedy(super::CONVERT_AGAIN)
+        };
+        Ok((!self.survives(&kept)?).then(finding))
+    }
+}

@@ -1,0 +1,98 @@
+//! Findings about a model as a whole, the same for a GGUF file and for a checkpoint that is to become one.
+
+#![forbid(unsafe_code)]
+
+use super::Finding;
+use crate::engine::{AttentionKind, DiffusionInfo};
+use crate::error::Error;
+use crate::tokenizer::{TokenType, Tokenizer};
+
+/// Where a mask token was added last, it is one of this many tokens at the end.
+const LAST_TOKENS: u32 = 4;
+
+/// SubLN norms, by their kind (`none`, `two` or `seven`), and who runs them.
+pub(crate) fn sub_norms(architecture: &str, kind: &str) -> Option<Finding> {
+    // Elsewhere, the BitNet architectures have the two norms and no other has any.
+    let elsewhere = match kind {
+        "none" => return None,
+        "two" if architecture.starts_with("bitnet") => {
+            "llama.cpp runs them under this architecture only, with the epsilon of the other norms"
+        }
+        _ => "other runtimes than webtern will not run it: to llama.cpp they are unknown tensors",
+    };
+    let message = format!("architecture {architecture} with {kind} SubLN norms a layer. webtern runs it; {elsewhere}");
+    let remedy = "for other runtimes, converting with --subln drop leaves the norms out: the file then computes something else than \
+                  the model was trained to, and answers worse";
+    Some(Finding::note("sub-norms", message).remedy(remedy))
+}
+
+/// Nothing says which token masks. Names a token that may.
+pub(crate) fn no_mask_token(tokenizer: &Tokenizer) -> Finding {
+    let message =
+        "there is no mask token: as far as anything says, this is no diffusion model, and only mode ar makes sense";
+    let finding = Finding::note("no-mask-token", message);
+    match candidate(tokenizer) {
+        Some((id, name)) => finding.remedy(format!(
+            "token {id} ({name}) looks like a mask token; if the model was trained with it, say so with --mask-token-id {id}"
+        )),
+        None => finding.remedy("if the model was trained for diffusion, name its mask token with --mask-token-id"),
+    }
+}
+
+fn candidate(tokenizer: &Tokenizer) -> Option<(u32, &str)> {
+    let count = tokenizer.len() as u32;
+    let masks = |id: u32| {
+        let special = matches!(tokenizer.token_type(id), Some(TokenType::Control | TokenType::UserDefined));
+        let name = tokenizer.token(id)?;
+        let place = special || id + LAST_TOKENS >= count;
+        (place && name.to_lowercase().contains("mask")).then_some((id, name))
+    };
+    (0..count).rev().find_map(masks)
+}
+
+/// The mask token ends answers too, as `error` says.
+pub(crate) fn mask_token_stops(error: &Error) -> Finding {
+    let message = format!("{}; until then the model only decodes autoregressively", error.message());
+    Finding::warning("mask-token-stops", message).remedy(
+        "give the mask token that the model was trained with (--mask-token-id); if it is this one, as in some of WrinkleFree's \
+         checkpoints, --force-mask-token accepts it, and no answer will end at that token",
+    )
+}
+
+/// What nothing says about how blocks are decoded, and what is assumed.
+pub(crate) fn diffusion(info: &DiffusionInfo, block_size_said: bool, attention_said: bool) -> Vec<Finding> {
+    let DiffusionInfo { block_size, attention, .. } = info;
+    let mut findings = Vec::new();
+    if !block_size_said {
+        let message = format!("nothing says how large the blocks are: {block_size} is assumed");
+        findings.push(
+            Finding::note("block-size-assumed", message)
+                .remedy("if the model was trained with another size, convert with --block-size"),
+        );
+    }
+    if !attention_said {
+        let message = format!(
+            "nothing says how positions of a block see each other: {} attention is assumed, that of Fast-dLLM v2",
+            attention.as_str()
+        );
+        findings.push(Finding::note("attention-assumed", message).remedy(
+            "if the model was trained under the ordinary causal mask, as WrinkleFree's are, use --attention causal",
+        ));
+    }
+    if *attention == AttentionKind::Causal {
+        let message = "attention is causal: a position of a block sees nothing behind it, so the diffusion modes guess more than in a \
+                       model trained for blocks";
+        findings.push(
+            Finding::note("causal-attention", message)
+                .remedy("compare the answers with those of mode ar before relying on another mode"),
+        );
+    }
+    findings
+}
+
+/// A tensor that has another type than the ternary layers, and why.
+pub(crate) fn fallback(tensor: &str, ty: &str, why: &str) -> Finding {
+    Finding::note("fallback-type", format!("{why}: it is {ty} instead"))
+        .remedy("Q2_0 has the smallest blocks of the ternary types, 64 weights; rows that do not fit them stay F16")
+        .about(tensor)
+}
