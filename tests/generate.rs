@@ -178,10 +178,10 @@ fn models_in_the_shape_of_smollm2_load_and_decode() {
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let (json, tokenizer_config, config) = (read("tokenizer.json"), read("tokenizer_config.json"), read("config.json"));
     let tokenizer = tokenizer_metadata(&TokenizerFiles {
-        tokenizer: &json,
+        tokenizer: Some(&json),
         tokenizer_config: Some(&tokenizer_config),
         config: Some(&config),
-        chat_template: None,
+        ..TokenizerFiles::default()
     })
     .unwrap();
     for linear in [GgmlType::Q2_0, GgmlType::Q8_0] {

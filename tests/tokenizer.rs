@@ -23,10 +23,10 @@ fn converted(folder: &str) -> Option<(String, Tokenizer)> {
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let (json, tokenizer_config, config) = (read("tokenizer.json"), read("tokenizer_config.json"), read("config.json"));
     let files = TokenizerFiles {
-        tokenizer: &json,
+        tokenizer: Some(&json),
         tokenizer_config: Some(&tokenizer_config),
         config: Some(&config),
-        chat_template: None,
+        ..TokenizerFiles::default()
     };
     let tokenizer = Tokenizer::from_metadata(&tokenizer_metadata(&files).unwrap()).unwrap();
     Some((json, tokenizer))
@@ -252,7 +252,7 @@ fn sentencepiece_conversion_matches_the_original() {
     let original = Tokenizer::from_metadata(&metadata).unwrap();
     let json = as_json(&metadata).to_string();
     let files = TokenizerFiles {
-        tokenizer: &json,
+        tokenizer: Some(&json),
         tokenizer_config: Some(r#"{ "bos_token": "<s>", "eos_token": "</s>" }"#),
         ..TokenizerFiles::default()
     };
@@ -281,4 +281,44 @@ fn a_converted_tokenizer_matches_its_file() {
     for text in random_texts(1000) {
         assert_eq!(stored.encode(&text, PARSED), converted.encode(&text, PARSED));
     }
+}
+
+/// Models that sentencepiece trained, with its own ids: see `reference/sentencepiece_golden.py`.
+#[test]
+fn sentencepiece_models_match_sentencepiece() {
+    let cases: HashMap<String, Vec<Case>> =
+        serde_json::from_str(include_str!("golden/sentencepiece/cases.json")).unwrap();
+    let models: [(&str, &[u8]); 2] = [
+        ("bytes", include_bytes!("golden/sentencepiece/bytes.model")),
+        ("unknown", include_bytes!("golden/sentencepiece/unknown.model")),
+    ];
+    for (name, model) in models {
+        let files = TokenizerFiles { model: Some(model), ..TokenizerFiles::default() };
+        let tokenizer = Tokenizer::from_metadata(&tokenizer_metadata(&files).unwrap()).unwrap();
+        assert!(cases[name].len() > 20);
+        for Case { text, ids } in &cases[name] {
+            let plain = tokenizer.encode(text, PLAIN).unwrap();
+            assert_eq!(plain, *ids, "{name}: {text:?}");
+            // A written ▁ comes back as the blank that it stands for.
+            if name == "bytes" && !text.contains('▁') {
+                assert_eq!(tokenizer.decode(&plain, false).unwrap(), *text);
+            }
+        }
+    }
+}
+
+#[test]
+fn special_pieces_of_sentencepiece_models_are_special() {
+    let files =
+        TokenizerFiles { model: Some(include_bytes!("golden/sentencepiece/bytes.model")), ..TokenizerFiles::default() };
+    let metadata = tokenizer_metadata(&files).unwrap();
+    let tokenizer = Tokenizer::from_metadata(&metadata).unwrap();
+    let special = tokenizer.special();
+    assert_eq!((special.unk, special.bos, special.eos, special.pad), (Some(0), Some(1), Some(2), None));
+    assert_eq!(tokenizer.mask_token(Default::default()), Ok(Some(3)));
+    let kinds = [0, 1, 3, 4, 5, 261].map(|id| tokenizer.token_type(id).unwrap());
+    use TokenType::{Byte, Control, Normal, Unknown, UserDefined};
+    assert_eq!(kinds, [Unknown, Control, Control, UserDefined, Byte, Normal]);
+    assert_eq!(tokenizer.encode("the|<MASK>|<sep>the", PARSED).unwrap(), [264, 3, 4, 264]);
+    assert_eq!(tokenizer.encode("<sep>|<MASK>|", PLAIN).unwrap()[0], 4);
 }

@@ -71,10 +71,10 @@ fn run(args: &Args) -> Result<()> {
         fs::read_to_string(&path).map_err(|error| Error::new(ErrorCode::Io, format!("{}: {error}", path.display())))
     };
     let tokenizer = tokenizer_metadata(&TokenizerFiles {
-        tokenizer: &read("tokenizer.json")?,
+        tokenizer: Some(&read("tokenizer.json")?),
         tokenizer_config: Some(&read("tokenizer_config.json")?),
         config: Some(&read("config.json")?),
-        chat_template: None,
+        ..TokenizerFiles::default()
     })?;
     let model = RandomModel {
         shape: Shape { layers: args.layers, ..SMOLLM2_135M },

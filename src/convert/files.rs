@@ -12,8 +12,8 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a JSON or template file that are read at most: the largest `tokenizer.json` in use have some 30 MB.
-const MAX_TEXT_BYTES: u64 = 256 << 20;
+/// Bytes of a file beside the weights that are read at most: the largest `tokenizer.json` in use have some 30 MB.
+const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// Named files that can be read in parts.
 pub trait Files {
@@ -144,15 +144,25 @@ fn short(name: &str, offset: u64, wanted: usize) -> Error {
 ///
 /// `limits` for an outsized file, `malformed` when it is not UTF-8.
 pub(super) fn text(files: &mut dyn Files, name: &str) -> Result<Option<String>> {
+    let Some(bytes) = bytes(files, name)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(|error| err!(Malformed, "{name} is not UTF-8: {error}"))?;
+    Ok(Some(text))
+}
+
+/// The bytes of the file `name`; `None` when there is no such file.
+///
+/// # Errors
+///
+/// `limits` for an outsized file.
+pub(super) fn bytes(files: &mut dyn Files, name: &str) -> Result<Option<Vec<u8>>> {
     if !files.names().iter().any(|known| known == name) {
         return Ok(None);
     }
     let size = files.size(name)?;
-    if size > MAX_TEXT_BYTES {
-        bail!(Limits, "{name} has {size} bytes; at most {MAX_TEXT_BYTES} are read of such a file");
+    if size > MAX_FILE_BYTES {
+        bail!(Limits, "{name} has {size} bytes; at most {MAX_FILE_BYTES} are read of such a file");
     }
     let mut bytes = vec![0; size as usize];
     files.read_at(name, 0, &mut bytes)?;
-    let text = String::from_utf8(bytes).map_err(|error| err!(Malformed, "{name} is not UTF-8: {error}"))?;
-    Ok(Some(text))
+    Ok(Some(bytes))
 }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::config::{Class, Config};
-use super::files::{Files, text};
+use super::files::{Files, bytes, text};
 use super::json::Json;
 use super::options::Options;
 use super::tokenizer::{TokenizerFiles, tokenizer_metadata};
@@ -75,16 +75,15 @@ pub(super) fn tokenizer(
     config: &Config,
     findings: &mut Vec<Finding>,
 ) -> Result<Metadata> {
-    let Some(tokenizer) = text(files, "tokenizer.json")? else {
-        bail!(
-            Io,
-            "tokenizer.json is missing: webtern takes the tokenizer from there (`AutoTokenizer.from_pretrained(...).save_pretrained(...)` writes it, from a tokenizer.model too)"
-        );
-    };
+    let tokenizer = text(files, "tokenizer.json")?;
+    let model = if tokenizer.is_none() { bytes(files, "tokenizer.model")? } else { None };
+    let added_tokens = text(files, "added_tokens.json")?;
     let tokenizer_config = text(files, "tokenizer_config.json")?;
     let chat_template = text(files, "chat_template.jinja")?;
     let mut metadata = tokenizer_metadata(&TokenizerFiles {
-        tokenizer: &tokenizer,
+        tokenizer: tokenizer.as_deref(),
+        model: model.as_deref(),
+        added_tokens: added_tokens.as_deref(),
         tokenizer_config: tokenizer_config.as_deref(),
         config: Some(config_text),
         chat_template: chat_template.as_deref(),

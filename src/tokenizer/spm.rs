@@ -22,6 +22,7 @@ pub(super) struct Spm {
     /// The tokens of raw bytes.
     bytes: Box<[Option<u32>; 256]>,
     unknown: Option<u32>,
+    remove_extra_whitespaces: bool,
 }
 
 /// A stretch of the text that is one token, or one character.
@@ -75,24 +76,41 @@ impl Spm {
                 _ => drop(tokens.insert(token, (id, score + 0.0))),
             }
         }
-        Ok(Self { tokens, bytes, unknown: vocabulary.special.unk })
+        let remove_extra_whitespaces = vocabulary.remove_extra_whitespaces;
+        Ok(Self { tokens, bytes, unknown: vocabulary.special.unk, remove_extra_whitespaces })
     }
 
     /// Appends the ids of `text`, as if a space stood before it when `space_prefix`.
     pub(super) fn encode(&self, text: &str, space_prefix: bool, ids: &mut Vec<u32>) -> Result<()> {
-        let mut escaped = String::with_capacity(text.len() + 3);
-        if space_prefix {
-            escaped.push('▁');
-        }
-        escaped.extend(text.chars().map(|c| if c == ' ' { '▁' } else { c }));
-
+        let escaped = self.escape(text, space_prefix);
         let symbols = self.merge(&escaped);
-        let mut at = 0;
+        let (mut at, mut after_unknown) = (0, false);
         while let Some(symbol) = symbols.get(at) {
-            self.push(&escaped[symbol.start..symbol.start + symbol.len], ids)?;
+            let known = self.push(&escaped[symbol.start..symbol.start + symbol.len], ids)?;
+            if !known && !after_unknown {
+                ids.extend(self.unknown);
+            }
+            after_unknown = !known;
             at = symbol.next;
         }
         Ok(())
+    }
+
+    /// The text with `▁` for spaces, and one in front when `space_prefix`.
+    fn escape(&self, text: &str, space_prefix: bool) -> String {
+        let mut escaped = String::with_capacity(text.len() + 3);
+        let words = text.split(' ').filter(|word| !self.remove_extra_whitespaces || !word.is_empty());
+        for (i, word) in words.enumerate() {
+            if i > 0 || space_prefix {
+                escaped.push('▁');
+            }
+            escaped.push_str(word);
+        }
+        if self.remove_extra_whitespaces {
+            // Sentencepiece does so after writing blanks as ▁, so those of the text go too.
+            escaped.truncate(escaped.trim_end_matches('▁').len());
+        }
+        escaped
     }
 
     fn merge(&self, text: &str) -> Vec<Symbol> {
@@ -135,25 +153,25 @@ impl Spm {
         Some(Pair { score, left, right, len })
     }
 
-    /// Appends the token `symbol`; a character that is none is spelt in bytes, else it is the unknown token.
-    fn push(&self, symbol: &str, ids: &mut Vec<u32>) -> Result<()> {
+    /// Appends the token `symbol`; a character that is none is spelt in bytes. False for one that is unknown: a run of such is one
+    /// unknown token.
+    fn push(&self, symbol: &str, ids: &mut Vec<u32>) -> Result<bool> {
         if let Some(&(id, _)) = self.tokens.get(symbol) {
             ids.push(id);
-            return Ok(());
+            return Ok(true);
         }
         let start = ids.len();
         ids.extend(symbol.bytes().map_while(|byte| self.bytes[usize::from(byte)]));
         if ids.len() - start == symbol.len() {
-            return Ok(());
+            return Ok(true);
         }
         ids.truncate(start);
-        match self.unknown {
-            Some(id) => ids.push(id),
-            None => bail!(
+        if self.unknown.is_none() {
+            bail!(
                 Malformed,
                 "the vocabulary has no token for {symbol:?}: neither itself, nor its bytes, nor tokenizer.ggml.unknown_token_id"
-            ),
+            );
         }
-        Ok(())
+        Ok(false)
     }
 }

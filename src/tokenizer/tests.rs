@@ -255,8 +255,18 @@ fn rejects_outsized_vocabularies() {
 #[test]
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn a_text_without_a_token_is_an_error_or_the_unknown_token() {
-    let metadata = metadata("llama", &[("a", 1)]);
-    let tokenizer = build(&with(with(metadata, "scores", vec![0.0f32]), "unknown_token_id", u32::MAX));
-    // Without a key, id 0 is the unknown token of sentencepiece models.
-    assert_eq!(tokenizer.encode("b", PLAIN).unwrap(), [0, 0]);
+    let metadata = metadata("llama", &[("<unk>", 2), ("a", 1)]);
+    let tokenizer = build(&with(with(metadata, "scores", vec![0.0f32; 2]), "unknown_token_id", u32::MAX));
+    // Without a key, id 0 is the unknown token of sentencepiece models. A run of characters is one: here the space in front and b.
+    assert_eq!(tokenizer.encode("babb", PLAIN).unwrap(), [0, 1, 0]);
+}
+
+#[test]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
+fn extra_blanks_are_removed_where_the_file_says_so() {
+    let tokenizer = build(&with(spm(), "remove_extra_whitespaces", true));
+    let ids = |text: &str| tokenizer.encode(text, PLAIN).unwrap();
+    assert_eq!(ids("  ab   b "), ids("ab b"));
+    assert_eq!(ids("   "), [0; 0]);
+    assert_ne!(build(&spm()).encode("ab   b", PLAIN).unwrap(), ids("ab b"));
 }

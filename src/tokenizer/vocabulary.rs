@@ -67,6 +67,7 @@ pub(super) struct Vocabulary {
     pub(super) add_bos: bool,
     pub(super) add_eos: bool,
     pub(super) add_space_prefix: bool,
+    pub(super) remove_extra_whitespaces: bool,
 }
 
 impl Vocabulary {
@@ -111,6 +112,7 @@ impl Vocabulary {
             add_bos: flag("tokenizer.ggml.add_bos_token", special.bos, default_bos)?,
             add_eos: flag("tokenizer.ggml.add_eos_token", special.eos, false)?,
             add_space_prefix: model == Model::Spm && metadata.bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true),
+            remove_extra_whitespaces: metadata.bool("tokenizer.ggml.remove_extra_whitespaces")?.unwrap_or(false),
             tokens: tokens.to_vec(),
             types,
             scores,

@@ -62,3 +62,27 @@ fn rejects_shards_that_do_not_belong_together() {
     let words = "2 of the 2 weight files that model.safetensors.index.json names are missing";
     assert_eq!(missing.message(), format!("{words}: {first}, {second}"));
 }
+
+#[test]
+fn a_tokenizer_model_does_without_tokenizer_json() {
+    let mut checkpoint = Checkpoint::new("LlamaForCausalLM", 64, 64, 2, 1);
+    checkpoint.config["vocab_size"] = json!(482);
+    checkpoint.add("model.embed_tokens.weight", &[482, 64]);
+    let json = checkpoint.others.remove("tokenizer.json").unwrap();
+    let model = include_bytes!("../golden/sentencepiece/bytes.model").to_vec();
+    checkpoint.others.insert("tokenizer.model".into(), model);
+    checkpoint.others.insert("added_tokens.json".into(), br#"{"<|im_end|>": 480}"#.to_vec());
+    let (file, report) = checkpoint.convert(&Options::default()).unwrap();
+    assert_eq!(report.tokenizer, "llama (default), 482 tokens");
+    assert_eq!((report.diffusion.unwrap().mask_token, report.mask_token_text.as_deref()), (3, Some("|<MASK>|")));
+    let engine = engine(&file, &EngineOptions::default());
+    assert_eq!(engine.encode(&Prompt::Text("the answer<|im_end|>".into())).unwrap(), [1, 264, 273, 358, 275, 480]);
+
+    let mut folder: Memory = [("model.gguf".to_owned(), file)].into();
+    let found = verify(&mut folder, "model.gguf", &mut checkpoint.files(), &mut |_, _| Ok(())).unwrap();
+    assert!(found.passed(), "{:?}", found.findings);
+    assert_eq!((found.tokenizer.reference, found.tokenizer.lossy), ("tokenizer.model", 0));
+    // tokenizer.json goes first.
+    checkpoint.others.insert("tokenizer.json".into(), json);
+    assert_eq!(checkpoint.convert(&Options::default()).unwrap().1.tokenizer, "gpt2 (gpt-2), 482 tokens");
+}

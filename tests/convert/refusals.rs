@@ -81,7 +81,7 @@ fn rejects_what_would_convert_wrongly() {
             ErrorCode::UnsupportedType,
             "has type I64",
         ),
-        (|c| drop(c.others.remove("tokenizer.json")), ErrorCode::Io, "tokenizer.json is missing"),
+        (|c| drop(c.others.remove("tokenizer.json")), ErrorCode::Io, "neither tokenizer.json nor tokenizer.model"),
         (
             |c| drop(c.others.insert("dlm_config.json".into(), br#"{"mask_token_id": 999}"#.to_vec())),
             ErrorCode::Malformed,

@@ -8,7 +8,9 @@
 
 use std::collections::HashSet;
 
-use super::{BYTE, CONTROL, Merge, NORMAL, UNKNOWN, Vocabulary};
+use super::json::Merge;
+use super::vocabulary::Vocabulary;
+use super::{BYTE, CONTROL, NORMAL, UNKNOWN};
 use crate::Result;
 
 /// The score of every token.

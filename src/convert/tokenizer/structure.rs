@@ -5,7 +5,8 @@
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::{BpeJson, TokenizerJson};
+use super::Template;
+use super::json::{BpeJson, TokenizerJson};
 use crate::Result;
 use crate::tokenizer::{LLAMA_BPE_PATTERN, PreTokenizer, QWEN2_PATTERN, byte_level};
 
@@ -22,12 +23,8 @@ pub(super) enum Scheme {
 pub(super) struct Pipeline {
     pub(super) model: BpeJson,
     pub(super) scheme: Scheme,
-    /// Whether the post-processor says which tokens go around a text.
-    pub(super) has_template: bool,
-    /// The token that it puts in front.
-    pub(super) first: Option<String>,
-    /// The token that it puts behind.
-    pub(super) last: Option<String>,
+    /// What the post-processor says.
+    pub(super) template: Template,
 }
 
 impl Pipeline {
@@ -52,7 +49,7 @@ impl Pipeline {
             }
         }
         let scheme = if model.byte_fallback { sentencepiece(json, &model)? } else { byte_level_scheme(json, &model)? };
-        let mut pipeline = Self { model, scheme, has_template: false, first: None, last: None };
+        let mut pipeline = Self { model, scheme, template: Template::default() };
         pipeline.read_post_processor(json.post_processor.as_ref().unwrap_or(&Value::Null))?;
         Ok(pipeline)
     }
@@ -62,7 +59,7 @@ impl Pipeline {
             None | Some("ByteLevel") => Ok(()),
             Some("Sequence") => steps(json, "processors").iter().try_for_each(|step| self.read_post_processor(step)),
             Some("TemplateProcessing") => {
-                self.has_template = true;
+                self.template.given = true;
                 let items = steps(json, "single");
                 let special = |item: &Value| item["SpecialToken"]["id"].as_str().map(str::to_owned);
                 let Some(text) = items.iter().position(|item| item["Sequence"].is_object()) else {
@@ -72,8 +69,8 @@ impl Pipeline {
                 if before.len() > 1 || after.len() > 1 {
                     return unsupported("post_processor", &json["single"]);
                 }
-                self.first = before.first().and_then(special);
-                self.last = after.first().and_then(special);
+                self.template.first = before.first().and_then(special);
+                self.template.last = after.first().and_then(special);
                 Ok(())
             }
             Some(_) => unsupported("post_processor", json),

@@ -39,10 +39,10 @@ fn sentencepiece() -> Value {
 fn convert(json: &Value, tokenizer_config: Value, config: Value) -> Result<Metadata> {
     let [json, tokenizer_config, config] = [json, &tokenizer_config, &config].map(Value::to_string);
     tokenizer_metadata(&TokenizerFiles {
-        tokenizer: &json,
+        tokenizer: Some(&json),
         tokenizer_config: Some(&tokenizer_config),
         config: Some(&config),
-        chat_template: None,
+        ..TokenizerFiles::default()
     })
 }
 
