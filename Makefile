@@ -38,7 +38,7 @@ test: lint test-rust test-wasm test-www test-e2e
 lint: $(NODE_MODULES)
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- -D warnings
-	cargo clippy --quiet --lib --no-default-features --target wasm32-unknown-unknown -- -D warnings
+	cargo clippy --quiet --lib --no-default-features --features engine,converter --target wasm32-unknown-unknown -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --lib
 	cd www && npm run --silent check
 
@@ -56,7 +56,7 @@ test-wasm: test-tools
 	cargo test --quiet --test model_golden
 	RUSTFLAGS="-C target-feature=+simd128" WASM_BINDGEN_USE_BROWSER=1 \
 	  wasm-pack test --headless --chrome --mode no-install . --no-default-features \
-	  --lib --test quant_golden --test chat_golden --test model_golden --test model_refusals
+	  --features engine,converter --lib --test quant_golden --test chat_golden --test model_golden --test model_refusals
 
 test-www: $(NODE_MODULES) build
 	cd www && npx vitest run

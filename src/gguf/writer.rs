@@ -12,8 +12,8 @@ use super::metadata::Metadata;
 use super::tensor_info::TensorInfo;
 use super::types::GgmlType;
 use super::value::{Array, Value};
-use crate::error::Result;
-use std::io::Write;
+use crate::error::{Error, Result};
+use std::io::{ErrorKind, Write};
 
 /// The version written.
 const VERSION: u32 = 3;
@@ -41,7 +41,7 @@ impl<W: Write> Writer<W> {
     /// Writes the header: version 3, little-endian, aligned to the metadata's `general.alignment` (32 without that key).
     ///
     /// # Errors
-    /// What the decoder would refuse, with the same codes; `io` when `out` fails.
+    /// What the decoder would refuse, with the same codes; `io`, or `out-of-memory`, when `out` fails.
     pub fn new(mut out: W, metadata: &Metadata, tensors: &[TensorSpec]) -> Result<Self> {
         let limits = Limits::default();
         let alignment = header::alignment(metadata, &limits)?;
@@ -61,7 +61,7 @@ impl<W: Write> Writer<W> {
         decoder.decode(&mut &bytes[..])?;
         let Some(header) = decoder.into_header() else { bail!(Malformed, "the header is not readable") };
         bytes.resize(bytes.len().next_multiple_of(alignment as usize), 0);
-        out.write_all(&bytes).map_err(|error| err!(Io, "writing the header: {error}"))?;
+        out.write_all(&bytes).map_err(|error| failure("the header", &error))?;
         Ok(Self { out, header, written: 0 })
     }
 
@@ -73,7 +73,8 @@ impl<W: Write> Writer<W> {
     /// Writes `bytes`, all of tensor `name`, which must be the next.
     ///
     /// # Errors
-    /// `bad-option` when another tensor is next or `bytes` has another length than the tensor; `io` when the output fails.
+    /// `bad-option` when another tensor is next or `bytes` has another length than the tensor; `io`, or `out-of-memory`, when the
+    /// output fails.
     pub fn write_tensor(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let next = self.header.tensors.get(self.written);
         let Some(tensor) = next.filter(|tensor| tensor.name == name) else {
@@ -87,7 +88,7 @@ impl<W: Write> Writer<W> {
         self.out
             .write_all(bytes)
             .and_then(|()| self.out.write_all(&vec![0; padding as usize]))
-            .map_err(|error| err!(Io, "writing tensor {name}: {error}"))?;
+            .map_err(|error| failure(&format!("tensor {name}"), &error))?;
         self.written += 1;
         Ok(())
     }
@@ -95,13 +96,20 @@ impl<W: Write> Writer<W> {
     /// Flushes and returns the output, once every tensor was written.
     ///
     /// # Errors
-    /// `bad-option` when a tensor is missing; `io` when the output fails.
+    /// `bad-option` when a tensor is missing; `io`, or `out-of-memory`, when the output fails.
     pub fn finish(mut self) -> Result<W> {
         if let Some(tensor) = self.header.tensors.get(self.written) {
             bail!(BadOption, "tensor {} was not written", tensor.name);
         }
-        self.out.flush().map_err(|error| err!(Io, "writing the file: {error}"))?;
+        self.out.flush().map_err(|error| failure("the file", &error))?;
         Ok(self.out)
+    }
+}
+
+fn failure(what: &str, error: &std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::OutOfMemory => err!(OutOfMemory, "writing {what}: {error}"),
+        _ => err!(Io, "writing {what}: {error}"),
     }
 }
 

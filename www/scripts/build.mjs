@@ -18,7 +18,11 @@ const www = fileURLToPath(new URL('..', import.meta.url))
 const root = dirname(www.replace(/\/$/, ''))
 const dist = join(www, 'dist')
 const TARGET = 'wasm32-unknown-unknown'
-const KEYS = ['toolchain', 'needs', 'threads', 'target-features', 'link-args', 'cargo-args', 'wasm-opt-args', 'out-dir']
+const ROLES = ['engine', 'converter']
+const KEYS = [
+  ...['role', 'toolchain', 'needs', 'threads', 'target-features'],
+  ...['link-args', 'cargo-args', 'wasm-opt-args', 'out-dir'],
+]
 
 const args = new Set(process.argv.slice(2))
 const skipWasm = args.delete('--skip-wasm')
@@ -41,6 +45,7 @@ function readMatrix(path) {
   return Object.entries(tables).map(([name, table]) => {
     const wrong = KEYS.filter((key) => !(key in table)).concat(Object.keys(table).filter((key) => !KEYS.includes(key)))
     if (wrong.length > 0) fail(`wasm-pack.toml: artefact ${name}: missing or unknown: ${wrong.join(', ')}`)
+    if (!ROLES.includes(table.role)) fail(`wasm-pack.toml: artefact ${name}: role must be one of ${ROLES.join(', ')}`)
     const outDir = join(root, table['out-dir'])
     return { name, table, outDir, wasm: join(outDir, 'webtern_bg.wasm') }
   })
@@ -53,8 +58,8 @@ function buildWasm({ name, table, outDir, wasm }) {
     `-Ctarget-feature=${table['target-features'].join(',')}`,
     ...table['link-args'].map((arg) => `-Clink-arg=${arg}`),
   ]
-  const options = ['--target', TARGET, '--release', '--lib', '--no-default-features', ...table['cargo-args']]
-  const cargo = [`+${table.toolchain}`, 'build', ...options]
+  const options = ['--target', TARGET, '--release', '--lib', '--no-default-features', '--features', table.role]
+  const cargo = [`+${table.toolchain}`, 'build', ...options, ...table['cargo-args']]
   run('cargo', cargo, { CARGO_ENCODED_RUSTFLAGS: rustflags.join('\x1f') })
   const raw = join(targetDirectory(), TARGET, 'release', 'webtern.wasm')
 
@@ -127,11 +132,13 @@ function artefactsModule(built) {
     path: '${name}/webtern_bg.wasm', url: new URL('./wasm/${name}/webtern_bg.wasm', import.meta.url),
     async instantiate(module) {
       const { memory } = await glue${i}.default({ module_or_path: module })
-      return { memory, Loader: glue${i}.Loader, lastPanic: glue${i}.lastPanic }
+      return { ...glue${i}, memory }
     },
   }`
+  const list = (role) =>
+    built.flatMap((artefact, i) => (artefact.table.role === role ? entry(artefact, i) : [])).join(', ')
   const contents = `${built.map((artefact, i) => `import * as glue${i} from ${glue(artefact)}\n`).join('')}
-export const artefacts = [${built.map(entry).join(', ')}]`
+export const artefacts = { ${ROLES.map((role) => `${role}: [${list(role)}]`).join(', ')} }`
   return {
     name: 'artefacts',
     setup(esbuild) {

@@ -1,5 +1,5 @@
 /** The artefacts that were built. `scripts/build.mjs` writes this module from `wasm-pack.toml`. */
 
-import type { Artefact } from './wasm.js'
+import type { Artefacts } from './wasm.js'
 
-export declare const artefacts: readonly Artefact[]
+export declare const artefacts: Artefacts

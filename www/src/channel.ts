@@ -42,6 +42,10 @@ export class Channel {
     tokenize: new Map(),
     detokenize: new Map(),
     applyChatTemplate: new Map(),
+    inspectCheckpoint: new Map(),
+    convertCheckpoint: new Map(),
+    inspectModel: new Map(),
+    verifyModel: new Map(),
   }
   readonly #start = new Deferred<void>()
   #started = false

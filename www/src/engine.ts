@@ -1,12 +1,13 @@
 /** The page side: a model that lives in a worker. No WebAssembly here. */
 
-import { Channel } from './channel.js'
+import type { Channel } from './channel.js'
+import { baseUrl, connect, wasmBase } from './connect.js'
+import type { Spawn } from './connect.js'
 import { toWebternError, WebternError } from './errors.js'
 import { checkChatTemplate, checkDetokenize, checkGenerate, checkLoad, checkTokenize } from './options.js'
 import type { Protocol } from './protocol.js'
 import { EventLog } from './run.js'
-import { describeSource, parseUrl } from './source.js'
-import type { Spawned } from './spawn.js'
+import { describeSource } from './source.js'
 import type {
   ChatMessage,
   ChatTemplateOptions,
@@ -21,32 +22,27 @@ import type {
 } from './types.js'
 
 /** `loadModel` for workers that `spawn` starts. */
-export function loadModelWith(spawn: (workerUrl?: URL) => Spawned): LoadModel {
+export function loadModelWith(spawn: Spawn): LoadModel {
   return async (source, options = {}) => {
     checkLoad(options)
-    const { onProgress, signal, threads = 1, wasmBaseUrl, workerUrl, ...engineOptions } = options
-    const base = baseUrl()
+    const {
+      onProgress,
+      signal: _signal,
+      threads = 1,
+      wasmBaseUrl: _base,
+      workerUrl: _worker,
+      ...engineOptions
+    } = options
     const params: Protocol['load']['params'] = {
-      source: describeSource(source, base),
+      source: describeSource(source, baseUrl()),
       options: engineOptions,
       threads,
-      wasmBaseUrl: wasmBaseUrl === undefined ? undefined : parseUrl(wasmBaseUrl, base).href,
+      wasmBaseUrl: wasmBase(options),
     }
-    if (signal?.aborted) throw aborted(signal)
-    const { port, name } = spawn(workerUrl === undefined ? undefined : parseUrl(workerUrl, base))
-    const channel = new Channel(port, name)
-    const abort = (): void => channel.close(aborted(signal))
-    signal?.addEventListener('abort', abort)
-    try {
-      await channel.ready
-      return new WorkerModel(channel, await channel.request('load', params, onProgress ? { onEvent: onProgress } : {}))
-    } catch (error) {
-      const reason = toWebternError(error, 'crashed')
-      channel.close(reason)
-      throw reason
-    } finally {
-      signal?.removeEventListener('abort', abort)
-    }
+    return connect(spawn, 'loading the model', options, async (channel) => {
+      const info = await channel.request('load', params, onProgress ? { onEvent: onProgress } : {})
+      return new WorkerModel(channel, info)
+    })
   }
 }
 
@@ -105,14 +101,4 @@ class WorkerModel implements Model {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.unload()
   }
-}
-
-/** What relative URLs are relative to: the page, or a worker's script; on a server there is nothing. */
-function baseUrl(): string | undefined {
-  if (typeof document !== 'undefined') return document.baseURI
-  return typeof location === 'undefined' ? undefined : location.href
-}
-
-function aborted(signal: AbortSignal | undefined): WebternError {
-  return new WebternError('aborted', 'loading the model was aborted', { cause: signal?.reason })
 }

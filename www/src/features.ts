@@ -1,7 +1,7 @@
 /** What this browser can run, and which artefact that makes the best. */
 
 import { WebternError } from './errors.js'
-import type { Artefact, WasmFeature } from './wasm.js'
+import type { Artefact, WasmFeature, WasmInstance } from './wasm.js'
 
 /** What the choice of an artefact depends on. */
 export interface Environment {
@@ -11,8 +11,8 @@ export interface Environment {
 }
 
 /** The outcome of {@link chooseArtefact}. */
-export interface Choice {
-  readonly artefact: Artefact
+export interface Choice<T extends WasmInstance> {
+  readonly artefact: Artefact<T>
   readonly threads: number
   /** What differs from the wish, and why. */
   readonly notices: readonly string[]
@@ -34,7 +34,11 @@ export function detectEnvironment(): Environment {
 }
 
 /** The artefact for this browser: the first that it can run, in the order of `wasm-pack.toml`, best first. */
-export function chooseArtefact(artefacts: readonly Artefact[], environment: Environment, wanted: number): Choice {
+export function chooseArtefact<T extends WasmInstance>(
+  artefacts: readonly Artefact<T>[],
+  environment: Environment,
+  wanted: number,
+): Choice<T> {
   const runnable = artefacts.filter(({ needs }) => needs.every((feature) => environment.features.has(feature)))
   const threaded = wanted > 1 && environment.isolated ? runnable.find(({ threads }) => threads) : undefined
   if (threaded) return { artefact: threaded, threads: wanted, notices: [] }
@@ -51,7 +55,7 @@ function isValid(body: readonly number[]): boolean {
   return WebAssembly.validate(Uint8Array.from([...header, ...types, ...functions, ...code]))
 }
 
-function oneThread(artefacts: readonly Artefact[], { isolated }: Environment, wanted: number): string {
+function oneThread(artefacts: readonly Artefact<WasmInstance>[], { isolated }: Environment, wanted: number): string {
   const asked = `${String(wanted)} threads were asked for and one runs:`
   if (!artefacts.some(({ threads }) => threads)) return `${asked} this version of webtern has one thread only`
   if (isolated) return `${asked} this browser cannot run the build with threads`
@@ -61,7 +65,7 @@ function oneThread(artefacts: readonly Artefact[], { isolated }: Environment, wa
   )
 }
 
-function nothingRuns(artefacts: readonly Artefact[], { features }: Environment): string {
+function nothingRuns(artefacts: readonly Artefact<WasmInstance>[], { features }: Environment): string {
   if (artefacts.length === 0) return 'this copy of webtern was built without WebAssembly files: run its full build'
   const needs = artefacts.map(({ name, needs }) => `${name} needs ${needs.join(' and ')}`).join('; ')
   const has = features.size > 0 ? [...features].join(' and ') : 'neither simd128 nor relaxed-simd'

@@ -1,10 +1,11 @@
 /**
- * The worker's end of the conversation: loads WebAssembly and a model into it, and answers requests.
+ * The worker's end of the conversation: loads WebAssembly and a model into it, or converts one, and answers requests.
  *
  * Between two forward passes it lets its message queue run, so that an `abort`, or a `tokenize` beside a generation,
  * does not wait for the whole text. Generations take turns.
  */
 
+import type { ConvertProgress, ReadProgress } from './checkpoint-types.js'
 import { codeOf, packError, toWebternError, WebternError } from './errors.js'
 import { chooseArtefact, detectEnvironment } from './features.js'
 import { describeCrash, instantiate } from './instance.js'
@@ -12,9 +13,10 @@ import { PROTOCOL_VERSION } from './protocol.js'
 import type { FromWorker, Protocol, Request, ToWorker } from './protocol.js'
 import { openSource } from './source.js'
 import type { SourceParts } from './source.js'
+import { convertCheckpoint, inspectCheckpoint, inspectModel, verifyModel } from './tasks.js'
 import type { LoadProgress, ModelInfo } from './types.js'
 import { fromJson, toJson } from './wasm.js'
-import type { Artefact, WasmEngine, WasmLoader, WasmModule } from './wasm.js'
+import type { Artefacts, WasmConverter, WasmEngine, WasmInstance, WasmLoader, WasmModule } from './wasm.js'
 
 /** Progress is reported at most this often. */
 const PROGRESS_MS = 50
@@ -26,7 +28,7 @@ export interface HostPort {
 }
 
 /** Answers requests that come through `port`, with the best of `artefacts`. */
-export function serve(port: HostPort, artefacts: readonly Artefact[]): void {
+export function serve(port: HostPort, artefacts: Artefacts): void {
   const host = new Host(port, artefacts)
   port.onmessage = (event) => host.receive(event.data)
   port.postMessage({ type: 'ready', version: PROTOCOL_VERSION })
@@ -41,16 +43,16 @@ interface Loaded {
 
 class Host {
   readonly #port: HostPort
-  readonly #artefacts: readonly Artefact[]
+  readonly #artefacts: Artefacts
   readonly #queue = new MessageQueue()
   /** Generations that have not ended, and whether they are to. */
   readonly #generations = new Map<number, { aborted: boolean }>()
   #turn: Promise<unknown> = Promise.resolve()
-  #wasm: WasmModule | undefined
+  #wasm: WasmInstance | undefined
   #loaded: Loaded | undefined
   #crashed = false
 
-  constructor(port: HostPort, artefacts: readonly Artefact[]) {
+  constructor(port: HostPort, artefacts: Artefacts) {
     this.#port = port
     this.#artefacts = artefacts
   }
@@ -99,6 +101,29 @@ class Host {
         const result = this.#model().engine.applyChatTemplate(toJson(messages), addGenerationPrompt)
         return this.#send({ type: 'result', id, name: 'applyChatTemplate', result })
       }
+      case 'inspectCheckpoint': {
+        const result = inspectCheckpoint(await this.#converter(request.params), request.params)
+        return this.#send({ type: 'result', id, name: 'inspectCheckpoint', result })
+      }
+      case 'convertCheckpoint': {
+        const report = throttled((event: ConvertProgress) =>
+          this.#send({ type: 'event', id, name: 'convertCheckpoint', event }),
+        )
+        const result = convertCheckpoint(await this.#converter(request.params), request.params, report)
+        return this.#send({ type: 'result', id, name: 'convertCheckpoint', result })
+      }
+      case 'inspectModel': {
+        const report = throttled((event: ReadProgress) =>
+          this.#send({ type: 'event', id, name: 'inspectModel', event }),
+        )
+        const result = await inspectModel(await this.#converter(request.params), request.params, report)
+        return this.#send({ type: 'result', id, name: 'inspectModel', result })
+      }
+      case 'verifyModel': {
+        const report = throttled((event: ReadProgress) => this.#send({ type: 'event', id, name: 'verifyModel', event }))
+        const result = await verifyModel(await this.#converter(request.params), request.params, report)
+        return this.#send({ type: 'result', id, name: 'verifyModel', result })
+      }
     }
   }
 
@@ -106,7 +131,7 @@ class Host {
     { source, options, threads: wanted, wasmBaseUrl }: Protocol['load']['params'],
     report: (progress: LoadProgress) => void,
   ): Promise<ModelInfo> {
-    const { artefact, threads, notices } = chooseArtefact(this.#artefacts, detectEnvironment(), wanted)
+    const { artefact, threads, notices } = chooseArtefact(this.#artefacts.engine, detectEnvironment(), wanted)
     const wasm = await instantiate(artefact, wasmBaseUrl)
     this.#wasm = wasm
     const loader = new wasm.Loader(toJson(options))
@@ -122,6 +147,13 @@ class Host {
     }
     this.#loaded = { wasm, engine, info }
     return info
+  }
+
+  async #converter({ wasmBaseUrl }: { readonly wasmBaseUrl: string | undefined }): Promise<WasmConverter> {
+    const { artefact } = chooseArtefact(this.#artefacts.converter, detectEnvironment(), 1)
+    const wasm = await instantiate(artefact, wasmBaseUrl)
+    this.#wasm = wasm
+    return wasm
   }
 
   async #generate(
@@ -158,7 +190,8 @@ class Host {
     if (codeOf(error) !== undefined && codeOf(error) !== 'crashed') {
       return this.#send({ type: 'error', id, name, error: packError(toWebternError(error, 'crashed')) })
     }
-    this.#send({ type: 'crash', error: packError(describeCrash(error, this.#wasm)) })
+    const work = name === 'load' || this.#loaded ? 'model' : 'checkpoint'
+    this.#send({ type: 'crash', error: packError(describeCrash(error, this.#wasm, work)) })
     this.#crashed = true
   }
 
@@ -184,6 +217,17 @@ async function feed(loader: WasmLoader, source: SourceParts, report: (progress: 
     }
   }
   report({ phase: 'load', loaded, total: loaded })
+}
+
+/** Passes on a report every {@link PROGRESS_MS}, and the last of each phase. */
+function throttled<T extends ConvertProgress | ReadProgress>(report: (progress: T) => void): (progress: T) => void {
+  let reported = -Infinity
+  return (progress) => {
+    const now = performance.now()
+    if (now - reported < PROGRESS_MS && progress.loaded !== progress.total) return
+    reported = now
+    report(progress)
+  }
 }
 
 /**

@@ -1,16 +1,32 @@
 /** The start of a WebAssembly instance, and its death. */
 
 import { messageOf, WebternError } from './errors.js'
-import type { Artefact, WasmModule } from './wasm.js'
+import type { Artefact, WasmInstance } from './wasm.js'
+
+/** What an instance works on, and what helps when it dies of it. */
+const WORK = {
+  model: {
+    memory: 'memory for the model could not be had: use a smaller model, or a smaller contextLength',
+    again: 'load the model again',
+  },
+  checkpoint: {
+    memory: 'memory for a tensor could not be had: close other pages, or use the command line, which has more room',
+    again: 'try again',
+  },
+}
 
 /** Fetches and starts an artefact: from `wasmBaseUrl`, or from beside this package's scripts. */
-export async function instantiate(artefact: Artefact, wasmBaseUrl: string | undefined): Promise<WasmModule> {
+export async function instantiate<T extends WasmInstance>(
+  artefact: Artefact<T>,
+  wasmBaseUrl: string | undefined,
+): Promise<T> {
   const url = wasmBaseUrl === undefined ? artefact.url : new URL(artefact.path, wasmBaseUrl.replace(/\/?$/, '/'))
   const module = await compile(url)
   try {
     return await artefact.instantiate(module)
   } catch (error) {
-    if (error instanceof RangeError) throw outOfMemory(error)
+    if (error instanceof RangeError)
+      throw outOfMemory('memory for the engine could not be had: close other pages', error)
     throw new WebternError(
       'crashed',
       `${url.href} does not start: ${messageOf(error)}; serve the wasm files and the scripts of one release`,
@@ -20,16 +36,20 @@ export async function instantiate(artefact: Artefact, wasmBaseUrl: string | unde
 }
 
 /** What the failure of a call into the instance means, for an error that carries no code. */
-export function describeCrash(error: unknown, wasm: WasmModule | undefined): WebternError {
+export function describeCrash(
+  error: unknown,
+  wasm: Pick<WasmInstance, 'lastPanic'> | undefined,
+  work: keyof typeof WORK = 'model',
+): WebternError {
   const panic = lastPanic(wasm)
   // A panic leaves a message before it traps. The allocator, when it gets no memory, traps without one.
   const trapped =
     error instanceof WebAssembly.RuntimeError && panic === undefined && error.message.includes('unreachable')
   const refused = error instanceof RangeError && /memory|allocat|array (buffer )?length/i.test(error.message)
   if (trapped || refused || (panic !== undefined && /memory allocation|out of memory|capacity overflow/i.test(panic)))
-    return outOfMemory(error)
+    return outOfMemory(WORK[work].memory, error)
   if (error instanceof WebternError) return error
-  return new WebternError('crashed', `the engine stopped: ${panic ?? messageOf(error)}; load the model again`, {
+  return new WebternError('crashed', `the engine stopped: ${panic ?? messageOf(error)}; ${WORK[work].again}`, {
     cause: error,
   })
 }
@@ -56,15 +76,11 @@ async function compile(url: URL): Promise<WebAssembly.Module> {
 
 const whereFrom = 'the wasm files must be served beside the scripts, or the option wasmBaseUrl must say where'
 
-function outOfMemory(error: unknown): WebternError {
-  return new WebternError(
-    'out-of-memory',
-    'memory for the model could not be had: use a smaller model, or a smaller contextLength',
-    { cause: error },
-  )
+function outOfMemory(message: string, cause: unknown): WebternError {
+  return new WebternError('out-of-memory', message, { cause })
 }
 
-function lastPanic(wasm: WasmModule | undefined): string | undefined {
+function lastPanic(wasm: Pick<WasmInstance, 'lastPanic'> | undefined): string | undefined {
   try {
     return wasm?.lastPanic()
   } catch {

@@ -4,6 +4,7 @@
  * One table per options type; the compiler holds the tables and the types together.
  */
 
+import type { CheckpointOptions, ConvertOptions, ReadOptions, TaskOptions, TensorType } from './checkpoint-types.js'
 import { WebternError } from './errors.js'
 import type { ChatMessage, DecodeMode, DecodeOptions, GenerateOptions, LoadOptions, TokenIds } from './types.js'
 import type { EngineRequest } from './wasm.js'
@@ -23,6 +24,24 @@ const MODES: Readonly<Record<DecodeMode, true>> = {
   iterative: true,
   adaptive: true,
 }
+const TYPES: Readonly<Record<TensorType, true>> = {
+  q2_0: true,
+  tq1_0: true,
+  tq2_0: true,
+  i2_s: true,
+  q8_0: true,
+  q4_0: true,
+  f16: true,
+  bf16: true,
+  f32: true,
+}
+const EMBEDDING_TYPES: Readonly<Record<NonNullable<CheckpointOptions['embeddingType']>, true>> = {
+  q8_0: true,
+  q4_0: true,
+  f16: true,
+  bf16: true,
+  f32: true,
+}
 const ROLES: Readonly<Record<ChatMessage['role'], true>> = { system: true, user: true, assistant: true, tool: true }
 const MAX_U32 = 2 ** 32 - 1
 
@@ -32,6 +51,7 @@ const callback: Rule = { must: 'a function', holds: (value) => typeof value === 
 const signal: Rule = { must: 'an AbortSignal', holds: (value) => value instanceof AbortSignal }
 const address: Rule = { must: 'a URL or a string', holds: (value) => isString(value) || value instanceof URL }
 const probability: Rule = { must: 'a number from 0 to 1', holds: (value) => isNumber(value, 0, 1) }
+const attention = oneOf({ block: true, causal: true })
 const tokenIds: Rule = { must: 'an array of token ids (integers from 0 on)', holds: isTokenIds }
 const messages: Rule = {
   must: `an array of at least one { role, content }, both strings, with a role of ${Object.keys(ROLES).join(', ')}`,
@@ -39,10 +59,7 @@ const messages: Rule = {
 }
 
 const DECODE_RULES: Rules<DecodeOptions> = {
-  mode: {
-    must: `one of ${Object.keys(MODES).join(', ')}`,
-    holds: (value) => isString(value) && Object.hasOwn(MODES, value),
-  },
+  mode: oneOf(MODES),
   threshold: probability,
   blockSize: integer(1),
   subBlockSize: integer(1),
@@ -64,16 +81,29 @@ const DECODE_RULES: Rules<DecodeOptions> = {
   signal,
 }
 const GENERATE_RULES: Rules<GenerateOptions> = { ...DECODE_RULES, prompt: text, messages, tokens: tokenIds }
+const TASK_RULES: Rules<TaskOptions> = { signal, wasmBaseUrl: address, workerUrl: address }
 const LOAD_RULES: Rules<LoadOptions> = {
+  ...TASK_RULES,
   onProgress: callback,
-  signal,
   threads: integer(1),
   contextLength: integer(1),
   maskTokenId: integer(0),
-  attention: { must: 'block or causal', holds: (value) => value === 'block' || value === 'causal' },
-  wasmBaseUrl: address,
-  workerUrl: address,
+  attention,
 }
+const CHECKPOINT_RULES: Rules<CheckpointOptions> = {
+  ...TASK_RULES,
+  type: oneOf(TYPES),
+  embeddingType: oneOf(EMBEDDING_TYPES),
+  subln: oneOf({ keep: true, drop: true }),
+  ternarize: flag,
+  name: text,
+  maskTokenId: integer(0),
+  forceMaskToken: flag,
+  blockSize: integer(1),
+  attention,
+}
+const READ_RULES: Rules<ReadOptions> = { ...TASK_RULES, onProgress: callback }
+const CONVERT_RULES: Rules<ConvertOptions> = { ...CHECKPOINT_RULES, onProgress: callback }
 const TOKENIZE_RULES = { text, addSpecial: flag, parseSpecial: flag }
 const DETOKENIZE_RULES = { ids: tokenIds, skipSpecial: flag }
 const CHAT_TEMPLATE_RULES = { messages, addGenerationPrompt: flag }
@@ -81,6 +111,21 @@ const CHAT_TEMPLATE_RULES = { messages, addGenerationPrompt: flag }
 /** @throws {WebternError} `bad-option` */
 export function checkLoad(options: LoadOptions): void {
   check('loadModel', options, LOAD_RULES)
+}
+
+/** @throws {WebternError} `bad-option` */
+export function checkInspectCheckpoint(options: CheckpointOptions): void {
+  check('inspectCheckpoint', options, CHECKPOINT_RULES)
+}
+
+/** @throws {WebternError} `bad-option` */
+export function checkConvert(options: ConvertOptions): void {
+  check('convertCheckpoint', options, CONVERT_RULES)
+}
+
+/** Checks the options of `inspectModel` and `verifyModel`. @throws {WebternError} `bad-option` */
+export function checkRead(caller: string, options: ReadOptions): void {
+  check(caller, options, READ_RULES)
 }
 
 /** Checks the arguments of `tokenize`. @throws {WebternError} `bad-option` */
@@ -138,6 +183,13 @@ function check(
     if (!rule) throw bad(`${caller} has no option "${key}"; it has ${Object.keys(rules).join(', ')}`)
     if (value === undefined && !required.includes(key)) continue
     if (!rule.holds(value)) throw bad(`${caller}: ${key} must be ${rule.must}, not ${show(value)}`)
+  }
+}
+
+function oneOf(names: Readonly<Record<string, true>>): Rule {
+  return {
+    must: `one of ${Object.keys(names).join(', ')}`,
+    holds: (value) => isString(value) && Object.hasOwn(names, value),
   }
 }
 

@@ -5,13 +5,22 @@
  * `result` or `error`. `crash` ends the conversation: nothing after it is answered.
  */
 
+import type { NamedBlob } from './blobs.js'
+import type {
+  CheckpointReport,
+  Converted,
+  ConvertProgress,
+  ModelReport,
+  ReadProgress,
+  Verification,
+} from './checkpoint-types.js'
 import type { ErrorMessage } from './errors.js'
 import type { SourceParts } from './source.js'
 import type { ChatMessage, GenerateEvent, GenerateResult, LoadProgress, ModelInfo } from './types.js'
-import type { EngineRequest, LoaderOptions } from './wasm.js'
+import type { ConverterOptions, EngineRequest, LoaderOptions } from './wasm.js'
 
 /** Changes whenever a message does, so that scripts of two releases refuse each other. */
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 
 /** Every request, with what it takes, answers and reports on the way. */
 export interface Protocol {
@@ -45,6 +54,36 @@ export interface Protocol {
     result: string
     event: never
   }
+  inspectCheckpoint: {
+    params: CheckpointParams
+    result: CheckpointReport
+    event: never
+  }
+  convertCheckpoint: {
+    params: CheckpointParams
+    result: Converted
+    event: ConvertProgress
+  }
+  inspectModel: {
+    params: { readonly source: SourceParts; readonly wasmBaseUrl: string | undefined }
+    result: ModelReport
+    event: ReadProgress
+  }
+  verifyModel: {
+    params: {
+      readonly source: SourceParts
+      readonly files: readonly NamedBlob[]
+      readonly wasmBaseUrl: string | undefined
+    }
+    result: Verification
+    event: ReadProgress
+  }
+}
+
+interface CheckpointParams {
+  readonly files: readonly NamedBlob[]
+  readonly options: ConverterOptions
+  readonly wasmBaseUrl: string | undefined
 }
 
 export type RequestName = keyof Protocol

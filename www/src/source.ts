@@ -23,7 +23,7 @@ export interface InputFile {
   /** Its exact size, where that is certain. */
   readonly size: number | undefined
   /** Its bytes, in pieces of at most {@link PIECE_BYTES}. Checks the length at the end where `size` is known. */
-  readonly pieces: AsyncIterable<Uint8Array>
+  readonly pieces: AsyncIterable<Uint8Array<ArrayBuffer>>
 }
 
 /** A source being read. */
@@ -180,9 +180,9 @@ interface Reading {
 
 /** Reads a stream to its end, checks what it brought, and cancels it when the reader leaves early. */
 async function* readPieces(
-  stream: ReadableStream<Uint8Array>,
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
   { name, size, webPage, failed }: Reading,
-): AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   const reader = stream.getReader()
   let read = 0
   try {

@@ -3,6 +3,7 @@
  * of what, so that each text can only be read as what it is.
  */
 
+import type { CheckpointOptions, CheckpointReport, ModelReport, TaskOptions, Verification } from './checkpoint-types.js'
 import type {
   Attention,
   ChatMessage,
@@ -79,19 +80,56 @@ export interface WasmEngine {
   cancel(): Json<readonly EngineEvent[]>
 }
 
-/** An instance of one artefact. */
-export interface WasmModule {
+/** Named files that the engine reads in parts. */
+export interface WasmFiles {
+  fileNames(): string[]
+  sizeOf(name: string): number | undefined
+  /** Fills `buffer`, which lies within the file, from `offset` on. Throws when the file cannot be read any more. */
+  read(name: string, offset: number, buffer: Uint8Array): void
+}
+
+/** Where the engine writes a file. */
+export interface WasmSink {
+  /** Takes the next bytes, which are the engine's again afterwards. Throws when there is no room. */
+  append(bytes: Uint8Array<ArrayBuffer>): void
+}
+
+/** Told how many bytes of how many are done. */
+export type WasmProgress = (done: number, total: number) => void
+
+/** What the engine is told about a conversion. */
+export type ConverterOptions = Omit<CheckpointOptions, keyof TaskOptions>
+
+/** An instance of an artefact, whatever its role. */
+export interface WasmInstance {
   readonly memory: { readonly buffer: ArrayBufferLike }
-  readonly Loader: new (options: Json<LoaderOptions>) => WasmLoader
   /** What the last panic said, if there was one. */
   lastPanic(): string | undefined
+}
+
+/** An instance that runs models. */
+export interface WasmModule extends WasmInstance {
+  readonly Loader: new (options: Json<LoaderOptions>) => WasmLoader
+}
+
+/** An instance that makes them. `name` is that of a model's first file. Every function throws errors that carry a `code`. */
+export interface WasmConverter extends WasmInstance {
+  inspectCheckpoint(files: WasmFiles, options: Json<ConverterOptions>): Json<CheckpointReport>
+  convertCheckpoint(
+    files: WasmFiles,
+    options: Json<ConverterOptions>,
+    sink: WasmSink,
+    progress: WasmProgress,
+  ): Json<CheckpointReport>
+  inspectModel(files: WasmFiles, name: string, progress: WasmProgress): Json<ModelReport>
+  verifyModel(files: WasmFiles, name: string, checkpoint: WasmFiles, progress: WasmProgress): Json<Verification>
 }
 
 /** A WebAssembly feature that an artefact may need. */
 export type WasmFeature = 'simd128' | 'relaxed-simd'
 
-/** One build of the engine: a table of `wasm-pack.toml`. */
-export interface Artefact {
+/** One build: a table of `wasm-pack.toml`. */
+export interface Artefact<T extends WasmInstance> {
   readonly name: string
   readonly needs: readonly WasmFeature[]
   /** Runs more than one thread, for which the page must be cross-origin isolated. */
@@ -100,5 +138,11 @@ export interface Artefact {
   readonly path: string
   /** Address of the file beside this package's scripts. */
   readonly url: URL
-  instantiate(module: WebAssembly.Module): Promise<WasmModule>
+  instantiate(module: WebAssembly.Module): Promise<T>
+}
+
+/** All builds by their role, each best first. */
+export interface Artefacts {
+  readonly engine: readonly Artefact<WasmModule>[]
+  readonly converter: readonly Artefact<WasmConverter>[]
 }

@@ -16,9 +16,16 @@ const MAX_HEADER_BYTES: u64 = 100_000_000;
 ///
 /// # Errors
 ///
-/// `truncated` and `malformed`, for headers that are damaged or do not fit the file.
+/// `truncated` and `malformed`, for headers that are damaged or do not fit the file; `limits` for files that 32 bits cannot address,
+/// where the crate's offsets have no more.
 pub(super) fn read(files: &mut dyn Files, file: &str) -> Result<Vec<Stored>> {
     let size = files.size(file)?;
+    if usize::try_from(size).is_err() {
+        bail!(
+            Limits,
+            "{file} has {size} bytes, and a page reads files of up to 4 GiB: save the weights in smaller shards (`save_pretrained(..., max_shard_size=\"2GB\")`), or convert them on the command line"
+        );
+    }
     let mut length = [0; 8];
     files.read_at(file, 0, &mut length)?;
     let length = u64::from_le_bytes(length);

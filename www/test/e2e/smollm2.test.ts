@@ -5,12 +5,13 @@
  */
 
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { loaded, noWorkers, openPage, residentBytes, startBrowser } from './support/browser.ts'
-import { fixture, itNeeds, repository, targetFolder } from './support/files.ts'
+import { smollm2Checkpoint, smollm2Files } from './support/checkpoint.ts'
+import { itNeeds, repository, targetFolder } from './support/files.ts'
 import { generateNatively, nativeBinary } from './support/native.ts'
 import { startSite, type Site } from './support/site.ts'
 
@@ -22,8 +23,7 @@ const LONGEST_TASK_MS = 50
 /** The last of the special tokens at the head of the vocabulary, which none of the texts needs. */
 const MASK_TOKEN = '16'
 
-const TOKENIZER = fixture('smollm2-135m-dlm-subln')
-const it = itNeeds(join(TOKENIZER, 'tokenizer.json'), nativeBinary)
+const it = itNeeds(join(smollm2Files, 'tokenizer.json'), nativeBinary)
 const modelPath = (type: string): string => join(targetFolder, 'models', `smollm2-subln-${type}.gguf`)
 let browser: Browser
 let site: Site
@@ -31,7 +31,7 @@ let site: Site
 beforeAll(async () => {
   site = await startSite()
   browser = await startBrowser()
-  if (existsSync(TOKENIZER) && existsSync(nativeBinary)) ['q2_0', 'q8_0'].forEach(makeModel)
+  if (existsSync(smollm2Files) && existsSync(nativeBinary)) ['q2_0', 'q8_0'].forEach(makeModel)
 }, 600_000)
 
 afterAll(async () => {
@@ -42,20 +42,16 @@ afterAll(async () => {
 function makeModel(type: string): void {
   const path = modelPath(type)
   if (existsSync(path)) return
-  const folder = join(targetFolder, 'models', 'smollm2-subln')
-  mkdirSync(folder, { recursive: true })
-  execFileSync('cargo', ['run', '--quiet', '--example', 'random_checkpoint', '--', '--like', TOKENIZER, '-o', folder], {
-    cwd: repository,
-    stdio: 'inherit',
-  })
   const options = ['--type', type, '--embedding-type', 'q8_0', '--mask-token-id', MASK_TOKEN]
-  execFileSync(nativeBinary, ['convert', folder, ...options, '-o', path], { stdio: ['ignore', 'ignore', 'inherit'] })
+  execFileSync(nativeBinary, ['convert', smollm2Checkpoint(), ...options, '-o', path], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
 }
 
 it('10 000 random texts become the ids of the `tokenizers` package', async () => {
   const cases = join(targetFolder, 'models', 'tokenizer-cases.jsonl')
   const script = join(repository, 'tests/reference/tokenizer_cases.py')
-  execFileSync(process.env['WEBTERN_PYTHON'] ?? 'python3', [script, join(TOKENIZER, 'tokenizer.json'), cases])
+  execFileSync(process.env['WEBTERN_PYTHON'] ?? 'python3', [script, join(smollm2Files, 'tokenizer.json'), cases])
   const parse: (line: string) => { readonly text: string; readonly ids: readonly number[] } = JSON.parse
   const expected = readFileSync(cases, 'utf8').trimEnd().split('\n').map(parse)
   expect(expected).toHaveLength(10_000)

@@ -1,14 +1,24 @@
 /** Uses of the package that must compile, and uses that must not. Nothing here runs: `tsc` is the test. */
 
-import { loadModel, WebternError } from '../../src/index.js'
+import {
+  convertCheckpoint,
+  inspectCheckpoint,
+  inspectModel,
+  loadModel,
+  verifyModel,
+  WebternError,
+} from '../../src/index.js'
 import type {
   BlockToken,
+  CheckpointReport,
   ErrorCode,
   FinishReason,
   GenerateEvent,
   LoadProgress,
   Model,
   ModelInfo,
+  ModelReport,
+  Verification,
 } from '../../src/index.js'
 import type { Channel } from '../../src/channel.js'
 
@@ -45,6 +55,22 @@ export async function compiles(file: File, signal: AbortSignal): Promise<void> {
   sameType(new WebternError('limits', 'x', { cause: 1 }).code)<ErrorCode>(true)
 }
 
+export async function compilesToo(input: HTMLInputElement, signal: AbortSignal): Promise<void> {
+  const files = input.files ?? []
+  sameType(await inspectCheckpoint(files))<CheckpointReport>(true)
+  const { blob, report } = await convertCheckpoint(files, {
+    type: 'q2_0',
+    embeddingType: 'q8_0',
+    subln: 'keep',
+    onProgress: ({ phase, loaded, total }) => [phase, loaded / total],
+    signal,
+  })
+  sameType(report)<CheckpointReport>(true)
+  sameType(await verifyModel(blob, new Set(files)))<Verification>(true)
+  sameType(await inspectModel(blob))<ModelReport>(true)
+  await loadModel(blob)
+}
+
 export function doesNotCompile(model: Model, channel: Channel): void {
   // @ts-expect-error: a source is needed
   void loadModel()
@@ -66,6 +92,16 @@ export function doesNotCompile(model: Model, channel: Channel): void {
   new WebternError('oops', 'x')
   // @ts-expect-error: no such role
   void model.applyChatTemplate([{ role: 'robot', content: '' }])
+  // @ts-expect-error: a checkpoint has several files
+  void inspectCheckpoint(new File([], 'config.json'))
+  // @ts-expect-error: an embedding is not ternary
+  void convertCheckpoint([], { embeddingType: 'q2_0' })
+  // @ts-expect-error: lower case
+  void convertCheckpoint([], { type: 'Q2_0' })
+  // @ts-expect-error: an inspection is over too soon to report progress
+  void inspectCheckpoint([], { onProgress: () => undefined })
+  // @ts-expect-error: a checkpoint is not an address
+  void verifyModel('m.gguf', 'https://example.org/checkpoint/')
   // @ts-expect-error: another request's params
   void channel.request('tokenize', { ids: new Uint32Array(), skipSpecial: false })
   // @ts-expect-error: another request's result

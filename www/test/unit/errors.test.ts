@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { codeOf, packError, toWebternError, unpackError, WebternError } from '../../src/errors.js'
 import { describeCrash } from '../../src/instance.js'
-import type { WasmModule } from '../../src/wasm.js'
 import { edgeError } from './fake.js'
 
 describe('WebternError', () => {
@@ -23,21 +22,6 @@ describe('WebternError', () => {
 
 describe('describeCrash', () => {
   const trap = new WebAssembly.RuntimeError('unreachable')
-  const wasm = (lastPanic: () => string | undefined): WasmModule => ({
-    memory: { buffer: new ArrayBuffer(0) },
-    lastPanic,
-    Loader: class {
-      constructor() {
-        throw new Error('not called')
-      }
-      beginFile = (): never => {
-        throw new Error('not called')
-      }
-      push = this.beginFile
-      finish = this.beginFile
-    },
-  })
-
   it.each([
     ['a trap after a panic', trap, 'index out of bounds', 'crashed'],
     ['a trap without a panic', trap, undefined, 'out-of-memory'],
@@ -46,22 +30,19 @@ describe('describeCrash', () => {
     ['a refused buffer', new RangeError('Array buffer allocation failed'), undefined, 'out-of-memory'],
     ['a full stack', new RangeError('Maximum call stack size exceeded'), undefined, 'crashed'],
   ])('reads %s', (_, error, panic, code) => {
-    expect(
-      describeCrash(
-        error,
-        wasm(() => panic),
-      ).code,
-    ).toBe(code)
+    expect(describeCrash(error, { lastPanic: () => panic }).code).toBe(code)
   })
 
   it('holds when even the question fails', () => {
-    expect(
-      describeCrash(
-        new TypeError('x'),
-        wasm(() => {
-          throw trap
-        }),
-      ),
-    ).toMatchObject({ code: 'crashed' })
+    const lastPanic = (): never => {
+      throw trap
+    }
+    expect(describeCrash(new TypeError('x'), { lastPanic })).toMatchObject({ code: 'crashed' })
+  })
+
+  it('says what helps, by what was worked on', () => {
+    const wasm = { lastPanic: () => undefined }
+    expect(describeCrash(trap, wasm).message).toContain('contextLength')
+    expect(describeCrash(trap, wasm, 'checkpoint').message).toContain('command line')
   })
 })

@@ -1,6 +1,8 @@
 /** A scripted engine behind the real host, and workers that are message ports: everything but WebAssembly is real. */
 
 import type { WorkerPort } from '../../src/channel.js'
+import type { CheckpointReport, ModelReport, Verification } from '../../src/checkpoint-types.js'
+import type { Spawn } from '../../src/connect.js'
 import { loadModelWith } from '../../src/engine.js'
 import { serve } from '../../src/host.js'
 import type { HostPort } from '../../src/host.js'
@@ -9,14 +11,20 @@ import type { LoadModel } from '../../src/types.js'
 import { fromJson, toJson } from '../../src/wasm.js'
 import type {
   Artefact,
+  ConverterOptions,
   EngineEvent,
   EngineInfo,
   EngineRequest,
   Json,
   LoaderOptions,
+  WasmConverter,
   WasmEngine,
+  WasmFeature,
+  WasmFiles,
   WasmLoader,
   WasmModule,
+  WasmProgress,
+  WasmSink,
 } from '../../src/wasm.js'
 
 export const EMPTY_MODULE = 'data:application/wasm;base64,AGFzbQEAAAA='
@@ -34,6 +42,45 @@ export const INFO: EngineInfo = {
   kernel: 'scalar',
 }
 
+const DESCRIPTION = {
+  architecture: 'llama',
+  subNorms: 'none',
+  tokenizer: 'gpt2, 512 tokens',
+  chatTemplate: false,
+  diffusion: null,
+  maskTokenText: null,
+  modes: ['ar'],
+  findings: [],
+} as const
+
+export const REPORT: CheckpointReport = {
+  ...DESCRIPTION,
+  class: 'LlamaForCausalLM',
+  ternaryBecause: null,
+  weightScale: null,
+  bytes: 8,
+  tensors: [],
+  dropped: [],
+}
+
+export const MODEL_REPORT: ModelReport = {
+  ...DESCRIPTION,
+  name: 'fake',
+  files: 1,
+  bytes: 8,
+  parameters: 4,
+  runs: true,
+  types: [],
+  tensors: [],
+}
+
+export const VERIFICATION: Verification = {
+  matrices: [],
+  vectors: 3,
+  tokenizer: { reference: 'tokenizer.json', texts: 9, differing: 0, lossy: 0 },
+  findings: [],
+}
+
 /** What the fake does, and what it saw. */
 export interface Script {
   /** Called in each `push`, with the bytes so far. */
@@ -43,8 +90,10 @@ export interface Script {
   onStart?: (request: EngineRequest) => void
   /** The words of a generation, one a pass. */
   words?: readonly string[]
+  /** Stands in for the converter. */
+  onConvert?: (files: WasmFiles, sink: WasmSink, progress: WasmProgress) => void
   panic?: string
-  needs?: Artefact['needs']
+  needs?: readonly WasmFeature[]
   url?: string
 }
 
@@ -54,6 +103,7 @@ export class Fake {
   readonly memory = { buffer: new ArrayBuffer(65536) }
   readonly received: number[] = []
   options: LoaderOptions = {}
+  converterOptions: ConverterOptions = {}
   terminated = 0
   script: Script
 
@@ -61,9 +111,12 @@ export class Fake {
     this.script = script
   }
 
+  /** Starts workers that run this fake. */
+  readonly spawn: Spawn = () => ({ port: this.worker(), name: 'fake worker' })
+
   /** `loadModel` whose workers run this fake. */
   get loadModel(): LoadModel {
-    return loadModelWith(() => ({ port: this.worker(), name: 'fake worker' }))
+    return loadModelWith(this.spawn)
   }
 
   worker(): WorkerPort {
@@ -83,11 +136,12 @@ export class Fake {
     }
     page.onmessage = (event: MessageEvent<FromWorker>) => port.onmessage?.(event)
     worker.onmessage = (event: MessageEvent<ToWorker>) => host.onmessage?.(event)
-    serve(host, [this.artefact(() => alive)])
+    const artefact = this.artefact(() => alive)
+    serve(host, { engine: [artefact], converter: [artefact] })
     return port
   }
 
-  artefact(alive: () => boolean): Artefact {
+  artefact(alive: () => boolean): Artefact<WasmModule & WasmConverter> {
     const { needs = [], url = EMPTY_MODULE } = this.script
     return {
       name: 'fake',
@@ -99,7 +153,7 @@ export class Fake {
     }
   }
 
-  module(alive: () => boolean): WasmModule {
+  module(alive: () => boolean): WasmModule & WasmConverter {
     const loader = (options: LoaderOptions): WasmLoader => this.loader(options, alive)
     return {
       memory: this.memory,
@@ -118,6 +172,26 @@ export class Fake {
         finish(): WasmEngine {
           return this.#loader.finish()
         }
+      },
+      inspectCheckpoint: (files, options) => {
+        this.log.push(`inspect ${files.fileNames().join()}`)
+        this.converterOptions = fromJson(options)
+        return toJson(REPORT)
+      },
+      convertCheckpoint: (files, options, sink, progress) => {
+        this.converterOptions = fromJson(options)
+        this.script.onConvert?.(files, sink, progress)
+        return toJson(REPORT)
+      },
+      inspectModel: (files, name, progress) => {
+        this.log.push(`inspect ${name} of ${files.fileNames().join()}, ${String(files.sizeOf(name))} bytes`)
+        progress(8, 8)
+        return toJson(MODEL_REPORT)
+      },
+      verifyModel: (files, name, checkpoint, progress) => {
+        this.log.push(`verify ${String(files.sizeOf(name))} ${checkpoint.fileNames().join()}`)
+        progress(8, 8)
+        return toJson(VERIFICATION)
       },
     }
   }

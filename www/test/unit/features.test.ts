@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { chooseArtefact, detectEnvironment } from '../../src/features.js'
-import type { Artefact, WasmFeature } from '../../src/wasm.js'
+import type { Artefact, WasmFeature, WasmInstance } from '../../src/wasm.js'
 
-const artefact = (name: string, needs: readonly WasmFeature[], threads: boolean): Artefact => ({
+const artefact = (name: string, needs: readonly WasmFeature[], threads: boolean): Artefact<WasmInstance> => ({
   name,
   needs,
   threads,

@@ -1,10 +1,25 @@
 import { expect, it } from 'vitest'
-import { loadModel, WebternError } from '../../src/index.js'
+import {
+  convertCheckpoint,
+  inspectCheckpoint,
+  inspectModel,
+  loadModel,
+  verifyModel,
+  WebternError,
+} from '../../src/index.js'
 import { rejection } from './fake.js'
 
-it('can be imported on a server, where loading fails with a reason', async () => {
+const files = [new File(['{}'], 'config.json')]
+
+it.each([
+  ['loading', () => loadModel('https://a.org/m.gguf')],
+  ['inspecting', () => inspectCheckpoint(files)],
+  ['inspecting a model', () => inspectModel(new Blob())],
+  ['converting', () => convertCheckpoint(files)],
+  ['verifying', () => verifyModel(new Blob(), files)],
+])('can be imported on a server, where %s fails with a reason', async (_, call) => {
   expect('Worker' in globalThis).toBe(false)
-  const error = await rejection(loadModel('https://a.org/m.gguf'))
+  const error = await rejection(call())
   expect(error).toBeInstanceOf(WebternError)
   expect(error).toMatchObject({ code: 'crashed' })
   expect(String(error)).toContain('browser only')

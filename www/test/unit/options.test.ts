@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import { WebternError } from '../../src/errors.js'
-import { checkChatTemplate, checkDetokenize, checkGenerate, checkLoad, checkTokenize } from '../../src/options.js'
+import {
+  checkChatTemplate,
+  checkConvert,
+  checkDetokenize,
+  checkGenerate,
+  checkInspectCheckpoint,
+  checkLoad,
+  checkRead,
+  checkTokenize,
+} from '../../src/options.js'
+import type { ConvertOptions } from '../../src/checkpoint-types.js'
 import type { LoadOptions } from '../../src/types.js'
 
 function messageOf(call: () => void): string {
@@ -31,7 +41,10 @@ describe('checkLoad', () => {
   })
 
   it.each([
-    [{ conTextLength: 1 }, 'loadModel has no option "conTextLength"; it has onProgress, signal, threads'],
+    [
+      { conTextLength: 1 },
+      'loadModel has no option "conTextLength"; it has signal, wasmBaseUrl, workerUrl, onProgress, threads',
+    ],
     [{ toString: 1 }, 'loadModel has no option "toString"'],
     [{ onProgress: 1 }, 'onProgress must be a function, not 1'],
     [{ signal: {} }, 'signal must be an AbortSignal, not this object'],
@@ -40,13 +53,57 @@ describe('checkLoad', () => {
     [{ contextLength: NaN }, 'not NaN'],
     [{ maskTokenId: -1 }, 'maskTokenId must be an integer from 0 on'],
     [{ maskTokenId: 2 ** 32 }, 'maskTokenId must be'],
-    [{ attention: 'none' }, 'attention must be block or causal, not "none"'],
+    [{ attention: 'none' }, 'attention must be one of block, causal, not "none"'],
     [{ wasmBaseUrl: null }, 'wasmBaseUrl must be a URL or a string, not null'],
     [null, 'the options must be an object, not null'],
     ['fast', 'the options must be an object, not "fast"'],
   ])('rejects %j', (options, message) => {
     // @ts-expect-error: as from JavaScript, where no compiler looks
     expect(messageOf(() => checkLoad(options))).toContain(message)
+  })
+})
+
+describe('checkConvert', () => {
+  it('accepts every option, and undefined for each', () => {
+    const options: ConvertOptions = {
+      onProgress: () => undefined,
+      signal: new AbortController().signal,
+      type: 'q2_0',
+      embeddingType: 'q8_0',
+      subln: 'drop',
+      ternarize: true,
+      name: 'm',
+      maskTokenId: 0,
+      forceMaskToken: true,
+      blockSize: 1,
+      attention: 'causal',
+      wasmBaseUrl: '/wasm/',
+      workerUrl: '/worker.js',
+    }
+    checkConvert(options)
+    for (const key of Object.keys(options)) checkConvert({ [key]: undefined })
+  })
+
+  it.each([
+    [{ maxTokens: 1 }, 'convertCheckpoint has no option "maxTokens"; it has signal, wasmBaseUrl, workerUrl, type'],
+    [{ type: 'Q2_0' }, 'type must be one of q2_0, tq1_0, tq2_0, i2_s, q8_0, q4_0, f16, bf16, f32, not "Q2_0"'],
+    [{ embeddingType: 'q2_0' }, 'embeddingType must be one of q8_0, q4_0, f16, bf16, f32, not "q2_0"'],
+    [{ subln: false }, 'subln must be one of keep, drop, not false'],
+    [{ ternarize: 1 }, 'ternarize must be true or false, not 1'],
+    [{ blockSize: 0 }, 'blockSize must be an integer from 1 on, not 0'],
+    [{ attention: 'full' }, 'attention must be one of block, causal, not "full"'],
+  ])('rejects %j', (options, message) => {
+    // @ts-expect-error: as from JavaScript, where no compiler looks
+    expect(messageOf(() => checkConvert(options))).toContain(message)
+  })
+
+  it('has more than the calls that only read', () => {
+    const onProgress = (): void => undefined
+    checkRead('inspectModel', { onProgress })
+    // @ts-expect-error: there is no such option
+    expect(messageOf(() => checkRead('verifyModel', { type: 'f16' }))).toContain('verifyModel has no option "type"')
+    // @ts-expect-error: there is no such option
+    expect(messageOf(() => checkInspectCheckpoint({ onProgress }))).toContain('inspectCheckpoint has no option')
   })
 })
 

@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process'
 import { cpSync, mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { DecodeMode, DecodeOptions } from '../../../src/types.ts'
 import { repository, targetFolder } from './files.ts'
@@ -12,6 +12,20 @@ const run = promisify(execFile)
 /** The command line: `WEBTERN_BIN`, else what `cargo build` made. */
 export const nativeBinary =
   process.env['WEBTERN_BIN'] ?? join(process.env['CARGO_TARGET_DIR'] ?? join(repository, 'target'), 'debug', 'webtern')
+
+/** Converts a checkpoint on the command line, and gives the path of the file. */
+export async function convertNatively(checkpoint: string, output: string, ...options: string[]): Promise<string> {
+  mkdirSync(dirname(output), { recursive: true })
+  await run(nativeBinary, ['convert', checkpoint, '-o', output, ...options], { maxBuffer: 1 << 24 })
+  return output
+}
+
+/** The text of token ids. */
+export async function detokenizeNatively(model: string, ids: readonly number[]): Promise<string> {
+  const { stdout } = await run(nativeBinary, ['--json', 'tokenize', model, '--decode', ids.join(',')])
+  const parse: (text: string) => { readonly text: string } = JSON.parse
+  return parse(stdout).text
+}
 
 /** A generation from token ids. */
 export type TokenRun = Pick<DecodeOptions, 'threshold' | 'subBlockSize'> & {

@@ -1,14 +1,15 @@
 /** The library's WebAssembly with a cap on its memory, to run out of it early. */
 
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const MEMORY_SECTION = 5
-const artefact = fileURLToPath(new URL('../../../dist/wasm/simd128/webtern_bg.wasm', import.meta.url))
+const dist = fileURLToPath(new URL('../../../dist', import.meta.url))
 
-/** The simd128 artefact, whose memory cannot grow beyond `megabytes`. */
-export function withMemoryCap(megabytes: number): Uint8Array {
-  const module = readFileSync(artefact)
+/** An artefact whose memory cannot grow beyond `megabytes`. */
+export function withMemoryCap(megabytes: number, artefact = 'simd128'): Uint8Array {
+  const module = readFileSync(join(dist, 'wasm', artefact, 'webtern_bg.wasm'))
   const parts: Uint8Array[] = [module.subarray(0, 8)]
   for (let at = 8; at < module.length;) {
     const size = readLeb(module, at + 1)

@@ -1,0 +1,73 @@
+/**
+ * Worker side: blobs as the engine reads and writes them, at once and in parts. Only a worker may wait for a blob
+ * (`FileReaderSync`).
+ */
+
+import { messageOf } from './errors.js'
+import type { WasmFiles, WasmSink } from './wasm.js'
+
+/** A blob with the name that the engine knows it by. */
+export interface NamedBlob {
+  readonly name: string
+  readonly blob: Blob
+}
+
+declare class FileReaderSync {
+  readAsArrayBuffer(blob: Blob): ArrayBuffer
+}
+
+/** Named blobs, to be read from. */
+export class BlobFiles implements WasmFiles {
+  readonly #blobs: ReadonlyMap<string, Blob>
+  readonly #reader = new FileReaderSync()
+
+  constructor(files: readonly NamedBlob[]) {
+    this.#blobs = new Map(files.map(({ name, blob }) => [name, blob]))
+  }
+
+  fileNames(): string[] {
+    return [...this.#blobs.keys()]
+  }
+
+  sizeOf(name: string): number | undefined {
+    return this.#blobs.get(name)?.size
+  }
+
+  read(name: string, offset: number, buffer: Uint8Array): void {
+    const part = this.#blobs.get(name)?.slice(offset, offset + buffer.length) ?? new Blob()
+    try {
+      buffer.set(new Uint8Array(this.#reader.readAsArrayBuffer(part)))
+    } catch (error) {
+      throw new Error(`it could not be read (${messageOf(error)}): choose it again if it has moved or changed`, {
+        cause: error,
+      })
+    }
+  }
+}
+
+/** Gathers what is written. The parts belong to the browser, which may keep them on disk; no more than one is here. */
+export class BlobSink implements WasmSink {
+  readonly #parts: Blob[] = []
+  readonly #reader = new FileReaderSync()
+
+  append(bytes: Uint8Array<ArrayBuffer>): void {
+    try {
+      const part = new Blob([bytes])
+      // A browser that had no room for the part says so when it is read.
+      this.#reader.readAsArrayBuffer(part.slice(-1))
+      this.#parts.push(part)
+    } catch (error) {
+      const written = this.blob().size
+      throw new Error(
+        `the browser has no room for ${String(bytes.length)} bytes after ${String(written)} (${messageOf(error)}): ` +
+          'free some disk space or close other pages',
+        { cause: error },
+      )
+    }
+  }
+
+  /** All that was written. */
+  blob(): Blob {
+    return new Blob(this.#parts, { type: 'application/octet-stream' })
+  }
+}
