@@ -7,7 +7,7 @@ import { Recording } from './recording'
 import { Store, type Tab } from './state'
 import { BlockView } from './view-block'
 import { codeOf, ErrorView } from './view-error'
-import { LoadingView } from './view-loading'
+import { ProgressView } from './view-progress'
 import { PickerView, type Choice } from './view-picker'
 import { SettingsView } from './view-settings'
 import { StatsView } from './view-stats'
@@ -20,8 +20,8 @@ export class App {
   readonly store = new Store()
   readonly picker = new PickerView((choice) => void this.load(choice))
   readonly settings = new SettingsView()
-  readonly #errors = new ErrorView(() => this.focus())
-  readonly #loading = new LoadingView(() => this.#loadAbort?.abort())
+  readonly #errors = new ErrorView('error', {}, () => this.focus())
+  readonly #loading = new ProgressView('loading', () => this.#loadAbort?.abort())
   readonly #stats = new StatsView()
   readonly #block = new BlockView()
   readonly #transcript = new TranscriptView()
@@ -39,7 +39,7 @@ export class App {
     this.#errors.hide()
     await this.unload()
     this.store.set({ phase: 'loading', choice })
-    this.#loading.start(choice.label)
+    this.#loading.start(`Loading ${choice.label}`)
     this.announce(`Loading ${choice.label}`)
     try {
       const model = await loadModel(choice.source, {

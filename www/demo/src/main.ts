@@ -1,13 +1,17 @@
 /** Starts the page: connects buttons, keys and state, and loads the model that the address names, if any. */
 
 import { App } from './app'
+import { checkpointOfFiles } from './checkpoint'
+import { Converter } from './converter'
 import { byId, el, setText } from './dom'
+import { acceptDrops } from './drops'
 import { bytes, count } from './format'
-import type { State, Tab } from './state'
+import type { State, Tab, View } from './state'
 import { startTheme } from './theme'
-import { choiceOfUrl } from './view-picker'
+import { choiceOfUrl, type Choice } from './view-picker'
 
 const app = new App()
+const converter = new Converter({ announce: (text) => app.announce(text), use: (choice) => run(choice) })
 const prompt = byId('prompt', HTMLTextAreaElement)
 const switcher = byId('switch', HTMLButtonElement)
 const tabs: Readonly<Record<Tab, HTMLButtonElement>> = {
@@ -50,6 +54,35 @@ window.addEventListener('keydown', (event) => {
   if (event.key === 'Escape') app.stop()
 })
 
+/** The view that the address names: `#convert`, or anything else for the models. */
+function followAddress(): void {
+  const view: View = location.hash === '#convert' ? 'convert' : 'run'
+  if (view === app.store.state.view) return
+  app.store.set({ view })
+  if (view === 'convert') converter.focus()
+  else app.focus()
+}
+window.addEventListener('hashchange', followAddress)
+
+/** Loads a model, in the view where it will be seen. */
+function run(choice: Choice): void {
+  location.hash = 'run'
+  followAddress()
+  void app.load(choice)
+}
+
+acceptDrops({
+  models: (files) => {
+    if (app.store.state.view === 'convert') void converter.open(Promise.resolve(checkpointOfFiles(files)))
+    else app.picker.chooseFiles(files)
+  },
+  checkpoint: (checkpoint) => {
+    location.hash = 'convert'
+    followAddress()
+    void converter.open(checkpoint)
+  },
+})
+
 for (const name of ['chat', 'completion'] as const) {
   const button = tabs[name]
   button.addEventListener('click', () => app.tab(name))
@@ -62,8 +95,14 @@ for (const name of ['chat', 'completion'] as const) {
 }
 
 app.store.subscribe((state) => {
-  const { phase, model, picking, tab } = state
+  const { view, phase, model, picking, tab } = state
   document.body.dataset['phase'] = phase
+  document.body.dataset['view'] = view
+  for (const name of ['run', 'convert'] as const) {
+    const link = byId(`view-${name}`, HTMLAnchorElement)
+    if (name === view) link.setAttribute('aria-current', 'page')
+    else link.removeAttribute('aria-current')
+  }
   byId('picker', HTMLElement).hidden = model !== null && !picking
   byId('picker-close', HTMLButtonElement).hidden = model === null
   byId('workspace', HTMLElement).hidden = model === null || picking
@@ -114,6 +153,7 @@ function invite({ tab, choice, model }: State): void {
 }
 
 startTheme()
+followAddress()
 void app.picker.list()
 const asked = new URLSearchParams(location.search).get('model')
 if (asked) void app.load(choiceOfUrl(asked))

@@ -6,8 +6,11 @@ import type { Choice } from './view-picker'
 /** `empty`: no model. `loading`: one is coming. `ready`: waiting for a prompt. `running`: writing. */
 export type Phase = 'empty' | 'loading' | 'ready' | 'running'
 export type Tab = 'chat' | 'completion'
+/** `run`: models. `convert`: checkpoints. */
+export type View = 'run' | 'convert'
 
 export interface State {
+  readonly view: View
   readonly phase: Phase
   readonly model: Model | null
   /** What the model was loaded from. */
@@ -20,7 +23,7 @@ export interface State {
 type Listener = (state: State, before: State) => void
 
 export class Store {
-  #state: State = { phase: 'empty', model: null, choice: null, tab: 'chat', picking: false }
+  #state: State = { view: 'run', phase: 'empty', model: null, choice: null, tab: 'chat', picking: false }
   readonly #listeners: Listener[] = []
 
   get state(): State {

@@ -3,7 +3,8 @@
 import { byId, setText } from './dom'
 import type { ErrorCode } from 'webtern'
 
-interface Words {
+/** What an error means, and what to do next. */
+export interface Words {
   readonly title: string
   readonly advice: string
 }
@@ -28,7 +29,7 @@ const WORDS: Readonly<Record<ErrorCode, Words>> = {
   },
   'not-gguf': {
     title: 'This is not a GGUF file',
-    advice: 'webtern reads GGUF. Checkpoints in safetensors format are converted with “webtern convert”.',
+    advice: 'Only GGUF files run. A checkpoint in safetensors or PyTorch format becomes one under “Convert”.',
   },
   'unsupported-architecture': {
     title: 'This kind of model is not supported',
@@ -84,13 +85,22 @@ function isKnown(code: string): code is ErrorCode {
 }
 
 export class ErrorView {
-  readonly #panel = byId('error', HTMLElement)
-  readonly #retry = byId('error-retry', HTMLButtonElement)
+  readonly #panel: HTMLElement
+  readonly #retry: HTMLButtonElement
   #again: (() => void) | null = null
 
-  /** `dismissed` puts the keyboard where work goes on. */
-  constructor(dismissed: () => void) {
-    byId('error-dismiss', HTMLButtonElement).addEventListener('click', () => {
+  /**
+   * `id` is that of the panel, with which those of its parts begin; `words` are said in place of the usual ones;
+   * `dismissed` puts the keyboard where work goes on.
+   */
+  constructor(
+    private readonly id: string,
+    private readonly words: Partial<Readonly<Record<ErrorCode, Words>>>,
+    dismissed: () => void,
+  ) {
+    this.#panel = byId(id, HTMLElement)
+    this.#retry = byId(`${id}-retry`, HTMLButtonElement)
+    byId(`${id}-dismiss`, HTMLButtonElement).addEventListener('click', () => {
       this.hide()
       dismissed()
     })
@@ -104,13 +114,13 @@ export class ErrorView {
   /** `again` repeats what failed, where repeating makes sense. */
   show(error: unknown, again: (() => void) | null): void {
     const code = codeOf(error)
-    const words = code === 'unknown' ? UNKNOWN : WORDS[code]
+    const words = code === 'unknown' ? UNKNOWN : (this.words[code] ?? WORDS[code])
     this.#again = again
     this.#retry.hidden = again === null
-    setText(byId('error-title', HTMLElement), words.title)
-    setText(byId('error-code', HTMLElement), code)
-    setText(byId('error-message', HTMLElement), error instanceof Error ? error.message : String(error))
-    setText(byId('error-advice', HTMLElement), words.advice)
+    this.#say('title', words.title)
+    this.#say('code', code)
+    this.#say('message', error instanceof Error ? error.message : String(error))
+    this.#say('advice', words.advice)
     this.#panel.dataset['code'] = code
     this.#panel.hidden = false
     this.#panel.focus({ preventScroll: true })
@@ -121,5 +131,9 @@ export class ErrorView {
     this.#again = null
     this.#panel.hidden = true
     delete this.#panel.dataset['code']
+  }
+
+  #say(part: string, text: string): void {
+    setText(byId(`${this.id}-${part}`, HTMLElement), text)
   }
 }

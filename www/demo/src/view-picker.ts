@@ -1,4 +1,4 @@
-/** Choosing a model: one of those served with the page, a URL, or a file (picked, or dropped anywhere). */
+/** Choosing a model: one of those served with the page, a URL, or a file. */
 
 import { byId, el, setText } from './dom'
 import { bytes } from './format'
@@ -24,7 +24,6 @@ interface Bundled {
 export class PickerView {
   readonly #bundled = new Map<string, Bundled>()
   readonly #form = byId('bundled-form', HTMLFormElement)
-  readonly #curtain = byId('curtain', HTMLElement)
 
   constructor(private readonly choose: (choice: Choice) => void) {
     this.#form.addEventListener('submit', (event) => {
@@ -40,10 +39,9 @@ export class PickerView {
     })
     const file = byId('model-file', HTMLInputElement)
     file.addEventListener('change', () => {
-      if (file.files) this.#chooseFiles([...file.files])
+      if (file.files) this.chooseFiles([...file.files])
       file.value = ''
     })
-    this.#acceptDrops()
   }
 
   /** Fills the list. A page that is served without models says so and offers the other two ways. */
@@ -79,39 +77,12 @@ export class PickerView {
     else byId('model-url', HTMLInputElement).focus()
   }
 
-  #chooseFiles(files: readonly File[]): void {
+  /** One model's file or files. */
+  chooseFiles(files: readonly File[]): void {
     const [first] = files
     if (!first) return
     const label = files.length === 1 ? first.name : `${first.name} and ${files.length - 1} more`
     this.choose({ source: files.length === 1 ? first : files, label, examples: [] })
-  }
-
-  // `dragenter` and `dragleave` also fire for every element inside the page, hence the count.
-  #acceptDrops(): void {
-    let depth = 0
-    const isFile = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false
-    const show = (shown: boolean) => {
-      if (!shown) depth = 0
-      this.#curtain.hidden = !shown
-    }
-    window.addEventListener('dragenter', (event) => {
-      if (!isFile(event)) return
-      depth += 1
-      show(true)
-    })
-    window.addEventListener('dragleave', () => {
-      depth -= 1
-      if (depth <= 0) show(false)
-    })
-    window.addEventListener('dragover', (event) => {
-      if (isFile(event)) event.preventDefault()
-    })
-    window.addEventListener('drop', (event) => {
-      if (!isFile(event)) return
-      event.preventDefault()
-      show(false)
-      this.#chooseFiles([...(event.dataTransfer?.files ?? [])])
-    })
   }
 }
 

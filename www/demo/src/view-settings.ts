@@ -1,6 +1,7 @@
 /** The decoding settings: a form that knows which of them matter for the mode and model at hand. */
 
 import { byId, el, setText } from './dom'
+import { numberField, type NumberSpec } from './fields'
 import type { DecodeMode, DecodeOptions, ModelInfo } from 'webtern'
 
 const MODES: readonly (readonly [DecodeMode, string])[] = [
@@ -9,17 +10,6 @@ const MODES: readonly (readonly [DecodeMode, string])[] = [
   ['greedy', 'A whole block in one pass. Fastest, and the least careful.'],
   ['iterative', 'Several passes; each keeps the tokens it is sure of. Careful.'],
   ['adaptive', 'Iterative with a threshold that starts low and rises: fewer passes.'],
-]
-
-/** A number field: name, label, its attributes, and what it says about itself. */
-type NumberSpec = readonly [
-  name: string,
-  label: string,
-  value: string,
-  step: string,
-  min: string,
-  max: string,
-  hint: string,
 ]
 
 const ADVANCED: readonly NumberSpec[] = [
@@ -224,23 +214,6 @@ function slider(name: string, label: string, value: string, step: string, max: s
     el('span', { class: 'row between' }, label, el('output', { class: 'figures', 'data-for': name }, value)),
     el('input', { type: 'range', name, 'data-testid': name, min: 0, max, step, value, 'aria-label': label }),
   )
-}
-
-function numberField([name, label, value, step, min, max, hint]: NumberSpec): HTMLElement {
-  const input = el('input', {
-    type: 'number',
-    name,
-    'data-testid': name,
-    step,
-    min,
-    value,
-    placeholder: hint,
-    required: value !== '',
-    inputmode: 'decimal',
-    title: hint,
-  })
-  if (max !== '') input.max = max
-  return el('label', { class: 'field' }, el('span', {}, label), input)
 }
 
 function byIdOutput(form: HTMLFormElement, name: string): HTMLElement {

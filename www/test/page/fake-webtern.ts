@@ -14,6 +14,9 @@ import type {
   ModelInfo,
   Run,
 } from '../../src/types'
+import { FakeError, sleep } from './fake-error'
+
+export { convertCheckpoint, inspectCheckpoint, inspectModel, verifyModel } from './fake-checkpoint'
 
 const BLOCK = 32
 const MASK = 3
@@ -23,18 +26,6 @@ const ANSWER =
   'again, so that it lives in two summers and sees more daylight than any other animal. Its legs are short, its bill is ' +
   'sharp and red, and its colonies are loud. Fishermen called it the sea swallow for its forked tail.'
 const MARKUP = '<img src=x onerror="window.hit=1"> <b>bold</b> <script>window.hit=1</script>'
-
-class FakeError extends Error {
-  override readonly name = 'WebternError'
-  constructor(
-    readonly code: string,
-    message: string,
-  ) {
-    super(message)
-  }
-}
-
-const sleep = (ms: number) => new Promise((done) => setTimeout(done, ms))
 
 export const loadModel: LoadModel = async (source, options = {}) => {
   const name = source instanceof File ? source.name : typeof source === 'string' ? source : ''

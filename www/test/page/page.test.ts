@@ -1,37 +1,23 @@
 /** The demo page in a browser, on the stand-in library: what it shows, its keys, its errors, its manners. */
 
-import { fileURLToPath } from 'node:url'
-import type { Browser, Page } from 'playwright-core'
-import { createServer, type ViteDevServer } from 'vite'
+import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { startBrowser } from '../chromium.ts'
+import { servePage, type Served } from './served.ts'
 
 vi.setConfig({ testTimeout: 30_000 })
 
-let server: ViteDevServer
-let browser: Browser
-let base: string
+let served: Served
 let page: Page
 let errors: string[]
 
 beforeAll(async () => {
-  server = await createServer({
-    configFile: fileURLToPath(new URL('vite.config.ts', import.meta.url)),
-    logLevel: 'error',
-    server: { port: 0 },
-  })
-  await server.listen()
-  base = server.resolvedUrls?.local[0] ?? ''
-  browser = await startBrowser()
+  served = await servePage()
 }, 60_000)
 
-afterAll(async () => {
-  await browser.close()
-  await server.close()
-})
+afterAll(() => served.close())
 
 beforeEach(async () => {
-  page = await browser.newPage({ viewport: { width: 1200, height: 800 } })
+  page = await served.browser.newPage({ viewport: { width: 1200, height: 800 } })
   page.setDefaultTimeout(15_000)
   errors = []
   page.on('pageerror', (error) => errors.push(error.message))
@@ -46,7 +32,7 @@ const at = (id: string) => page.getByTestId(id)
 const phase = (name: string) => page.waitForSelector(`body[data-phase=${name}]`)
 
 async function open(model: string): Promise<void> {
-  await page.goto(`${base}?model=${model}`)
+  await page.goto(`${served.url}?model=${model}`)
   await phase('ready')
 }
 
@@ -132,7 +118,7 @@ describe('an autoregressive model', () => {
 
 describe('what goes wrong', () => {
   it('is shown with its code, message and advice, and can be dismissed', async () => {
-    await page.goto(`${base}?model=not-gguf.html`)
+    await page.goto(`${served.url}?model=not-gguf.html`)
     await at('error').waitFor()
     expect(await at('error').getAttribute('data-code')).toBe('not-gguf')
     expect(await at('error-message').textContent()).toContain('web page')
@@ -150,7 +136,7 @@ describe('what goes wrong', () => {
   })
 
   it('leaves nothing behind when a load is cancelled', async () => {
-    await page.goto(`${base}?model=slow.gguf`)
+    await page.goto(`${served.url}?model=slow.gguf`)
     await at('progress-rate').filter({ hasText: 'Downloading at' }).waitFor()
     expect(await at('progress-bytes').textContent()).toMatch(/of 1\.22 MB/)
     await at('cancel-load').click()
@@ -171,7 +157,7 @@ describe('what goes wrong', () => {
 
 describe('a local file', () => {
   it('loads by the picker and by dropping it on the page', async () => {
-    await page.goto(base)
+    await page.goto(served.url)
     await at('model-file').setInputFiles({ name: 'mine.gguf', mimeType: '', buffer: Buffer.from('GGUF') })
     await phase('ready')
     await at('unload').click()
@@ -190,7 +176,7 @@ describe('a narrow screen', () => {
   it('never scrolls sideways', async () => {
     await page.setViewportSize({ width: 360, height: 700 })
     const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)
-    await page.goto(base)
+    await page.goto(served.url)
     expect(await overflow()).toBeLessThanOrEqual(0)
     await open('dlm.gguf')
     await ask('fast')

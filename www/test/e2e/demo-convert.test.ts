@@ -1,0 +1,268 @@
+/** The convert view of the built page on real checkpoints, with a screenshot of every state (`target/screenshots`). */
+
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from 'vitest'
+import { noWorkers, startBrowser } from './support/browser.ts'
+import { smollm2Checkpoint, smollm2Files, tinyCheckpoint } from './support/checkpoint.ts'
+import { fixture, itNeeds, screenshotPath, targetFolder } from './support/files.ts'
+import { convertNatively, detokenizeNatively, nativeBinary } from './support/native.ts'
+import { startSite, type Site } from './support/site.ts'
+
+const STOP = 2
+/** The last of the special tokens at the head of SmolLM2's vocabulary; its tokenizer has no mask token. */
+const MASK_TOKEN = '16'
+/** A task of the main thread that is longer than this is felt. */
+const LONGEST_TASK_MS = 50
+
+const it = itNeeds(tinyCheckpoint, nativeBinary)
+const itSmollm2 = itNeeds(join(smollm2Files, 'config.json'), nativeBinary)
+let browser: Browser
+let site: Site
+let page: Page
+
+beforeAll(async () => {
+  site = await startSite()
+  browser = await startBrowser()
+})
+
+afterAll(async () => {
+  await browser.close()
+  await site.close()
+})
+
+beforeEach(async () => {
+  page = await browser.newPage({ viewport: { width: 1200, height: 800 } })
+  await page.goto(`${site.url}demo/#convert`)
+})
+
+afterEach(() => page.close())
+
+const at = (id: string) => page.getByTestId(id)
+const step = (name: string) => page.waitForSelector(`[data-testid=converter][data-step=${name}]`, { timeout: 90_000 })
+
+/** Screenshots of the present state: wide and narrow, light and dark. */
+async function shots(name: string): Promise<void> {
+  const wide = page.viewportSize() ?? { width: 1200, height: 800 }
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme })
+    await page.screenshot({ path: screenshotPath(`${name}-${colorScheme}`) })
+    await page.setViewportSize({ width: 360, height: 740 })
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360)
+    await page.screenshot({ path: screenshotPath(`${name}-360-${colorScheme}`), fullPage: true })
+    await page.setViewportSize(wide)
+  }
+}
+
+/** Drops a file or a folder of the disk on the page, as a person does. */
+async function drop(path: string): Promise<void> {
+  const session = await page.context().newCDPSession(page)
+  const data = { items: [], files: [path], dragOperationsMask: 1 }
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const)
+    await session.send('Input.dispatchDragEvent', { type, x: 600, y: 400, data })
+  await session.detach()
+}
+
+/** Sends a message and gives the answer. */
+async function ask(mode: string, prompt: string): Promise<string | null> {
+  await at('mode').getByText(mode, { exact: true }).click()
+  await at('prompt').fill(prompt)
+  await at('prompt').press('Enter')
+  await page.waitForSelector('body[data-phase=running]')
+  await page.waitForSelector('body[data-phase=ready]', { timeout: 60_000 })
+  return at('output').last().textContent()
+}
+
+async function downloaded(): Promise<Buffer> {
+  const download = page.waitForEvent('download')
+  await at('download').click()
+  return readFileSync(await (await download).path())
+}
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+describe('a trained checkpoint', () => {
+  it('is inspected, converted, compared, downloaded, and answers', async () => {
+    await shots('convert-choose')
+    await at('checkpoint-folder').setInputFiles(tinyCheckpoint)
+    await step('ready')
+    expect(await at('checkpoint-architecture').textContent()).toBe('bitnet')
+    expect(await at('checkpoint-sub-norms').textContent()).toBe('two norms a layer')
+    expect(await at('checkpoint-blocks').textContent()).toBe('32 tokens, block attention')
+    await shots('convert-inspected')
+    await at('convert-start').click()
+    await step('done')
+    await at('verify').click()
+    await at('verification').filter({ hasText: 'The same: 29 matrices' }).waitFor()
+    await shots('convert-done')
+
+    const native = await convertNatively(tinyCheckpoint, join(targetFolder, 'models', 'tiny-dlm-native.gguf'))
+    expect((await downloaded()).equals(readFileSync(native))).toBe(true)
+
+    const question = 'What is 28 - 13?'
+    interface Case {
+      readonly prompt: string
+      readonly out: Readonly<Record<string, readonly number[]>>
+    }
+    const parse: (line: string) => Case = JSON.parse
+    const cases = readFileSync(fixture('tiny-dlm/cases.jsonl'), 'utf8').trimEnd().split('\n').map(parse)
+    const reference = cases.find(({ prompt }) => prompt === question)?.out['iterative-0.9'] ?? []
+    await at('use-now').click()
+    await page.waitForSelector('body[data-view=run][data-phase=ready]')
+    const expected = await detokenizeNatively(
+      native,
+      reference.filter((id) => id !== STOP),
+    )
+    expect(await ask('iterative', question)).toBe(expected)
+    await shots('convert-used')
+  })
+
+  it('may be dropped as a folder', async () => {
+    await page.goto(`${site.url}demo/`)
+    await drop(join(tinyCheckpoint, '..'))
+    await page.waitForSelector('body[data-view=convert]')
+    await step('ready')
+    expect(await at('checkpoint-name').textContent()).toBe('checkpoint')
+    expect(await at('checkpoint-size').textContent()).toMatch(/^5 files, 10\.0 MB/)
+    expect(await at('convert-start').isEnabled()).toBe(true)
+  })
+})
+
+describe('a GGUF model', () => {
+  it('that is dropped on the view is looked at', async () => {
+    await drop(fixture('tiny-dlm/tiny-dlm-q2_0.gguf'))
+    await step('model')
+    expect(await at('checkpoint-runs').textContent()).toBe('yes')
+    expect(await at('checkpoint-weights').textContent()).toContain('Q2_0 (28)')
+    expect(await at('tensor').filter({ hasText: 'ffn_down' }).innerText()).toMatch(/layers 0–3[^]*% zeros/)
+    await shots('convert-model')
+  })
+
+  it('that is none says so', async () => {
+    await at('checkpoint-files').setInputFiles({
+      name: 'm.gguf',
+      mimeType: '',
+      buffer: Buffer.from('not a model at all'),
+    })
+    await at('convert-error').waitFor()
+    expect(await at('convert-error').getAttribute('data-code')).toBe('not-gguf')
+    expect(await at('inspection').getAttribute('aria-busy')).toBe('false')
+    expect(await at('converting').isHidden()).toBe(true)
+    await noWorkers(page)
+  })
+})
+
+describe('a checkpoint that does not become a file', () => {
+  const whole = ['config.json', 'dlm_config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']
+  const start = (name: string, bytes: number): Buffer => readFileSync(join(tinyCheckpoint, name)).subarray(0, bytes)
+  /** The files of the trained checkpoint, with some changed or left out. */
+  async function choose(changes: Readonly<Record<string, Buffer | null>>): Promise<void> {
+    const files = Object.entries({
+      ...Object.fromEntries(whole.map((name) => [name, readFileSync(join(tinyCheckpoint, name))])),
+      ...changes,
+    })
+    await at('checkpoint-files').setInputFiles(
+      files.flatMap(([name, buffer]) => (buffer ? { name, mimeType: '', buffer } : [])),
+    )
+    await step('ready')
+  }
+
+  it.each([
+    [
+      'truncated',
+      'are missing: model-00002-of-00002.safetensors',
+      {
+        'model.safetensors': null,
+        'model.safetensors.index.json': Buffer.from(
+          JSON.stringify({
+            weight_map: { a: 'model-00001-of-00002.safetensors', b: 'model-00002-of-00002.safetensors' },
+          }),
+        ),
+        'model-00001-of-00002.safetensors': Buffer.alloc(64),
+      },
+    ],
+    ['truncated', 'but the file has 5000000', { 'model.safetensors': start('model.safetensors', 5_000_000) }],
+    ['io', 'tokenizer.json is missing', { 'tokenizer.json': null }],
+    [
+      'unsupported-architecture',
+      'Mamba',
+      {
+        'config.json': Buffer.from('{"architectures":["MambaForCausalLM"],"hidden_size":64}'),
+      },
+    ],
+  ] as const)('%s: %s', async (code, message, changes) => {
+    await choose(changes)
+    expect(await at('convert-error').getAttribute('data-code')).toBe(code)
+    expect(await at('convert-error-message').textContent()).toContain(message)
+    expect(await at('convert-form').isHidden()).toBe(true)
+    await shots(`convert-error-${code}`)
+    await noWorkers(page)
+  })
+})
+
+describe('SmolLM2-135M with SubLN norms and random weights', () => {
+  let checkpoint: string
+
+  beforeAll(() => {
+    if (existsSync(smollm2Files)) checkpoint = smollm2Checkpoint()
+  }, 600_000)
+
+  itSmollm2(
+    'is converted in the page, which never waits, and decodes in every mode',
+    // A busy machine takes the main thread away too, so there are three chances.
+    { timeout: 240_000, retry: 2 },
+    async () => {
+      await page.evaluate(() => {
+        const tasks: number[] = []
+        new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({
+          type: 'longtask',
+        })
+        Object.assign(globalThis, { tasks })
+      })
+      await at('checkpoint-folder').setInputFiles(checkpoint)
+      await step('ready')
+      await at('convert-advanced').locator('summary').click()
+      await at('maskTokenId').fill(MASK_TOKEN)
+      await at('maskTokenId').blur()
+      await at('checkpoint-mask-token').filter({ hasText: MASK_TOKEN }).waitFor()
+      await step('ready')
+
+      await at('convert-start').click()
+      await at('convert-progress-rate').filter({ hasText: 'Writing at' }).waitFor()
+      await shots('convert-running')
+      await at('convert-cancel').click()
+      await step('ready')
+      expect(await at('download').getAttribute('href')).toBeNull()
+      await noWorkers(page)
+
+      const begun = performance.now()
+      await at('convert-start').click()
+      await step('done')
+      console.log(`SmolLM2-135M converted in the page: ${((performance.now() - begun) / 1000).toFixed(1)} s`)
+      await noWorkers(page)
+      await at('verify').click()
+      await at('verification').filter({ hasText: 'The same: 211 matrices' }).waitFor({ timeout: 60_000 })
+
+      const file = join(targetFolder, 'models', 'smollm2-native.gguf')
+      const native = await convertNatively(checkpoint, file, '--mask-token-id', MASK_TOKEN)
+      expect(sha256(await downloaded())).toBe(sha256(readFileSync(native)))
+
+      await at('use-now').click()
+      await page.waitForSelector('body[data-view=run][data-phase=ready]', { timeout: 60_000 })
+      await at('maxTokens').fill('4')
+      for (const mode of ['ar', 'greedy', 'iterative', 'adaptive']) {
+        await ask(mode, 'The quick brown fox')
+        expect(await at('answer').last().getAttribute('data-finish')).toMatch(/^(stop|length)$/)
+        expect(await at('answer-foot').last().textContent()).toContain(mode)
+      }
+      const longest = await page.evaluate(() => {
+        const tasks: unknown = Reflect.get(globalThis, 'tasks')
+        return Math.max(0, ...(Array.isArray(tasks) ? tasks.map(Number) : [Infinity]))
+      })
+      console.log(`longest task of the main thread: ${longest.toFixed(0)} ms`)
+      expect(longest).toBeLessThanOrEqual(LONGEST_TASK_MS)
+    },
+  )
+})

@@ -1,0 +1,212 @@
+/** The convert view in a browser, on the stand-in library: what it shows, its keys, its errors, its manners. */
+
+import type { Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { servePage, type Served } from './served.ts'
+
+vi.setConfig({ testTimeout: 30_000 })
+
+let served: Served
+let page: Page
+let errors: string[]
+
+beforeAll(async () => {
+  served = await servePage()
+}, 60_000)
+
+afterAll(() => served.close())
+
+beforeEach(async () => {
+  page = await served.browser.newPage({ viewport: { width: 1200, height: 800 } })
+  page.setDefaultTimeout(15_000)
+  errors = []
+  page.on('pageerror', (error) => errors.push(error.message))
+  await page.goto(`${served.url}#convert`)
+})
+
+afterEach(async () => {
+  await page.close()
+  expect(errors).toEqual([])
+})
+
+const at = (id: string) => page.getByTestId(id)
+const step = (name: string) => page.waitForSelector(`[data-testid=converter][data-step=${name}]`)
+
+/** Chooses files of these names, and waits until they have been inspected. */
+async function choose(...names: readonly string[]): Promise<void> {
+  await at('checkpoint-files').setInputFiles(names.map((name) => ({ name, mimeType: '', buffer: Buffer.from('{}') })))
+  await step('ready')
+}
+
+/** Drops files of these names on the page. */
+async function drop(...names: readonly string[]): Promise<void> {
+  await page.evaluate((names) => {
+    const dataTransfer = new DataTransfer()
+    for (const name of names) dataTransfer.items.add(new File(['{}'], name))
+    window.dispatchEvent(new DragEvent('drop', { dataTransfer, cancelable: true }))
+  }, names)
+}
+
+describe('an inspection', () => {
+  it('shows what the checkpoint is, what to know, and what each tensor becomes', async () => {
+    await choose('config.json', 'model.safetensors')
+    expect(await at('checkpoint-size').textContent()).toBe('2 files, 4 B')
+    expect(await at('checkpoint-class').textContent()).toBe('BitnetForCausalLM')
+    expect(await at('checkpoint-weights').textContent()).toBe('ternary: the class is BitNet')
+    expect(await at('checkpoint-sub-norms').textContent()).toBe('two norms a layer')
+    expect(await at('checkpoint-modes').textContent()).toBe('ar')
+    expect(await at('finding').allInnerTexts()).toEqual([
+      'Note\n\nThere is no mask token: <b>markup</b> stays text\n\nName it with “Mask token id”',
+    ])
+    const rows = await at('tensor').allInnerTexts()
+    expect(rows.map((row) => row.replace(/\s*\t/g, '\t'))).toEqual([
+      'token_embd\t49152 × 576\tBF16 → BF16',
+      'attn_norm\nlayers 0–29\t576\tBF16 → F32',
+      'attn_q\nlayers 0–29\t576 × 576\tBF16 → Q2_0\nternarised from full precision\n31\u00a0% zeros in the first layer\nscale 0.0525 in the first layer',
+    ])
+    expect(await at('dropped').innerText()).toContain('lm_head.weight')
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('convert-start')
+  })
+
+  it('follows the options', async () => {
+    await choose('config.json')
+    await at('type').selectOption('q8_0')
+    await at('tensor').last().filter({ hasText: 'Q8_0' }).waitFor()
+    await at('convert-advanced').locator('summary').click()
+    await at('maskTokenId').fill('2')
+    await at('maskTokenId').blur()
+    await at('convert-error').waitFor()
+    expect(await at('convert-error').getAttribute('data-code')).toBe('bad-option')
+    expect(await at('convert-start').isDisabled()).toBe(true)
+    await at('maskTokenId').fill('16')
+    await at('maskTokenId').blur()
+    await at('checkpoint-mask-token').filter({ hasText: '16 (<mask>)' }).waitFor()
+    expect(await at('convert-error').isHidden()).toBe(true)
+    expect(await at('finding').count()).toBe(0)
+    expect(await at('checkpoint-modes').textContent()).toContain('adaptive')
+    await at('blockSize').fill('0')
+    await at('blockSize').blur()
+    expect(await at('blockSize').evaluate((field: HTMLInputElement) => field.validity.valid)).toBe(false)
+  })
+
+  it.each([
+    ['io', ['model.safetensors'], 'config.json is missing'],
+    ['unsupported-architecture', ['config.json', 'unsupported.txt'], 'MambaForCausalLM'],
+  ] as const)('says what is wrong: %s', async (code, names, message) => {
+    await choose(...names)
+    expect(await at('convert-error').getAttribute('data-code')).toBe(code)
+    expect(await at('convert-error-message').textContent()).toContain(message)
+    expect(await at('tensor-table').isHidden()).toBe(true)
+    expect(await at('convert-form').isHidden()).toBe(true)
+    await at('checkpoint-other').click()
+    expect(await at('convert-error').isHidden()).toBe(true)
+    await choose('config.json')
+    expect(await at('tensor-table').isVisible()).toBe(true)
+  })
+})
+
+describe('a conversion', () => {
+  it('goes by the keyboard, and its file is downloaded, compared and used', async () => {
+    await choose('config.json')
+    await page.keyboard.press('Enter')
+    await step('done')
+    expect(await at('tensor').last().innerText()).toMatch(
+      /Q2_0\s+ternarised from full precision\s+31\s% zeros\s+scale 0.0525/,
+    )
+    const downloading = page.waitForEvent('download')
+    await at('download').click()
+    expect((await downloading).suggestedFilename()).toBe('checkpoint-q2_0.gguf')
+    await at('verify').click()
+    await at('verification')
+      .filter({ hasText: 'The same: 1 matrices, 61 vectors and the tokens of 50 texts' })
+      .waitFor()
+    await at('use-now').focus()
+    await page.keyboard.press('Enter')
+    await page.waitForSelector('body[data-view=run][data-phase=ready]')
+    await page.goBack()
+    await page.waitForSelector('body[data-view=convert]')
+    expect(await at('result').isVisible()).toBe(true)
+  })
+
+  it('that is cancelled leaves nothing', async () => {
+    await choose('config.json', 'slow.txt')
+    await at('convert-start').click()
+    await at('convert-progress-rate').filter({ hasText: 'Writing at' }).waitFor()
+    expect(await at('type').isDisabled()).toBe(true)
+    expect(await at('convert-progress-bytes').textContent()).toMatch(/of 1\.21 MB/)
+    await at('convert-cancel').click()
+    await step('ready')
+    expect(await at('result').isHidden()).toBe(true)
+    expect(await at('download').getAttribute('href')).toBeNull()
+    expect(await at('convert-error').isHidden()).toBe(true)
+    expect(await at('status').textContent()).toContain('cancelled')
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('convert-start')
+  })
+
+  it('takes back its file when an option changes', async () => {
+    await choose('config.json')
+    await at('convert-start').click()
+    await step('done')
+    await at('type').selectOption('f16')
+    await step('ready')
+    expect(await at('result').isHidden()).toBe(true)
+    expect(await at('convert-start').isEnabled()).toBe(true)
+  })
+})
+
+describe('a GGUF model', () => {
+  it('is looked at and used', async () => {
+    await drop('stories.gguf')
+    await step('model')
+    expect(await at('checkpoint-name').textContent()).toBe('stories.gguf')
+    expect(await at('checkpoint-runs').textContent()).toBe('yes')
+    expect(await at('tensor').innerText()).toMatch(
+      /^attn_q\s+layers 0\s+576 × 576\s+Q2_0\s+31\s% zeros\s+scale 0.0200$/,
+    )
+    expect(await at('convert-form').isHidden()).toBe(true)
+    expect(await at('download').isHidden()).toBe(true)
+    await page.keyboard.press('Enter')
+    await page.waitForSelector('body[data-view=run][data-phase=ready]')
+    expect(await at('model-name').textContent()).toBe('stories260K')
+  })
+
+  it('that does not run says why', async () => {
+    await at('checkpoint-files').setInputFiles({ name: 'broken.gguf', mimeType: '', buffer: Buffer.from('GGUF') })
+    await step('model')
+    expect(await at('finding').innerText()).toBe('Problem\n\nNoise\n\na, b, c and 2 more')
+    expect(await at('finding').getAttribute('data-code')).toBe('raw-weights')
+    expect(await at('use-now').isDisabled()).toBe(true)
+    await at('checkpoint-other').click()
+    await choose('config.json')
+    expect(await at('convert-form').isVisible()).toBe(true)
+    expect(await at('result').isHidden()).toBe(true)
+  })
+})
+
+describe('what is dropped', () => {
+  it('goes to the view that is for it', async () => {
+    await at('view-run').click()
+    await drop('stories.gguf')
+    await page.waitForSelector('body[data-view=run][data-phase=ready]')
+    expect(await at('model-name').textContent()).toBe('stories260K')
+    await drop('config.json', 'model.safetensors')
+    await page.waitForSelector('body[data-view=convert]')
+    await step('ready')
+    expect(await at('view-convert').getAttribute('aria-current')).toBe('page')
+    expect(await at('view-run').getAttribute('aria-current')).toBeNull()
+  })
+})
+
+it('never scrolls a narrow screen sideways', async () => {
+  await page.setViewportSize({ width: 360, height: 700 })
+  const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)
+  expect(await overflow()).toBeLessThanOrEqual(0)
+  await choose('config.json')
+  expect(await overflow()).toBeLessThanOrEqual(0)
+  await at('convert-start').click()
+  await step('done')
+  expect(await overflow()).toBeLessThanOrEqual(0)
+  await at('use-now').click()
+  await page.waitForSelector('body[data-phase=ready]')
+  expect(await overflow()).toBeLessThanOrEqual(0)
+})
