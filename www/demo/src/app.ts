@@ -1,7 +1,8 @@
 /** The controller: loads, runs, stops and unloads, and tells the views. The only writer of the state. */
 
 import { loadModel, type ChatMessage, type Model, type Run } from 'webtern'
-import { byId, el, FrameLoop, setText } from './dom'
+import { byId, el, setText } from './dom'
+import { follow } from './follow'
 import { bytes, count } from './format'
 import { Recording } from './recording'
 import { Store, type Tab } from './state'
@@ -168,19 +169,13 @@ export class App {
 
   async #show(run: Run, recording: Recording, answer: AnswerView): Promise<void> {
     this.#block.follow(recording)
-    const frames = new FrameLoop(() => {
-      const follow = isInView(answer.element)
+    await follow(run, recording, () => {
+      const inView = isInView(answer.element)
       answer.draw(recording)
       this.#block.draw()
       this.#stats.draw(recording)
-      if (follow) answer.element.scrollIntoView({ block: 'end' })
+      if (inView) answer.element.scrollIntoView({ block: 'end' })
     })
-    frames.request()
-    for await (const event of run) {
-      recording.add(event, performance.now())
-      if (event.type !== 'done') frames.request()
-    }
-    frames.flush()
     if (recording.result) answer.finish(recording, recording.result)
   }
 

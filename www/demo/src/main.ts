@@ -6,12 +6,17 @@ import { Converter } from './converter'
 import { byId, el, setText } from './dom'
 import { acceptDrops } from './drops'
 import { bytes, count } from './format'
-import type { State, Tab, View } from './state'
+import { Race } from './race'
+import { VIEWS, type State, type Tab } from './state'
 import { startTheme } from './theme'
 import { choiceOfUrl, type Choice } from './view-picker'
 
 const app = new App()
 const converter = new Converter({ announce: (text) => app.announce(text), use: (choice) => run(choice) })
+const race = new Race({
+  announce: (text) => app.announce(text),
+  choice: () => (app.store.state.model?.info.diffusion ? app.store.state.choice : null),
+})
 const prompt = byId('prompt', HTMLTextAreaElement)
 const switcher = byId('switch', HTMLButtonElement)
 const tabs: Readonly<Record<Tab, HTMLButtonElement>> = {
@@ -54,13 +59,15 @@ window.addEventListener('keydown', (event) => {
   if (event.key === 'Escape') app.stop()
 })
 
-/** The view that the address names: `#convert`, or anything else for the models. */
+/** The view that the address names, as in `#convert`; the models where it names none. */
 function followAddress(): void {
-  const view: View = location.hash === '#convert' ? 'convert' : 'run'
-  if (view === app.store.state.view) return
+  const view = VIEWS.find((name) => location.hash === `#${name}`) ?? 'run'
+  const before = app.store.state.view
+  if (view === before) return
   app.store.set({ view })
-  if (view === 'convert') converter.focus()
-  else app.focus()
+  if (before === 'race') void race.leave()
+  const shown = { run: app, race, convert: converter }[view]
+  shown.focus()
 }
 window.addEventListener('hashchange', followAddress)
 
@@ -94,11 +101,12 @@ for (const name of ['chat', 'completion'] as const) {
   })
 }
 
-app.store.subscribe((state) => {
+app.store.subscribe((state, before) => {
   const { view, phase, model, picking, tab } = state
+  if (view === 'race' && model !== before.model) race.focus()
   document.body.dataset['phase'] = phase
   document.body.dataset['view'] = view
-  for (const name of ['run', 'convert'] as const) {
+  for (const name of VIEWS) {
     const link = byId(`view-${name}`, HTMLAnchorElement)
     if (name === view) link.setAttribute('aria-current', 'page')
     else link.removeAttribute('aria-current')

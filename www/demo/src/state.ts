@@ -6,8 +6,9 @@ import type { Choice } from './view-picker'
 /** `empty`: no model. `loading`: one is coming. `ready`: waiting for a prompt. `running`: writing. */
 export type Phase = 'empty' | 'loading' | 'ready' | 'running'
 export type Tab = 'chat' | 'completion'
-/** `run`: models. `convert`: checkpoints. */
-export type View = 'run' | 'convert'
+/** `run`: models. `race`: two ways to decode, side by side. `convert`: checkpoints. */
+export const VIEWS = ['run', 'race', 'convert'] as const
+export type View = (typeof VIEWS)[number]
 
 export interface State {
   readonly view: View

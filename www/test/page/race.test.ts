@@ -1,0 +1,98 @@
+/** The race view, on the stand-in library. */
+
+import type { Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest'
+import { servePage, type Served } from './served.ts'
+
+vi.setConfig({ testTimeout: 30_000 })
+
+let served: Served
+let page: Page
+let errors: string[]
+
+beforeAll(async () => {
+  served = await servePage()
+}, 60_000)
+
+afterAll(() => served.close())
+
+beforeEach(async () => {
+  page = await served.browser.newPage({ viewport: { width: 1200, height: 800 } })
+  page.setDefaultTimeout(15_000)
+  errors = []
+  page.on('pageerror', (error) => errors.push(error.message))
+})
+
+afterEach(async () => {
+  await page.close()
+  expect(errors).toEqual([])
+})
+
+const at = (id: string) => page.getByTestId(id)
+
+async function open(model: string): Promise<void> {
+  await page.goto(`${served.url}?model=${model}`)
+  await page.waitForSelector('body[data-phase=ready]')
+  await at('view-race').click()
+}
+
+async function race(prompt: string): Promise<void> {
+  await at('race-prompt').fill(prompt)
+  await at('race-prompt').press('Enter')
+}
+
+const finish = (lane: string) => at(lane).getByTestId('answer').getAttribute('data-finish')
+
+it('answers one prompt in two modes and says which was first', async () => {
+  await open('dlm.gguf')
+  await race('About terns, fast')
+  await at('race-verdict')
+    .filter({ hasText: /was first, after .* times as fast\. Both gave the same answer\./ })
+    .waitFor()
+  for (const lane of ['lane-ar', 'lane-adaptive']) {
+    expect(await at(lane).getByTestId('output').textContent()).toMatch(/^The tern is a seabird/)
+    expect(await at(`${lane}-clock`).textContent()).toMatch(/s$/)
+  }
+  const passes = async (lane: string) => Number(await at(`${lane}-passes`).textContent())
+  expect(await passes('lane-adaptive')).toBeLessThan(await passes('lane-ar'))
+})
+
+it('fits a narrow screen', async () => {
+  await page.setViewportSize({ width: 360, height: 700 })
+  await open('dlm.gguf')
+  await race('fast')
+  await at('race-verdict').filter({ hasText: 'was first' }).waitFor()
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360)
+})
+
+it('stops both lanes, and races again', async () => {
+  await open('dlm.gguf')
+  await race('slow')
+  await at('lane-adaptive').locator('.mask').first().waitFor()
+  await at('race-stop').click()
+  await at('race-start').waitFor()
+  expect([await finish('lane-ar'), await finish('lane-adaptive')]).toEqual(['abort', 'abort'])
+  expect(await at('race-verdict').textContent()).toBe('')
+  await race('fast')
+  await at('race-verdict').filter({ hasText: 'was first' }).waitFor()
+})
+
+it('shows what goes wrong, and ends when the view is left', async () => {
+  await open('dlm.gguf')
+  await race('crash')
+  await at('race-error').waitFor()
+  expect(await at('race-error').getAttribute('data-code')).toBe('crashed')
+  await at('race-error-dismiss').click()
+  await race('slow')
+  await at('lane-ar').getByTestId('answer').waitFor()
+  await at('view-run').click()
+  expect(await at('race').isHidden()).toBe(true)
+  await at('view-race').click()
+  await at('race-start').waitFor()
+})
+
+it('asks for a diffusion model where there is none', async () => {
+  await open('stories.gguf')
+  expect(await at('race-verdict').textContent()).toMatch(/^Load a diffusion model/)
+  expect(await at('race-start').isDisabled()).toBe(true)
+})
