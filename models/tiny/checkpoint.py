@@ -1,0 +1,33 @@
+"""Writes the model as a Hugging Face checkpoint, which `webtern convert` reads.
+
+Ternary weights are stored as the numbers they stand for, with a scale that float16 holds exactly. So every type that
+the file can have, from TQ1_0 to F16, is the same model.
+"""
+
+import json
+
+from safetensors.torch import save_file
+
+from data import BLOCK, END, MASK, SPECIAL, TEMPLATE
+from model import BitLinear, ternary
+
+
+def export(model, folder):
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    for name, module in model.named_modules():
+        if isinstance(module, BitLinear):
+            scale, codes = ternary(tensors[f"{name}.weight"])
+            tensors[f"{name}.weight"] = codes.half() * scale.half()
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    shape = model.shape
+    config = dict(
+        architectures=["BitNetForCausalLM"], model_type="llama", vocab_size=shape.vocabulary, hidden_size=shape.hidden,
+        intermediate_size=shape.feed_forward, num_hidden_layers=shape.layers, num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads, head_dim=shape.head_dim, hidden_act="silu", rms_norm_eps=shape.epsilon,
+        max_position_embeddings=shape.context, rope_theta=shape.rope_base, tie_word_embeddings=True, bos_token_id=0,
+        eos_token_id=END,
+    )
+    tokens = dict(bos_token=SPECIAL[0], eos_token=SPECIAL[END], chat_template=TEMPLATE)
+    diffusion = dict(mask_token_id=MASK, mask_token=SPECIAL[MASK], bd_size=BLOCK)
+    for name, content in [("config", config), ("tokenizer_config", tokens), ("dlm_config", diffusion)]:
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
