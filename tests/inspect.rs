@@ -218,6 +218,17 @@ fn it_says_whether_it_is_a_diffusion_model() {
     assert_eq!((codes(&named), codes(&nameless)), (vec![(Note, "no-mask-token")], vec![(Note, "no-mask-token")]));
     assert!(remedied(&named.findings[0]).contains("token 259 (<Mask_1>) looks like a mask token"));
     assert!(!remedied(&nameless.findings[0]).contains("looks like"));
+    // Under its usual name, but as a piece of text.
+    let plain = with(|metadata, _| {
+        metadata.insert("tokenizer.ggml.mask_token_id", u32::MAX);
+        let mut tokens = metadata.require_strings("tokenizer.ggml.tokens").unwrap().to_vec();
+        tokens.swap(100, 259);
+        metadata.insert("tokenizer.ggml.tokens", tokens);
+        let mut types = metadata.require_i32s("tokenizer.ggml.token_type").unwrap();
+        (types[100], types[259]) = (1, 6);
+        metadata.insert("tokenizer.ggml.token_type", types);
+    });
+    assert!(remedied(&plain.findings[0]).contains("token 100 (|<MASK>|) looks like a mask token, and until"));
 
     let causal = said("diffusion.attention", "causal");
     assert_eq!(codes(&causal), [(Note, "causal-attention")]);

@@ -194,6 +194,16 @@ fn check_shape(config: &Config, part: Part, tensor: &Stored) -> Result<()> {
             }
         },
     };
+    if tensor.shape != expected && matches!(part, Part::Embedding | Part::Head) && tensor.shape.get(1) == Some(&hidden)
+    {
+        bail!(
+            Malformed,
+            "tensor {} has {} rows, but vocab_size in config.json is {vocab}: they come from different versions of the checkpoint, often \
+             from before and after a mask token was added; put together what belongs together",
+            tensor.name,
+            tensor.shape[0]
+        );
+    }
     if tensor.shape != expected {
         bail!(Malformed, "tensor {} has shape {:?}, but config.json asks for {expected:?}", tensor.name, tensor.shape);
     }

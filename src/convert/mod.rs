@@ -1,6 +1,6 @@
 //! Checkpoints to GGUF.
 //!
-//! A checkpoint is a folder: `config.json`, `tokenizer.json`, weights, and what else describes it ([`Files`]). Conversion has two
+//! A checkpoint is a folder: `config.json`, a tokenizer, weights, and what else describes it ([`Files`]). Conversion has two
 //! steps. [`Plan::new`] reads configuration and headers, finds where every tensor lies (`checkpoint`) and what it is (`names`,
 //! `inventory`), whether layers are BitLinear and what the file will be (`plan`, `metadata`); whatever can be refused is refused here.
 //! [`Plan::write`] then reads, changes and writes one tensor after the other (`weights`, `write`). [`verify()`] compares the result

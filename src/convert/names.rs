@@ -182,6 +182,8 @@ mod tests {
         for (name, words) in [
             ("model.layers.0.self_attn.o_proj.lrc_U", "low-rank correction"),
             ("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", "LoRA adapter"),
+            ("model.layers.0.mlp.down_proj.salient_weight", "salient weights"),
+            ("model.layers.0.mlp.down_proj.hadamard_matrix", "HBitLinear"),
             ("model.layers.0.mlp.experts.0.up_proj.weight", "no meaning"),
             ("model.layers.x.mlp.up_proj.weight", "no meaning"),
             ("model.layers.0.self_attn.q_proj.2.weight", "no meaning"),

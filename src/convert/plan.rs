@@ -56,7 +56,7 @@ impl Plan {
     pub fn new(files: &mut dyn Files, options: &Options) -> Result<Self> {
         options.validate()?;
         let Some(config_text) = text(files, "config.json")? else {
-            bail!(Io, "config.json is missing: a checkpoint is a folder with config.json, tokenizer.json and weights");
+            bail!(Io, "config.json is missing: a checkpoint is a folder with config.json, tokenizer and weights");
         };
         let config = Config::parse(&config_text)?;
         let Weights { tensors, notices } = weights(files)?;

@@ -5,7 +5,7 @@
 use super::Finding;
 use crate::engine::{AttentionKind, DiffusionInfo};
 use crate::error::Error;
-use crate::tokenizer::{TokenType, Tokenizer};
+use crate::tokenizer::{MASK_NAMES, TokenType, Tokenizer};
 
 /// Where a mask token was added last, it is one of this many tokens at the end.
 const LAST_TOKENS: u32 = 4;
@@ -33,21 +33,23 @@ pub(crate) fn no_mask_token(tokenizer: &Tokenizer) -> Finding {
     let finding = Finding::note("no-mask-token", message);
     match candidate(tokenizer) {
         Some((id, name)) => finding.remedy(format!(
-            "token {id} ({name}) looks like a mask token; if the model was trained with it, say so with --mask-token-id {id}"
+            "token {id} ({name}) looks like a mask token, and until it is named as one, answers may contain it; if the model was trained \
+             with it, say so with --mask-token-id {id}"
         )),
         None => finding.remedy("if the model was trained for diffusion, name its mask token with --mask-token-id"),
     }
 }
 
+/// A token with a usual name that is not special, or one that is special or among the last and has a name of that kind.
 fn candidate(tokenizer: &Tokenizer) -> Option<(u32, &str)> {
     let count = tokenizer.len() as u32;
-    let masks = |id: u32| {
-        let special = matches!(tokenizer.token_type(id), Some(TokenType::Control | TokenType::UserDefined));
-        let name = tokenizer.token(id)?;
-        let place = special || id + LAST_TOKENS >= count;
-        (place && name.to_lowercase().contains("mask")).then_some((id, name))
+    let named = |id: u32| Some((id, tokenizer.token(id)?));
+    let masks = |(id, name): &(u32, &str)| {
+        let special = matches!(tokenizer.token_type(*id), Some(TokenType::Control | TokenType::UserDefined));
+        (special || id + LAST_TOKENS >= count) && name.to_lowercase().contains("mask")
     };
-    (0..count).rev().find_map(masks)
+    let usual = (0..count).filter_map(named).find(|(_, name)| MASK_NAMES.contains(name));
+    usual.or_else(|| (0..count).rev().filter_map(named).find(masks))
 }
 
 /// The mask token ends answers too, as `error` says.

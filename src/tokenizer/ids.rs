@@ -14,7 +14,7 @@ const STOP_NAMES: [&str; 5] = ["<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<|e
 const EOT_NAMES: [&str; 2] = ["<|eot_id|>", "<|im_end|>"];
 
 /// What diffusion models call their mask token, in the order in which they are tried.
-const MASK_NAMES: [&str; 6] = ["|<MASK>|", "<|mask|>", "<|MASK|>", "<|mdm_mask|>", "[MASK]", "<mask>"];
+pub(crate) const MASK_NAMES: [&str; 6] = ["|<MASK>|", "<|mask|>", "<|MASK|>", "<|mdm_mask|>", "[MASK]", "<mask>"];
 
 /// The ids that the file gives a role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

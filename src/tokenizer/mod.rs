@@ -18,6 +18,7 @@ mod text;
 mod vocabulary;
 
 pub(crate) use bpe::{LLAMA_BPE_PATTERN, PreTokenizer, QWEN2_PATTERN};
+pub(crate) use ids::MASK_NAMES;
 pub(crate) use text::{byte_level, byte_of_name};
 
 pub use ids::{MaskChoice, SpecialIds};

@@ -15,6 +15,8 @@ mod files;
 mod inspection;
 mod models;
 mod norms;
+#[cfg(feature = "cli")]
+mod printed;
 mod refusals;
 mod ternary;
 mod verification;
@@ -26,7 +28,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use webtern::convert::{
-    Files, Folder, Options, Origin, Plan, Product, Report, TensorReport, Verification, verify, write_whole,
+    Files, Folder, Options, Origin, Plan, Product, Report, TensorReport, TokenizerCheck, Verification, verify,
+    write_whole,
 };
 use webtern::decode::{Event, Options as DecodeOptions};
 use webtern::engine::{AttentionKind, Engine, EngineOptions, Prompt, Request};

@@ -36,7 +36,7 @@ fn rejects_damaged_safetensors() {
 #[test]
 fn rejects_what_would_convert_wrongly() {
     type Damage = fn(&mut Checkpoint);
-    let cases: [(Damage, ErrorCode, &str); 16] = [
+    let cases: [(Damage, ErrorCode, &str); 17] = [
         (
             |c| c.config["architectures"] = json!(["PhiForCausalLM"]),
             ErrorCode::UnsupportedArchitecture,
@@ -62,6 +62,11 @@ fn rejects_what_would_convert_wrongly() {
             |c| c.add("model.layers.0.self_attn.q_proj.weight", &[64, 32]),
             ErrorCode::Malformed,
             "config.json asks for [64, 64]",
+        ),
+        (
+            |c| c.add("model.embed_tokens.weight", &[289, 64]),
+            ErrorCode::Malformed,
+            "has 289 rows, but vocab_size in config.json is 288",
         ),
         (|c| c.add("model.layers.3.input_layernorm.weight", &[64]), ErrorCode::Malformed, "config.json has 1 layers"),
         (|c| c.add("module.model.norm.weight", &[64]), ErrorCode::Malformed, "the same part"),

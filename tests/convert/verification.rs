@@ -190,3 +190,30 @@ fn split_models_are_verified_as_one() {
     assert_eq!(error.code(), ErrorCode::Io);
     assert!(error.message().contains(&name(2)), "{error}");
 }
+
+#[test]
+fn a_space_that_gguf_cannot_leave_out_is_no_fault() {
+    let mut checkpoint = Checkpoint::new("LlamaForCausalLM", 64, 64, 2, 1);
+    let mut json: Value = serde_json::from_slice(&checkpoint.others["tokenizer.json"]).unwrap();
+    let bytes = (0..256u32).map(|byte| (format!("<0x{byte:02X}>"), json!(byte + 3)));
+    let mut vocab: serde_json::Map<String, Value> = bytes.collect();
+    vocab.extend(
+        [("<s>", 0), ("</s>", 1), ("|<MASK>|", 2), ("▁", 259)].map(|(token, id)| (token.to_owned(), json!(id))),
+    );
+    json["model"] = json!({ "type": "BPE", "vocab": vocab, "merges": [], "byte_fallback": true });
+    let mut check = |scheme: &str| {
+        json["pre_tokenizer"] =
+            json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false });
+        checkpoint.others.insert("tokenizer.json".into(), json.to_string().into_bytes());
+        let (file, _) = checkpoint.convert(&Options::default()).unwrap();
+        verified(file, &checkpoint)
+    };
+    for (scheme, differing) in [("always", 8), ("first", 8), ("never", 0)] {
+        let found = check(scheme);
+        let TokenizerCheck { differing: seen, lossy, .. } = found.tokenizer;
+        assert_eq!((problems(&found), seen, lossy), (vec![], differing, 0), "{scheme}");
+        if differing > 0 {
+            assert_eq!(find(&found.findings, "tokenizer-prefix").severity, Severity::Note);
+        }
+    }
+}

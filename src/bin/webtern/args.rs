@@ -58,7 +58,7 @@ pub(crate) struct VerifyArgs {
 
 #[derive(ClapArgs)]
 pub(crate) struct ConvertArgs {
-    /// The folder with config.json, tokenizer.json and safetensors.
+    /// The folder with config.json, tokenizer and weights.
     pub(crate) checkpoint: PathBuf,
     /// The file to write.
     #[arg(short, long, value_name = "OUT.gguf")]

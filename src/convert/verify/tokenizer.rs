@@ -5,7 +5,7 @@
 //! for characters that the vocabulary cannot express.
 //!
 //! Two things are known to differ, because GGUF has no words for them, and are no faults: NFC normalisation, and a sentencepiece
-//! space that is put before the text only and not after special tokens too.
+//! space that is put in front of some texts only.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ use crate::gguf::Metadata;
 use crate::tokenizer::{EncodeOptions, TokenType, Tokenizer};
 use serde::Serialize;
 use std::collections::HashMap;
+use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 use tokenizers::{NormalizedString, Normalizer as _, NormalizerWrapper, PreTokenizerWrapper};
 
 /// Special tokens that texts are written with.
@@ -81,14 +82,13 @@ pub(super) fn check(
         None => Reference::Model(Box::new(Tokenizer::from_metadata(expected)?)),
     };
     let with_special = special_texts(&ours);
-    let plain = TEXTS.iter().map(|text| (*text, false));
-    let texts: Vec<(&str, bool)> = plain.chain(with_special.iter().map(|text| (text.as_str(), true))).collect();
+    let texts: Vec<&str> = TEXTS.into_iter().chain(with_special.iter().map(String::as_str)).collect();
 
     let mut lossless = Lossless { tokenizer: &ours, known: HashMap::new() };
     let mut check = TokenizerCheck { reference: theirs.name(), texts: texts.len(), differing: 0, lossy: 0 };
     let mut findings = Vec::new();
-    for (text, special) in texts {
-        if let Some(finding) = difference(&ours, &theirs, text, special)? {
+    for text in texts {
+        if let Some(finding) = difference(&ours, &theirs, text)? {
             check.differing += 1;
             findings.push(finding);
         }
@@ -109,12 +109,15 @@ pub(super) fn check(
 
 /// Texts with special tokens between, before and after others.
 fn special_texts(tokenizer: &Tokenizer) -> Vec<String> {
-    let is_special = |id: &u32| matches!(tokenizer.token_type(*id), Some(TokenType::Control | TokenType::UserDefined));
-    let ids = (0..tokenizer.len() as u32).filter(is_special).take(SPECIAL_TOKENS);
+    let ids = (0..tokenizer.len() as u32).filter(|id| is_special(tokenizer, *id)).take(SPECIAL_TOKENS);
     let tokens: Vec<&str> = ids.filter_map(|id| tokenizer.token(id)).collect();
     let mut texts: Vec<String> = tokens.iter().map(|token| format!("a{token}b {token} c{token}")).collect();
     texts.push(tokens.concat());
     texts
+}
+
+fn is_special(tokenizer: &Tokenizer, id: u32) -> bool {
+    matches!(tokenizer.token_type(id), Some(TokenType::Control | TokenType::UserDefined))
 }
 
 enum Reference {
@@ -149,11 +152,11 @@ impl Reference {
         Some(text.get().to_owned())
     }
 
-    /// Whether a space is put before the text only.
-    fn prefixes_once(&self) -> bool {
+    /// Whether a space is put in front, but not of a text that begins with one, nor of every text after a special token.
+    fn prefixes_at_times(&self) -> bool {
         let Self::Json(tokenizer) = self else { return false };
         let Some(PreTokenizerWrapper::Metaspace(metaspace)) = tokenizer.get_pre_tokenizer() else { return false };
-        metaspace.get_prepend_scheme() == tokenizers::pre_tokenizers::metaspace::PrependScheme::First
+        metaspace.get_prepend_scheme() != PrependScheme::Never
     }
 }
 
@@ -161,7 +164,7 @@ fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
     tokenizer.encode(text, EncodeOptions { add_special: false, parse_special: true })
 }
 
-fn difference(ours: &Tokenizer, theirs: &Reference, text: &str, special: bool) -> Result<Option<Finding>> {
+fn difference(ours: &Tokenizer, theirs: &Reference, text: &str) -> Result<Option<Finding>> {
     let (own, reference) = (encode(ours, text)?, theirs.encode(text)?);
     if own == reference {
         return Ok(None);
@@ -176,9 +179,11 @@ fn difference(ours: &Tokenizer, theirs: &Reference, text: &str, special: bool) -
         ));
     }
     let ids = format!("{text:?} has the ids {own:?} in the file, and {reference:?} in the checkpoint");
-    if special && theirs.prefixes_once() {
+    let special = own.iter().any(|id| is_special(ours, *id));
+    if (special || text.starts_with([' ', '▁'])) && theirs.prefixes_at_times() {
         let message = format!(
-            "the checkpoint's tokenizer puts a space before a text, but not after a special token, and GGUF cannot say so: {ids}"
+            "the checkpoint's tokenizer puts a space in front of a text, but not of one that begins with a space, nor perhaps after a \
+             special token, and GGUF cannot say so: {ids}"
         );
         return Ok(Some(Finding::note("tokenizer-prefix", message)));
     }
