@@ -297,3 +297,36 @@ fn split_models_are_inspected_as_one_and_can_be_interrupted() {
     let missing = model(&mut files, &name(1), &mut |_, _| Ok(())).unwrap_err();
     assert!(missing.code() == ErrorCode::Io && missing.message().contains(&name(2)), "{missing}");
 }
+
+#[test]
+fn a_tensor_in_two_files_keeps_a_split_model_from_running() {
+    let part = |no: u16| {
+        rewritten(&toy(), |metadata, tensors| {
+            metadata.insert("split.no", no);
+            metadata.insert("split.count", 2u16);
+            tensors.retain(|(spec, _)| no == 0 || spec.name == "output_norm.weight");
+        })
+    };
+    let name = |no: usize| format!("model-0000{no}-of-00002.gguf");
+    let mut files: BTreeMap<String, Vec<u8>> = [(name(1), part(0)), (name(2), part(1))].into();
+    let report = model(&mut files, &name(1), &mut |_, _| Ok(())).unwrap();
+    assert_eq!((report.runs, codes(&report)), (false, vec![(Severity::Problem, "malformed")]));
+    assert!(report.findings[0].message.contains("output_norm.weight is in more than one file"));
+}
+
+#[test]
+fn damaged_files_are_reported_or_refused() {
+    let (file, mut refused, mut faulty) = (toy(), 0, 0);
+    // Three bytes in four of a header that says what the weights are, and some of the weights.
+    let data = common::header(&file).data_offset as usize;
+    for at in (0..data).filter(|at| at % 4 != 0).chain((data..file.len()).step_by(499)) {
+        let mut damaged = file.clone();
+        damaged[at] ^= 0xFF;
+        let mut files: BTreeMap<String, Vec<u8>> = [(NAME.to_owned(), damaged)].into();
+        match model(&mut files, NAME, &mut |_, _| Ok(())) {
+            Ok(report) => faulty += usize::from(!report.runs),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 100 && faulty > 100, "{refused} refused, {faulty} faulty");
+}

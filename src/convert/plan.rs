@@ -121,7 +121,7 @@ impl<'a> Builder<'a> {
         );
         if inventory.sub_norms != sub_norms {
             let message = format!(
-                "{} SubLN norms are dropped, as asked: the file computes another function than the checkpoint, and its answers will be worse",
+                "{} SubLN norms are left out, as asked: the file computes another function than the checkpoint, and its answers will be worse",
                 inventory.sub_norm_count(config)
             );
             builder.find(

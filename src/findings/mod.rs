@@ -23,7 +23,7 @@
 //! | `lossy-type`, `float-ternary` | `convert` | what the type asked for does to ternary weights |
 //! | `head-kept`, `stop-token-lost`, `other-weights` | `convert` | contradictions in the checkpoint, and how they were settled |
 //! | `architecture`, `metadata`, `missing-tensor`, `extra-tensor`, `shape`, `product`, `vector`, `not-ternary` | `verify` | where a file differs from its checkpoint |
-//! | `tokenizer-ids`, `tokenizer-text`, `tokenizer-normalization`, `tokenizer-prefix` | `verify` | where its tokenizer does |
+//! | `tokenizer-ids`, `tokenizer-text`, `tokenizer-normalization`, `tokenizer-prefix`, `special-tokens`, `chat-template` | `verify` | where its tokenizer does |
 //!
 //! What keeps a model from running has the code of the error that running it would end with.
 

@@ -10,6 +10,7 @@ use crate::gguf::split::Part;
 use crate::gguf::{GgmlType, Header, Metadata, TensorInfo};
 use crate::model::{Architecture, check_headers};
 use crate::tokenizer::{MaskChoice, Tokenizer};
+use std::collections::BTreeSet;
 
 const VOCABULARY_REMEDY: &str = "tokenizer and weights come from different versions of the checkpoint, often from before and after a \
                                  mask token was added; put together what belongs together and convert again";
@@ -86,6 +87,10 @@ impl Answers {
             }
         }
         self.need(check_headers(headers));
+        let mut seen = BTreeSet::new();
+        if let Some(info) = headers.iter().flat_map(|header| &header.tensors).find(|info| !seen.insert(&info.name)) {
+            self.need::<()>(Err(err!(Malformed, "tensor {} is in more than one file of the model", info.name)));
+        }
         Ok(())
     }
 

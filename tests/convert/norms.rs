@@ -20,7 +20,7 @@ fn seven_norms_run_and_dropping_them_says_what_is_lost() {
     let drop = Options { drop_sub_norms: true, ..Options::default() };
     let (file, report) = checkpoint.convert(&drop).unwrap();
     assert_eq!((report.architecture, report.sub_norms, report.dropped.len()), ("llama", "none", 14));
-    assert!(find(&report.findings, "sub-norms-dropped").message.contains("14 SubLN norms are dropped"));
+    assert!(find(&report.findings, "sub-norms-dropped").message.contains("14 SubLN norms are left out"));
     let (codes, scale) = absmean(&permuted(&checkpoint.values("model.layers.0.self_attn.q_proj.1.weight"), 64, 32));
     assert_ternary(&weights(&file, "blk.0.attn_q.weight"), &codes, scale);
     engine(&file, &EngineOptions::default());

@@ -47,7 +47,10 @@ fn verification_accepts_every_type_and_a_file_of_another_converter() {
     checkpoint.sub_norm(0, "mlp.down_proj");
     for drop_sub_norms in [false, true] {
         let (file, _) = checkpoint.convert(&Options { drop_sub_norms, ..Options::default() }).unwrap();
-        assert_eq!(problems(&verified(file, &checkpoint)), []);
+        let found = verified(file, &checkpoint);
+        assert_eq!(problems(&found), []);
+        let dropped = found.findings.iter().find(|finding| finding.code == "sub-norms-dropped");
+        assert_eq!(dropped.is_some_and(|finding| finding.severity == Severity::Warning), drop_sub_norms);
     }
     let Some(tiny) = common::fixture("tiny-dlm") else { return };
     let mut file = Folder::open(&tiny).unwrap();
@@ -136,6 +139,14 @@ fn verification_finds_another_tokenizer() {
     let found = verified(swapped, &checkpoint);
     assert_eq!((problems(&found), found.tokenizer.lossy), (vec![("tokenizer-ids", vec![])], 0));
     assert!(found.tokenizer.differing > 3);
+    let ends = rewritten(&file, |metadata, _| {
+        metadata.insert("tokenizer.ggml.eos_token_id", 40u32);
+        metadata.insert("tokenizer.chat_template", "{{ messages }}");
+    });
+    let found = verified(ends, &checkpoint);
+    assert_eq!(problems(&found), [("special-tokens", vec![])]);
+    assert!(found.findings[0].message.contains("answers end at the tokens [1, 40] in the file, and [1] by"));
+    assert_eq!(find(&found.findings, "chat-template").severity, Severity::Warning);
     // A token that is no longer special is read as text.
     let plain = rewritten(&file, |metadata, _| {
         let mut types = metadata.require_i32s("tokenizer.ggml.token_type").unwrap();
@@ -143,7 +154,7 @@ fn verification_finds_another_tokenizer() {
         metadata.insert("tokenizer.ggml.token_type", types);
         metadata.insert("tokenizer.ggml.eos_token_id", 0u32);
     });
-    assert_eq!(problems(&verified(plain, &checkpoint)), [("tokenizer-ids", vec![])]);
+    assert_eq!(problems(&verified(plain, &checkpoint)), [("special-tokens", vec![]), ("tokenizer-ids", vec![])]);
 }
 
 #[test]

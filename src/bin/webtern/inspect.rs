@@ -1,7 +1,7 @@
 //! `webtern inspect`: what a file holds, or what a checkpoint would become, printed.
 
 use crate::args::InspectArgs;
-use crate::output::{diffusion, field, findings, line, percent, shape, table};
+use crate::output::{count, diffusion, field, findings, line, percent, shape, table};
 use crate::{convert, load};
 use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use webtern::Result;
@@ -34,10 +34,12 @@ fn print(report: &Report) -> Result<()> {
     line("")?;
     field("name", &report.name)?;
     field("architecture", &report.architecture)?;
-    let (bytes, files, weights) = (HumanBytes(report.bytes), report.files, HumanCount(report.parameters));
-    field("size", format_args!("{bytes} in {files} {}, {weights} weights", if files == 1 { "file" } else { "files" }))?;
+    let (bytes, files, weights) =
+        (HumanBytes(report.bytes), count(report.files, "file"), HumanCount(report.parameters));
+    field("size", format_args!("{bytes} in {files}, {weights} weights"))?;
     for (place, TypeSummary { ty, tensors, weights, bytes }) in report.types.iter().enumerate() {
-        let text = format!("{ty:<6} {tensors} tensors, {} weights, {}", HumanCount(*weights), HumanBytes(*bytes));
+        let (tensors, weights, bytes) = (count(*tensors, "tensor"), HumanCount(*weights), HumanBytes(*bytes));
+        let text = format!("{ty:<6} {tensors}, {weights} weights, {bytes}");
         field(if place == 0 { "types" } else { "" }, text)?;
     }
     field("sub-norms", report.sub_norms)?;

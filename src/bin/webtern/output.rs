@@ -38,6 +38,11 @@ pub(crate) fn table(rows: impl Iterator<Item = Vec<String>>) -> Result<()> {
     Ok(())
 }
 
+/// How many of a thing there are.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Dimensions, the fastest first.
 pub(crate) fn shape(dims: &[u64]) -> String {
     dims.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ")

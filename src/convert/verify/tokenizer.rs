@@ -2,7 +2,8 @@
 //!
 //! `tokenizer.json` is run by the `tokenizers` crate, which defines it, and both have to give the same ids. There is no such
 //! reference for `tokenizer.model`: that is converted once more. Then the ids are decoded, which has to give the text back, except
-//! for characters that the vocabulary cannot express.
+//! for characters that the vocabulary cannot express. Tokens with a role and the chat template are compared with what conversion
+//! makes of them.
 //!
 //! Two things are known to differ, because GGUF has no words for them, and are no faults: NFC normalisation, and a sentencepiece
 //! space that is put in front of some texts only.
@@ -75,18 +76,20 @@ pub(super) fn check(
     checkpoint: &mut dyn Files,
 ) -> Result<(TokenizerCheck, Vec<Finding>)> {
     let ours = Tokenizer::from_metadata(metadata)?;
+    let converted = Tokenizer::from_metadata(expected)?;
+    let mut findings = roles(&ours, &converted)?;
+    findings.extend(chat_template(metadata, expected)?);
     let theirs = match text(checkpoint, "tokenizer.json")? {
         Some(json) => {
             Reference::Json(Box::new(json.parse().map_err(|error| err!(Malformed, "tokenizer.json: {error}"))?))
         }
-        None => Reference::Model(Box::new(Tokenizer::from_metadata(expected)?)),
+        None => Reference::Model(Box::new(converted)),
     };
     let with_special = special_texts(&ours);
     let texts: Vec<&str> = TEXTS.into_iter().chain(with_special.iter().map(String::as_str)).collect();
 
     let mut lossless = Lossless { tokenizer: &ours, known: HashMap::new() };
     let mut check = TokenizerCheck { reference: theirs.name(), texts: texts.len(), differing: 0, lossy: 0 };
-    let mut findings = Vec::new();
     for text in texts {
         if let Some(finding) = difference(&ours, &theirs, text)? {
             check.differing += 1;
@@ -105,6 +108,32 @@ pub(super) fn check(
         new
     });
     Ok((check, findings))
+}
+
+/// Which tokens end answers, and which go around a text.
+fn roles(ours: &Tokenizer, converted: &Tokenizer) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    let mut differ = |what: &str, own: &[u32], expected: &[u32]| {
+        if own != expected {
+            let message = format!("{what} {own:?} in the file, and {expected:?} by the checkpoint");
+            findings.push(Finding::problem("special-tokens", message).remedy(super::CONVERT_AGAIN));
+        }
+    };
+    differ("answers end at the tokens", ours.stop_ids(), converted.stop_ids());
+    let around = EncodeOptions { add_special: true, parse_special: false };
+    differ("the tokens around a text are", &ours.encode("", around)?, &converted.encode("", around)?);
+    Ok(findings)
+}
+
+fn chat_template(metadata: &Metadata, expected: &Metadata) -> Result<Option<Finding>> {
+    const KEY: &str = "tokenizer.chat_template";
+    let same = metadata.string(KEY)? == expected.string(KEY)?;
+    let finding = || {
+        let message = "the chat template in the file is not the checkpoint's";
+        Finding::warning("chat-template", message)
+            .remedy("unless it was replaced on purpose, convert the checkpoint again")
+    };
+    Ok((!same).then(finding))
 }
 
 /// Texts with special tokens between, before and after others.
