@@ -111,8 +111,9 @@ pub fn kernels(runs: usize) -> Result<Vec<KernelTiming>> {
 
 fn multiply_ternary(kernels: &dyn Kernels, matrix: &PackedTernary, x: &[i8], rows: usize) -> Result<()> {
     let mut sums = vec![[0; TILE]; rows];
+    let totals = vec![(x.len() / rows) as i32; rows];
     for tiles in matrix.row_tiles() {
-        kernels.ternary_tile(tiles, x, &mut sums);
+        kernels.ternary_tile(tiles, x, &totals, &mut sums);
         std::hint::black_box(&sums);
     }
     Ok(())

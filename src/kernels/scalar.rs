@@ -17,7 +17,7 @@ impl Kernels for Scalar {
         "scalar"
     }
 
-    fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> f32 {
+    fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> (f32, i32) {
         let absmax = x.iter().fold(MIN_ABSMAX, |max, x| max.max(x.abs()));
         let scale = 127.0 / absmax;
         let (values, padding) = out.split_at_mut(x.len());
@@ -25,10 +25,10 @@ impl Kernels for Scalar {
             *q = (x * scale).round_ties_even().clamp(-127.0, 127.0) as i8;
         }
         padding.fill(0);
-        scale
+        (scale, total(values))
     }
 
-    fn ternary_tile(&self, tiles: &[u8], x: &[i8], sums: &mut [[i32; TILE]]) {
+    fn ternary_tile(&self, tiles: &[u8], x: &[i8], _totals: &[i32], sums: &mut [[i32; TILE]]) {
         let cols = tiles.len() / TILE_BYTES * TILE;
         sums.fill([0; TILE]);
         for (index, tile) in tiles.chunks_exact(TILE_BYTES).enumerate() {
@@ -85,6 +85,10 @@ impl Kernels for Scalar {
             *y += a * x;
         }
     }
+}
+
+pub(super) fn total(values: &[i8]) -> i32 {
+    values.iter().map(|&x| i32::from(x)).sum()
 }
 
 /// The 16 rows of 16 weights of a tile.

@@ -40,19 +40,21 @@ fn each(check: impl Fn(&dyn Kernels, &mut Pcg32)) {
 #[test]
 fn the_expected_backends_ran() {
     let names: Vec<_> = available().iter().map(|kernels| kernels.name()).collect();
-    let expected: &[&str] = if cfg!(target_arch = "wasm32") { &["wasm32-simd128", "scalar"] } else { &["scalar"] };
-    assert_eq!(names, expected);
+    let relaxed: &[_] =
+        if cfg!(target_feature = "relaxed-simd") { &["wasm32-relaxed-i32", "wasm32-relaxed-i16"] } else { &[] };
+    let vector: &[_] = if cfg!(target_arch = "wasm32") { &["wasm32-simd128"] } else { &[] };
+    assert_eq!(names, [relaxed, vector, &["scalar"]].concat());
 }
 
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
 fn scalar_quantises_by_the_definition() {
     let mut q = [9; 8];
-    assert_eq!(Scalar.quantize_row(&[127.0, 0.5, 1.5, -2.5, -127.0], &mut q), 1.0);
-    assert_eq!(q, [127, 0, 2, -2, -127, 0, 0, 0], "halves go to the even number, the rest of the row is zero");
+    assert_eq!(Scalar.quantize_row(&[127.0, 0.5, 1.5, -2.5, -126.0], &mut q), (1.0, 1));
+    assert_eq!(q, [127, 0, 2, -2, -126, 0, 0, 0], "halves go to the even number, the rest of the row is zero");
     assert_eq!(
         Scalar.quantize_row(&[0.0, -1e-6], &mut q[..2]),
-        127.0 / 1e-5,
+        (127.0 / 1e-5, -13),
         "the scale of a row of nothing is bounded"
     );
     assert_eq!(q[..2], [0, -13]);
@@ -96,37 +98,102 @@ fn quantize_row_matches_scalar() {
             let x = values(rng, len);
             let padded = len.next_multiple_of(TILE);
             let (mut expected, mut got) = (vec![1; padded], vec![2; padded]);
-            let scale = Scalar.quantize_row(&x, &mut expected);
-            assert_eq!(kernels.quantize_row(&x, &mut got).to_bits(), scale.to_bits(), "{} {len}", kernels.name());
+            let (scale, total) = Scalar.quantize_row(&x, &mut expected);
+            let (got_scale, got_total) = kernels.quantize_row(&x, &mut got);
+            assert_eq!((got_scale.to_bits(), got_total), (scale.to_bits(), total), "{} {len}", kernels.name());
             assert_eq!(got, expected, "{} {len}", kernels.name());
         }
     });
+}
+
+/// Multiplies `rows` rows of `x` with a packed matrix and compares each sum with a plain product.
+fn check_ternary(kernels: &dyn Kernels, codes: &[u8], (out, cols): (usize, usize), x: &[i8], rows: usize) {
+    let packed = PackedTernary::pack(&Ternary { codes: codes.to_vec(), scale: 1.0 }, out, cols).unwrap();
+    let width = packed.padded_cols();
+    let totals: Vec<i32> = x.chunks_exact(width).map(scalar::total).collect();
+    for (tile, tiles) in packed.row_tiles().enumerate() {
+        let mut sums = vec![[i32::MIN; TILE]; rows];
+        kernels.ternary_tile(tiles, x, &totals, &mut sums);
+        for (n, sums) in sums.iter().enumerate() {
+            for (row, &sum) in (tile * TILE..out).zip(sums) {
+                let weights = codes[row * cols..][..cols].iter().map(|&code| i32::from(code) - 1);
+                let expected: i32 = weights.zip(&x[n * width..]).map(|(w, &x)| w * i32::from(x)).sum();
+                assert_eq!(sum, expected, "{} {out}x{cols}, x {n} of {rows}, row {row}", kernels.name());
+            }
+        }
+    }
 }
 
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
 fn ternary_tile_matches_a_plain_product() {
     each(|kernels, rng| {
-        for (rows, cols) in [(1, 1), (16, 16), (5, 17), (33, 70), (16, 576), (40, 1536)] {
-            let codes: Vec<u8> = (0..rows * cols).map(|_| (rng.next_u32() % 3) as u8).collect();
-            let packed = PackedTernary::pack(&Ternary { codes: codes.clone(), scale: 1.0 }, rows, cols).unwrap();
-            for count in 0..10 {
-                let width = packed.padded_cols();
-                let x = int8(rng, count * width);
-                for (tile, tiles) in packed.row_tiles().enumerate() {
-                    let mut sums = vec![[i32::MIN; TILE]; count];
-                    kernels.ternary_tile(tiles, &x, &mut sums);
-                    for (n, sums) in sums.iter().enumerate() {
-                        for (row, &sum) in (tile * TILE..rows).zip(sums) {
-                            let weights = codes[row * cols..][..cols].iter().map(|&code| i32::from(code) - 1);
-                            let expected: i32 = weights.zip(&x[n * width..]).map(|(w, &x)| w * i32::from(x)).sum();
-                            assert_eq!(sum, expected, "{} {rows}x{cols}, x {n}, row {row}", kernels.name());
-                        }
-                    }
+        for (out, cols) in [(1, 1_usize), (16, 16), (5, 17), (33, 70), (16, 496), (16, 528), (16, 576), (40, 1536)] {
+            let codes: Vec<u8> = (0..out * cols).map(|_| (rng.next_u32() % 3) as u8).collect();
+            for rows in (0..10).chain(31..34) {
+                let x = int8(rng, rows * cols.next_multiple_of(TILE));
+                check_ternary(kernels, &codes, (out, cols), &x, rows);
+            }
+        }
+    });
+}
+
+/// Every sum at once as large, or as small, as it can be: no accumulator may overflow at any width.
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+#[test]
+fn ternary_tile_takes_the_largest_values() {
+    each(|kernels, _| {
+        for cols in [64, 128, 256, 272, 512, 2064, 2080, 4096, 16384] {
+            for code in [0, 2] {
+                // Neighbouring rows, which some kernels multiply together, have equal signs in one half and opposite in the other.
+                let codes: Vec<u8> =
+                    (0..TILE * cols).map(|i| if i / cols % 8 == 6 { 2 - code } else { code }).collect();
+                for rows in [1, 2, 3] {
+                    let x: Vec<i8> = (0..rows * cols).map(|i| if i / cols % 2 == 0 { 127 } else { -127 }).collect();
+                    check_ternary(kernels, &codes, (TILE, cols), &x, rows);
                 }
             }
         }
     });
+}
+
+/// A backend that is wrong is not chosen, however fast it is.
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+#[test]
+fn a_wrong_backend_is_never_chosen() {
+    struct Wrong;
+    impl Kernels for Wrong {
+        fn name(&self) -> &'static str {
+            "wrong"
+        }
+        fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> (f32, i32) {
+            Scalar.quantize_row(x, out)
+        }
+        fn ternary_tile(&self, _: &[u8], _: &[i8], _: &[i32], sums: &mut [[i32; TILE]]) {
+            sums.fill([0; TILE]);
+        }
+        fn quantize_q8(&self, x: &[f32], out: &mut [i8], scales: &mut [f32]) {
+            Scalar.quantize_q8(x, out, scales);
+        }
+        fn dot_q8_0(&self, blocks: &[u8], x: &[i8], scales: &[f32]) -> f32 {
+            Scalar.dot_q8_0(blocks, x, scales)
+        }
+        fn dot_f32(&self, a: &[f32], b: &[f32]) -> f32 {
+            Scalar.dot_f32(a, b)
+        }
+        fn add_scaled(&self, y: &mut [f32], a: f32, x: &[f32]) {
+            Scalar.add_scaled(y, a, x);
+        }
+    }
+    assert_eq!(choice::fastest(&[&Wrong, &Scalar]).name(), "scalar");
+    let mut backends = available();
+    backends.insert(0, &Wrong);
+    assert_ne!(choice::fastest(&backends).name(), "wrong");
+    assert_eq!(
+        choice::fastest(&backends).name() == "scalar",
+        backends.len() == 2,
+        "a vector backend is used where there is one"
+    );
 }
 
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]

@@ -20,10 +20,11 @@ pub struct Input<'a> {
     q8: OnceCell<Quantized>,
 }
 
-/// Int8 rows and their scales.
+/// Int8 rows with their scales and totals.
 struct Quantized {
     values: Vec<i8>,
     scales: Vec<f32>,
+    totals: Vec<i32>,
 }
 
 impl<'a> Input<'a> {
@@ -46,8 +47,8 @@ impl<'a> Input<'a> {
         self.int8.get_or_init(|| {
             let mut values = vec![0; self.rows() * padded];
             let rows = self.values.chunks_exact(self.cols).zip(values.chunks_exact_mut(padded));
-            let scales = rows.map(|(x, q)| kernels.quantize_row(x, q)).collect();
-            Quantized { values, scales }
+            let (scales, totals) = rows.map(|(x, q)| kernels.quantize_row(x, q)).unzip();
+            Quantized { values, scales, totals }
         })
     }
 
@@ -57,7 +58,7 @@ impl<'a> Input<'a> {
             let mut values = vec![0; self.values.len()];
             let mut scales = vec![0.0; self.values.len() / Q8_BLOCK];
             kernels.quantize_q8(self.values, &mut values, &mut scales);
-            Quantized { values, scales }
+            Quantized { values, scales, totals: Vec::new() }
         })
     }
 }
@@ -102,7 +103,7 @@ fn ternary(kernels: &dyn Kernels, matrix: &PackedTernary, input: &Input<'_>, out
     let x = input.int8(kernels, matrix.padded_cols());
     let mut sums = vec![[0; TILE]; input.rows()];
     for (tile, tiles) in matrix.row_tiles().enumerate() {
-        kernels.ternary_tile(tiles, &x.values, &mut sums);
+        kernels.ternary_tile(tiles, &x.values, &x.totals, &mut sums);
         for ((out, sums), scale) in out.chunks_exact_mut(matrix.rows()).zip(&sums).zip(&x.scales) {
             for (out, &sum) in out[tile * TILE..].iter_mut().zip(sums) {
                 *out = sum as f32 / scale * matrix.scale();

@@ -1,4 +1,8 @@
 //! Backends for WebAssembly, one file per feature. A module cannot ask at run time which features its engine has: each
 //! artefact is compiled with its own, and the page picks the artefact.
 
+mod dual;
+#[cfg(target_feature = "relaxed-simd")]
+pub(super) mod relaxed;
 pub(super) mod simd128;
+mod vector;

@@ -1,25 +1,22 @@
-//! 128-bit SIMD without the relaxed instructions: runs in every browser.
-//!
-//! Integer products go through `i32x4.dot_i16x8_s`, eight multiplications an instruction, on operands widened to i16. The
-//! ternary kernel keeps the codes 0..=2 as they are and starts every sum at minus the sum of the activations, which equals
-//! subtracting one from each code. It decodes 4 rows by 4 columns once and uses them for [`ROWS`] activation rows, so that
-//! the accumulators (two a row) fit the 16 vector registers of x86-64.
+//! The backends of 128-bit SIMD. They differ in how they multiply ternary weights; without the relaxed instructions that is
+//! [`Dual`], and runs in every browser.
 
-use crate::kernels::scalar::{MIN_ABSMAX, Scalar};
+use super::dual::Dual;
+use super::vector::load;
+use crate::kernels::scalar::{MIN_ABSMAX, Scalar, total};
+use crate::kernels::ternary::{self, Step};
 use crate::kernels::{Kernels, LANES, Q8_BLOCK, Q8_BLOCK_BYTES};
-use crate::tensor::{TILE, TILE_BYTES};
+use crate::tensor::TILE;
 use core::arch::wasm32::*;
 use half::f16;
 
-/// Activation rows that share one decoding of the weights.
-const ROWS: usize = 4;
+/// The simd128 backend.
+pub(in crate::kernels) static SIMD128: Backend<Dual> = Backend { name: "wasm32-simd128", ternary: Dual };
 
-/// The simd128 backend. It is only compiled into artefacts that require the feature.
-pub(in crate::kernels) struct Simd128;
-
-fn load(bytes: &[u8; 16]) -> v128 {
-    // SAFETY: the reference covers the 16 bytes read, and the instruction has no alignment requirement.
-    unsafe { v128_load(bytes.as_ptr().cast()) }
+/// A backend that multiplies ternary weights with `S`.
+pub(in crate::kernels) struct Backend<S> {
+    pub(super) name: &'static str,
+    pub(super) ternary: S,
 }
 
 fn load_f32(values: &[f32; 4]) -> v128 {
@@ -58,69 +55,21 @@ fn quantize(x: &[f32], scale: f32, out: &mut [i8]) {
     }
 }
 
-/// Dot products of the 4 rows in group `group` of each tile with `N` activation rows of `cols` values.
-fn ternary_group<const N: usize>(tiles: &[[u8; TILE_BYTES]], group: usize, x: &[i8], cols: usize) -> [[i32; 4]; N] {
-    let mask = u8x16_splat(3);
-    let mut sums = [[i32x4_splat(0); 2]; N];
-    let mut ones = [i32x4_splat(0); N];
-    for (index, tile) in tiles.iter().enumerate() {
-        let bytes = load(tile[group * 16..][..16].try_into().expect("16 bytes"));
-        let fields = [bytes, u16x8_shr(bytes, 2), u16x8_shr(bytes, 4), u16x8_shr(bytes, 6)];
-        for (field, codes) in fields.into_iter().enumerate() {
-            let codes = v128_and(codes, mask);
-            let (low, high) = (u16x8_extend_low_u8x16(codes), u16x8_extend_high_u8x16(codes));
-            for n in 0..N {
-                let at = n * cols + index * TILE + field * 4;
-                let quad: [i8; 4] = x[at..at + 4].try_into().expect("4 values");
-                let x = i16x8_extend_low_i8x16(i32x4_splat(i32::from_le_bytes(bytemuck::cast(quad))));
-                sums[n][0] = i32x4_add(sums[n][0], i32x4_dot_i16x8(low, x));
-                sums[n][1] = i32x4_add(sums[n][1], i32x4_dot_i16x8(high, x));
-                ones[n] = i32x4_add(ones[n], i32x4_dot_i16x8(i16x8_splat(1), x));
-            }
-        }
-    }
-    std::array::from_fn(|n| {
-        let even = i32x4_shuffle::<0, 2, 4, 6>(sums[n][0], sums[n][1]);
-        let odd = i32x4_shuffle::<1, 3, 5, 7>(sums[n][0], sums[n][1]);
-        let [one_even, one_odd, ..] = lanes_i32(ones[n]);
-        lanes_i32(i32x4_sub(i32x4_add(even, odd), i32x4_splat(one_even + one_odd)))
-    })
-}
-
-fn ternary_rows<const N: usize>(tiles: &[[u8; TILE_BYTES]], x: &[i8], sums: &mut [[i32; TILE]]) {
-    let cols = tiles.len() * TILE;
-    for group in 0..4 {
-        let products = ternary_group::<N>(tiles, group, x, cols);
-        for (sums, products) in sums.iter_mut().zip(products) {
-            sums[group * 4..][..4].copy_from_slice(&products);
-        }
-    }
-}
-
-impl Kernels for Simd128 {
+impl<S: Step + Sync> Kernels for Backend<S> {
     fn name(&self) -> &'static str {
-        "wasm32-simd128"
+        self.name
     }
 
-    fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> f32 {
+    fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> (f32, i32) {
         let scale = 127.0 / absmax(x, MIN_ABSMAX);
         let (values, padding) = out.split_at_mut(x.len());
         quantize(x, scale, values);
         padding.fill(0);
-        scale
+        (scale, total(values))
     }
 
-    fn ternary_tile(&self, tiles: &[u8], x: &[i8], sums: &mut [[i32; TILE]]) {
-        let (tiles, _) = tiles.as_chunks::<TILE_BYTES>();
-        let cols = tiles.len() * TILE;
-        let (whole, rest) = sums.as_chunks_mut::<ROWS>();
-        let (x_whole, x_rest) = x.split_at(whole.len() * ROWS * cols);
-        for (sums, x) in whole.iter_mut().zip(x_whole.chunks_exact(ROWS * cols)) {
-            ternary_rows::<ROWS>(tiles, x, sums);
-        }
-        for (sums, x) in rest.iter_mut().zip(x_rest.chunks_exact(cols)) {
-            ternary_rows::<1>(tiles, x, std::slice::from_mut(sums));
-        }
+    fn ternary_tile(&self, tiles: &[u8], x: &[i8], totals: &[i32], sums: &mut [[i32; TILE]]) {
+        ternary::tile::<_, 2>(self.ternary, tiles, x, totals, sums);
     }
 
     fn quantize_q8(&self, x: &[f32], out: &mut [i8], scales: &mut [f32]) {
