@@ -38,7 +38,8 @@ test: lint test-rust test-wasm test-www test-e2e
 lint: $(NODE_MODULES)
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- -D warnings
-	cargo clippy --quiet --lib --no-default-features --features engine,converter --target wasm32-unknown-unknown -- -D warnings
+	RUSTFLAGS="-C target-feature=+simd128,+relaxed-simd" \
+	  cargo clippy --quiet --lib --no-default-features --features engine,converter --target wasm32-unknown-unknown -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --lib
 	cd www && npm run --silent check
 
@@ -50,11 +51,11 @@ test-rust: $(VENV)/ready
 	WEBTERN_TOKENIZER_CASES=$(abspath $(TARGET_DIR))/tokenizer-cases cargo test
 	$(VENV)/bin/python tests/reference/gguf_reads.py $(TARGET_DIR)/debug/webtern
 
-# The same unit tests, in the browser; those that need files of their own run natively only. The golden models leave their logits
+# The same unit tests, in the browser, with every backend; those that need files of their own run natively only. The golden models leave their logits
 # in target/tmp natively, and the browser is compared with them.
 test-wasm: test-tools
 	cargo test --quiet --test model_golden
-	RUSTFLAGS="-C target-feature=+simd128" WASM_BINDGEN_USE_BROWSER=1 \
+	RUSTFLAGS="-C target-feature=+simd128,+relaxed-simd" WASM_BINDGEN_USE_BROWSER=1 \
 	  wasm-pack test --headless --chrome --mode no-install . --no-default-features \
 	  --features engine,converter --lib --test quant_golden --test chat_golden --test model_golden --test model_refusals
 

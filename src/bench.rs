@@ -5,11 +5,12 @@
 #![forbid(unsafe_code)]
 
 use crate::error::Result;
-use crate::kernels::{Kernels, Q8_BLOCK, Q8_BLOCK_BYTES, available};
+use crate::gguf::GgmlType;
+use crate::kernels::{Kernels, Q8_BLOCK, Q8_TOTAL, Q8Rows, available};
 use crate::model::{Attention, LanguageModel, Pass, Transformer};
 use crate::platform::now_ms;
 use crate::quant::Ternary;
-use crate::tensor::{PackedTernary, TILE};
+use crate::tensor::{PackedGroups, PackedTernary, STRIP, TILE};
 use serde::Serialize;
 
 /// Output and input features of the matrix that kernels are timed on: the widest of SmolLM2-135M.
@@ -88,22 +89,28 @@ pub fn passes(model: &mut Transformer, runs: usize) -> Result<Vec<PassTiming>> {
 ///
 /// # Errors
 ///
-/// `out-of-memory` when the test matrix cannot be had.
+/// `out-of-memory` when the test matrices cannot be had.
 pub fn kernels(runs: usize) -> Result<Vec<KernelTiming>> {
     let (out, cols) = MATRIX;
     let codes = (0..out * cols).map(|i| (i % 3) as u8).collect();
     let ternary = PackedTernary::pack(&Ternary { codes, scale: 1.0 }, out, cols)?;
-    let blocks = vec![1u8; out * cols / Q8_BLOCK * Q8_BLOCK_BYTES];
+    let mut grouped = Vec::new();
+    for ty in [GgmlType::Q8_0, GgmlType::Q4_0] {
+        let bytes = vec![1; out * cols / ty.block_len() * ty.block_bytes()];
+        grouped.extend(PackedGroups::pack(ty, out, cols, &bytes)?.map(|matrix| (ty, matrix)));
+    }
     let mut timings = Vec::new();
     for kernels in available() {
         for rows in [1, 8, 32] {
-            let x = vec![1i8; rows * cols];
             let mut add = |operation: &str, ms: f64| {
                 let gmacs = (rows * out * cols) as f64 / ms / 1e6;
                 timings.push(KernelTiming { name: format!("{} {operation}", kernels.name()), rows, gmacs });
             };
+            let x = vec![1i8; rows * cols];
             add("ternary", time(runs, || multiply_ternary(kernels, &ternary, &x, rows))?);
-            add("q8_0", time(runs, || multiply_q8(kernels, &blocks, &x, rows))?);
+            for (ty, matrix) in &grouped {
+                add(&ty.to_string().to_lowercase(), time(runs, || multiply_groups(kernels, matrix, &x, rows))?);
+            }
         }
     }
     Ok(timings)
@@ -119,13 +126,13 @@ fn multiply_ternary(kernels: &dyn Kernels, matrix: &PackedTernary, x: &[i8], row
     Ok(())
 }
 
-fn multiply_q8(kernels: &dyn Kernels, blocks: &[u8], x: &[i8], rows: usize) -> Result<()> {
-    let cols = x.len() / rows;
-    let scales = vec![1.0; cols / Q8_BLOCK];
-    for row in blocks.chunks_exact(cols / Q8_BLOCK * Q8_BLOCK_BYTES) {
-        for x in x.chunks_exact(cols) {
-            std::hint::black_box(kernels.dot_q8_0(row, x, &scales));
-        }
+fn multiply_groups(kernels: &dyn Kernels, matrix: &PackedGroups, x: &[i8], rows: usize) -> Result<()> {
+    let mut products = vec![[0.0; STRIP]; rows];
+    let (scales, totals) = (vec![1.0; x.len() / Q8_BLOCK], vec![Q8_TOTAL as i32; x.len() / Q8_TOTAL]);
+    let x = Q8Rows { cols: matrix.cols(), values: x, scales: &scales, totals: &totals };
+    for strip in matrix.strips() {
+        kernels.strip(&strip, x, &mut products);
+        std::hint::black_box(&products);
     }
     Ok(())
 }

@@ -6,62 +6,98 @@
 
 #![forbid(unsafe_code)]
 
-use super::Kernels;
-use super::scalar::{Scalar, total};
+use super::scalar::Scalar;
+use super::{Kernels, Q8_BLOCK, Q8_TOTAL, Q8Rows, float};
 use crate::platform::now_ms;
-use crate::tensor::{TILE, TILE_BYTES};
+use crate::tensor::{GroupLayout, STRIP, STRIP_LINE, Strip, TILE, TILE_BYTES};
 
 /// Columns of the test products: more than one chunk of the ternary kernels.
 const COLS: usize = 640;
+
+/// Activation rows in the race.
+const ROWS: usize = 32;
 
 /// Times that every backend gets its turn in the race.
 const ROUNDS: usize = 6;
 
 /// Milliseconds of a turn: several ticks of the coarsest clock.
-const TURN_MS: f64 = 0.4;
+const TURN_MS: f64 = 0.3;
 
 /// The fastest of `backends` that is right. The scalar one, which is last, takes part only where it is alone.
 pub(super) fn fastest(backends: &[&'static dyn Kernels]) -> &'static dyn Kernels {
-    let product = Product::new(32);
-    let right: Vec<_> = backends.iter().copied().filter(|&kernels| product.is_right(kernels)).collect();
+    let products = Products::new();
+    let right: Vec<_> = backends.iter().copied().filter(|&kernels| products.are_right(kernels)).collect();
     match *right {
         [] | [_] => &Scalar,
         [only, _scalar] => only,
-        [ref vectors @ .., _scalar] => product.race(vectors),
+        [ref vectors @ .., _scalar] => products.race(vectors),
     }
 }
 
-/// A ternary product to try backends on.
-struct Product {
+/// Whether `kernels` passes the self-test.
+#[cfg(test)]
+pub(super) fn is_right(kernels: &dyn Kernels) -> bool {
+    Products::new().are_right(kernels)
+}
+
+/// Products to try backends on: 16 ternary rows, and 8 rows of grouped weights in every layout.
+struct Products {
     tiles: Vec<u8>,
+    lines: Vec<[u8; STRIP_LINE]>,
+    factors: Vec<[f32; STRIP]>,
     x: Vec<i8>,
-    totals: Vec<i32>,
+    scales: Vec<f32>,
+    /// Of [`Q8_TOTAL`] activations, and of rows.
+    totals: [Vec<i32>; 2],
 }
 
-impl Product {
-    fn new(rows: usize) -> Self {
-        // Codes 0..=2 in every order; in the first tiles only 2, against activations of one sign.
+impl Products {
+    fn new() -> Self {
+        // Codes 0..=2 in every order; in the first tiles only 2, against activations of one sign and the largest size.
         let code = |i: usize| if i < TILE_BYTES * 12 { 2 } else { (i * 7 + i / 5) % 3 };
-        let tiles = (0..COLS / TILE * TILE_BYTES).map(|i| (0..4).map(|s| (code(i * 4 + s) << (2 * s)) as u8).sum());
+        let tile_byte = |i: usize| (0..4).map(|s| (code(i * 4 + s) << (2 * s)) as u8).sum();
         let activation = |i: usize| if i % COLS < COLS / 2 { 127 } else { (i * 37 % 255) as i32 - 127 };
-        let x: Vec<i8> =
-            (0..rows * COLS).map(|i| (activation(i) * if i / COLS % 2 == 0 { 1 } else { -1 }) as i8).collect();
-        let totals = x.chunks_exact(COLS).map(total).collect();
-        Self { tiles: tiles.collect(), x, totals }
+        let sign = |i: usize| if (i / COLS).is_multiple_of(2) { 1 } else { -1 };
+        let x: Vec<i8> = (0..ROWS * COLS).map(|i| (activation(i) * sign(i)) as i8).collect();
+        // Every byte, after some of the smallest and some of the largest codes of 8 bits.
+        let line_byte = |i: usize| [0x80, 0x7F].get(i / 1024).copied().unwrap_or(((i * 89) >> 3) as u8);
+        Self {
+            tiles: (0..COLS / TILE * TILE_BYTES).map(tile_byte).collect(),
+            lines: (0..COLS / 4).map(|l| std::array::from_fn(|i| line_byte(l * STRIP_LINE + i))).collect(),
+            factors: (0..COLS / 16).map(|g| std::array::from_fn(|row| (g + row) as f32 * 0.01)).collect(),
+            scales: (0..x.len() / Q8_BLOCK).map(|i| (i % 7) as f32 * 0.1).collect(),
+            totals: [Q8_TOTAL, COLS].map(|len| x.chunks_exact(len).map(float::total).collect()),
+            x,
+        }
     }
 
-    /// With the first `rows` activation rows.
-    fn multiply(&self, kernels: &dyn Kernels, rows: usize) -> Vec<[i32; TILE]> {
+    /// Ternary products with the first `rows` activation rows.
+    fn ternary(&self, kernels: &dyn Kernels, rows: usize) -> Vec<[i32; TILE]> {
         let mut sums = vec![[0; TILE]; rows];
-        kernels.ternary_tile(&self.tiles, &self.x[..rows * COLS], &self.totals[..rows], &mut sums);
+        kernels.ternary_tile(&self.tiles, &self.x[..rows * COLS], &self.totals[1][..rows], &mut sums);
         sums
     }
 
-    fn is_right(&self, kernels: &dyn Kernels) -> bool {
-        [1, 2, 3].into_iter().all(|rows| self.multiply(kernels, rows) == self.multiply(&Scalar, rows))
+    /// Grouped products with the first `rows` activation rows.
+    fn grouped(&self, kernels: &dyn Kernels, layout: GroupLayout, rows: usize) -> Vec<[f32; STRIP]> {
+        let codes = &self.lines[..COLS / 4 / layout.per_byte()];
+        let factors = &self.factors[..COLS / layout.group()];
+        let strip = Strip { layout, zero: 0, codes, factors, mins: None };
+        let x = Q8Rows { cols: COLS, values: &self.x, scales: &self.scales, totals: &self.totals[0] };
+        let mut out = vec![[0.0; STRIP]; rows];
+        kernels.strip(&strip, x, &mut out);
+        out
     }
 
-    /// The backend with the most turns' work done in its best turn.
+    fn are_right(&self, kernels: &dyn Kernels) -> bool {
+        let layouts = [GroupLayout::Bytes32, GroupLayout::Bytes16, GroupLayout::Nibbles32];
+        [1, 2, 3, 5].into_iter().all(|rows| {
+            self.ternary(kernels, rows) == self.ternary(&Scalar, rows)
+                && layouts.iter().all(|&l| self.grouped(kernels, l, rows) == self.grouped(&Scalar, l, rows))
+        })
+    }
+
+    /// The backend with the most work done in its best turn.
     fn race(&self, backends: &[&'static dyn Kernels]) -> &'static dyn Kernels {
         let mut rates = vec![0.0f64; backends.len()];
         for _ in 0..ROUNDS {
@@ -73,15 +109,16 @@ impl Product {
         backends[best]
     }
 
-    /// Products a millisecond: one with many rows, as in a prompt, and as much work again with one row, as in decoding.
+    /// Products a millisecond: with many rows, as in a prompt, and as much work again with one row, as in decoding.
     fn turn(&self, kernels: &dyn Kernels) -> f64 {
-        let rows = self.totals.len();
         let begin = now_ms();
         let mut done = 0.0;
         loop {
-            std::hint::black_box(self.multiply(kernels, rows));
-            for _ in 0..rows {
-                std::hint::black_box(self.multiply(kernels, 1));
+            std::hint::black_box(self.ternary(kernels, ROWS));
+            std::hint::black_box(self.grouped(kernels, GroupLayout::Bytes32, ROWS));
+            for _ in 0..ROWS {
+                std::hint::black_box(self.ternary(kernels, 1));
+                std::hint::black_box(self.grouped(kernels, GroupLayout::Bytes32, 1));
             }
             done += 1.0;
             let elapsed = now_ms() - begin;

@@ -9,24 +9,34 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(target_arch = "aarch64")]
+#[expect(unsafe_code, reason = "NEON instructions")]
+mod aarch64;
 mod choice;
+mod float;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"))]
+mod groups;
 pub mod scalar;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"))]
 mod ternary;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 #[expect(unsafe_code, reason = "vector loads and stores go through pointers")]
 mod wasm32;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "AVX2 instructions")]
+mod x86_64;
 
 #[cfg(test)]
 mod tests;
 
-use crate::tensor::TILE;
+use crate::tensor::{STRIP, Strip, TILE};
 use std::sync::LazyLock;
 
-/// Weights that share one scale in `Q8_0`, and activations that share one in its kernel.
+/// Activations that share one scale in the kernels of grouped weights.
 pub const Q8_BLOCK: usize = 32;
 
-/// Bytes of a `Q8_0` block: an f16 scale and [`Q8_BLOCK`] int8 weights.
-pub const Q8_BLOCK_BYTES: usize = 34;
+/// Activations that are added up in advance.
+pub const Q8_TOTAL: usize = 16;
 
 /// Partial sums in a floating-point dot product.
 pub const LANES: usize = 8;
@@ -40,39 +50,78 @@ pub trait Kernels: Sync {
     /// +-127 (BitNet b1.58, arXiv:2402.17764). Returns `s` and the total of the written values.
     ///
     /// `out` may be longer than `x`; the rest is zeroed.
-    fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> (f32, i32);
+    fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> (f32, i32) {
+        float::quantize_row(x, out)
+    }
 
     /// Dot products of 16 ternary rows (`tiles`, see [`crate::tensor::PackedTernary`]) with every row of int8 activations.
     ///
     /// `x` holds `sums.len()` rows, each as long as the tiles are wide; `totals` the total of each. Values are in -127..=127.
     fn ternary_tile(&self, tiles: &[u8], x: &[i8], totals: &[i32], sums: &mut [[i32; TILE]]);
 
-    /// Quantises one activation row for `Q8_0` weights: per 32 values a scale `max|x| / 127` and `round_half_even(x / scale)`.
-    fn quantize_q8(&self, x: &[f32], out: &mut [i8], scales: &mut [f32]);
+    /// Quantises activations in blocks of [`Q8_BLOCK`]: a scale `max|x| / 127` and `round_half_even(x / scale)`; and the totals of
+    /// every [`Q8_TOTAL`] of these.
+    fn quantize_q8(&self, x: &[f32], out: &mut [i8], scales: &mut [f32], totals: &mut [i32]) {
+        float::quantize_q8(x, out, scales, totals);
+    }
 
-    /// Dot product of one row of `Q8_0` blocks with a row made by [`Kernels::quantize_q8`]: exact integer sums per block,
-    /// then `sum * (weight scale * activation scale)` added up in order.
-    fn dot_q8_0(&self, blocks: &[u8], x: &[i8], scales: &[f32]) -> f32;
+    /// Dot products of 8 rows of grouped weights with `out.len()` rows made by [`Kernels::quantize_q8`]. Each is the sum over the
+    /// groups, in order, of `sum (code - zero) x * (factor * scale)`, the sum exact, less, where there are minimums,
+    /// `total * (min * scale)`.
+    fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]);
 
     /// Dot product in [`LANES`] partial sums: lane `l` adds the products at `l`, `l + 8`, ... in order; lanes are then added
     /// as `((0+4) + (2+6)) + ((1+5) + (3+7))`; a remainder shorter than 8 is added last, in order.
-    fn dot_f32(&self, a: &[f32], b: &[f32]) -> f32;
+    fn dot_f32(&self, a: &[f32], b: &[f32]) -> f32 {
+        float::dot(a, b)
+    }
 
     /// `y += a x`.
-    fn add_scaled(&self, y: &mut [f32], a: f32, x: &[f32]);
+    fn add_scaled(&self, y: &mut [f32], a: f32, x: &[f32]) {
+        float::add_scaled(y, a, x);
+    }
+}
+
+/// Rows of activations quantised by [`Kernels::quantize_q8`].
+#[derive(Clone, Copy)]
+pub struct Q8Rows<'a> {
+    /// Values of a row.
+    pub cols: usize,
+    /// The rows, one after the other.
+    pub values: &'a [i8],
+    /// A scale for every [`Q8_BLOCK`] values.
+    pub scales: &'a [f32],
+    /// The total of every [`Q8_TOTAL`] values.
+    pub totals: &'a [i32],
+}
+
+impl Q8Rows<'_> {
+    /// Row `index` alone.
+    #[must_use]
+    pub fn row(self, index: usize) -> Self {
+        let part = |len: usize| index * (self.cols / len)..(index + 1) * (self.cols / len);
+        Self {
+            cols: self.cols,
+            values: &self.values[part(1)],
+            scales: &self.scales[part(Q8_BLOCK)],
+            totals: &self.totals[part(Q8_TOTAL)],
+        }
+    }
 }
 
 /// Every backend that this machine can run. The choice between them is [`best`]'s.
 pub fn available() -> Vec<&'static dyn Kernels> {
-    vec![
-        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
-        &wasm32::relaxed::QUADS,
-        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
-        &wasm32::relaxed::PAIRS,
-        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        &wasm32::simd128::SIMD128,
-        &scalar::Scalar,
-    ]
+    #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+    let relaxed = wasm32::relaxed::BACKENDS;
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "relaxed-simd")))]
+    let relaxed: [&dyn Kernels; 0] = [];
+    let vector: Option<&dyn Kernels> = cfg_select! {
+        target_arch = "x86_64" => x86_64::avx2::Avx2::detect(),
+        target_arch = "aarch64" => Some(&aarch64::neon::Neon),
+        all(target_arch = "wasm32", target_feature = "simd128") => Some(&wasm32::simd128::SIMD128),
+        _ => None,
+    };
+    relaxed.into_iter().chain(vector).chain([&scalar::Scalar as &dyn Kernels]).collect()
 }
 
 /// The backend to use, chosen the first time it is asked for.

@@ -1,13 +1,10 @@
-//! The specification: what every backend computes, in the plainest loops.
+//! The specification: what every backend computes, in the plainest loops. The floating-point operations are in
+//! `float`, the same for all.
 
 #![forbid(unsafe_code)]
 
-use super::{Kernels, LANES, Q8_BLOCK, Q8_BLOCK_BYTES};
-use crate::tensor::{TILE, TILE_BYTES};
-use half::f16;
-
-/// The smallest absolute maximum that an activation row is scaled by.
-pub(super) const MIN_ABSMAX: f32 = 1e-5;
+use super::{Kernels, Q8_BLOCK, Q8_TOTAL, Q8Rows};
+use crate::tensor::{GroupLayout, STRIP, Strip, TILE, TILE_BYTES};
 
 /// The backend of plain loops.
 pub struct Scalar;
@@ -15,17 +12,6 @@ pub struct Scalar;
 impl Kernels for Scalar {
     fn name(&self) -> &'static str {
         "scalar"
-    }
-
-    fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> (f32, i32) {
-        let absmax = x.iter().fold(MIN_ABSMAX, |max, x| max.max(x.abs()));
-        let scale = 127.0 / absmax;
-        let (values, padding) = out.split_at_mut(x.len());
-        for (q, x) in values.iter_mut().zip(x) {
-            *q = (x * scale).round_ties_even().clamp(-127.0, 127.0) as i8;
-        }
-        padding.fill(0);
-        (scale, total(values))
     }
 
     fn ternary_tile(&self, tiles: &[u8], x: &[i8], _totals: &[i32], sums: &mut [[i32; TILE]]) {
@@ -42,57 +28,38 @@ impl Kernels for Scalar {
         }
     }
 
-    fn quantize_q8(&self, x: &[f32], out: &mut [i8], scales: &mut [f32]) {
-        for ((x, out), scale) in x.chunks_exact(Q8_BLOCK).zip(out.chunks_exact_mut(Q8_BLOCK)).zip(scales) {
-            let absmax = x.iter().fold(0.0f32, |max, x| max.max(x.abs()));
-            *scale = absmax / 127.0;
-            let inverse = if absmax > 0.0 { 127.0 / absmax } else { 0.0 };
-            for (q, x) in out.iter_mut().zip(x) {
-                *q = (x * inverse).round_ties_even().clamp(-127.0, 127.0) as i8;
+    fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
+        for (index, out) in out.iter_mut().enumerate() {
+            let x = x.row(index);
+            for (row, out) in out.iter_mut().enumerate() {
+                *out = dot(strip, row, x);
             }
         }
     }
-
-    fn dot_q8_0(&self, blocks: &[u8], x: &[i8], scales: &[f32]) -> f32 {
-        let mut total = 0.0;
-        for ((block, x), scale) in blocks.chunks_exact(Q8_BLOCK_BYTES).zip(x.chunks_exact(Q8_BLOCK)).zip(scales) {
-            let (head, weights) = block.split_at(2);
-            let sum: i32 = weights.iter().zip(x).map(|(&w, &x)| i32::from(w as i8) * i32::from(x)).sum();
-            total += sum as f32 * (f16::from_le_bytes([head[0], head[1]]).to_f32() * scale);
-        }
-        total
-    }
-
-    fn dot_f32(&self, a: &[f32], b: &[f32]) -> f32 {
-        let mut lanes = [0.0; LANES];
-        let (a_whole, a_rest) = a.as_chunks::<LANES>();
-        let (b_whole, b_rest) = b.as_chunks::<LANES>();
-        for (a, b) in a_whole.iter().zip(b_whole) {
-            for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-                *lane += a * b;
-            }
-        }
-        let [l0, l1, l2, l3, l4, l5, l6, l7] = lanes;
-        let mut sum = ((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7));
-        for (a, b) in a_rest.iter().zip(b_rest) {
-            sum += a * b;
-        }
-        sum
-    }
-
-    fn add_scaled(&self, y: &mut [f32], a: f32, x: &[f32]) {
-        for (y, x) in y.iter_mut().zip(x) {
-            *y += a * x;
-        }
-    }
-}
-
-pub(super) fn total(values: &[i8]) -> i32 {
-    values.iter().map(|&x| i32::from(x)).sum()
 }
 
 /// The 16 rows of 16 weights of a tile.
 fn weights(tile: &[u8]) -> [[i8; TILE]; TILE] {
     let code = |row: usize, col: usize| tile[row * 4 + col % 4] >> (col / 4 * 2) & 3;
     std::array::from_fn(|row| std::array::from_fn(|col| code(row, col) as i8 - 1))
+}
+
+/// Dot product of one row of a strip.
+fn dot(strip: &Strip<'_>, row: usize, x: Q8Rows<'_>) -> f32 {
+    let code = |col: usize| match strip.layout {
+        GroupLayout::Bytes32 | GroupLayout::Bytes16 => i32::from(strip.codes[col / 4][row * 4 + col % 4].cast_signed()),
+        GroupLayout::Nibbles32 => i32::from(strip.codes[col / 8][row * 4 + col % 4] >> (col / 4 % 2 * 4) & 15),
+    };
+    let mut product = 0.0;
+    for (group, x_values) in x.values.chunks_exact(strip.layout.group()).enumerate() {
+        let first = group * strip.layout.group();
+        let scale = x.scales[first / Q8_BLOCK];
+        let products = (first..).zip(x_values).map(|(col, &x)| (code(col) - strip.zero) * i32::from(x));
+        product += products.sum::<i32>() as f32 * (strip.factors[group][row] * scale);
+        if let Some(mins) = strip.mins {
+            let total: i32 = x.totals[first / Q8_TOTAL..][..strip.layout.group() / Q8_TOTAL].iter().sum();
+            product -= total as f32 * (mins[group][row] * scale);
+        }
+    }
+    product
 }

@@ -4,7 +4,7 @@
 use super::scalar::Scalar;
 use super::*;
 use crate::quant::Ternary;
-use crate::tensor::PackedTernary;
+use crate::tensor::{GroupLayout, PackedTernary, STRIP_LINE};
 use rand_pcg::Pcg32;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 #[cfg(target_arch = "wasm32")]
@@ -40,9 +40,15 @@ fn each(check: impl Fn(&dyn Kernels, &mut Pcg32)) {
 #[test]
 fn the_expected_backends_ran() {
     let names: Vec<_> = available().iter().map(|kernels| kernels.name()).collect();
-    let relaxed: &[_] =
-        if cfg!(target_feature = "relaxed-simd") { &["wasm32-relaxed-i32", "wasm32-relaxed-i16"] } else { &[] };
-    let vector: &[_] = if cfg!(target_arch = "wasm32") { &["wasm32-simd128"] } else { &[] };
+    let relaxed = ["wasm32-relaxed-u8", "wasm32-relaxed-i8", "wasm32-relaxed-i7", "wasm32-relaxed-i7x2"];
+    let vector = match std::env::consts::ARCH {
+        #[cfg(target_arch = "x86_64")]
+        "x86_64" if !is_x86_feature_detected!("avx2") => [].as_slice(),
+        "x86_64" => &["x86_64-avx2"],
+        "aarch64" => &["aarch64-neon"],
+        _ => &["wasm32-simd128"],
+    };
+    let relaxed = if cfg!(target_feature = "relaxed-simd") { relaxed.as_slice() } else { &[] };
     assert_eq!(names, [relaxed, vector, &["scalar"]].concat());
 }
 
@@ -60,21 +66,30 @@ fn scalar_quantises_by_the_definition() {
     assert_eq!(q[..2], [0, -13]);
 
     let mut x = [0.0; 2 * Q8_BLOCK];
-    x[..3].copy_from_slice(&[254.0, -3.0, 1.0]);
-    let (mut q, mut scales) = ([9; 2 * Q8_BLOCK], [9.0; 2]);
-    Scalar.quantize_q8(&x, &mut q, &mut scales);
-    assert_eq!((scales, &q[..4]), ([2.0, 0.0], [127, -2, 0, 0].as_slice()));
-    assert!(q[4..].iter().all(|&q| q == 0));
+    (x[0], x[1], x[2], x[16]) = (254.0, -3.0, 1.0, 5.0);
+    let (mut q, mut scales, mut totals) = ([9; 2 * Q8_BLOCK], [9.0; 2], [9; 4]);
+    Scalar.quantize_q8(&x, &mut q, &mut scales, &mut totals);
+    assert_eq!((scales, totals, &q[..4]), ([2.0, 0.0], [125, 2, 0, 0], [127, -2, 0, 0].as_slice()));
+    assert!(q[17..].iter().all(|&q| q == 0));
 }
 
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
 fn scalar_multiplies_by_the_definition() {
-    let mut block = half::f16::from_f32(0.5).to_le_bytes().to_vec();
-    block.extend((0..Q8_BLOCK).map(|i| (i as i8 - 16) as u8));
-    let x: Vec<i8> = (0..Q8_BLOCK).map(|i| if i % 2 == 0 { 3 } else { -1 }).collect();
-    // 3 (-16 - 14 .. + 14) - (-15 - 13 .. + 15) = 3 (-16) - 0
-    assert_eq!(Scalar.dot_q8_0(&block, &x, &[0.25]), -48.0 * 0.5 * 0.25);
+    let mut codes = [[0; STRIP_LINE]; 4];
+    codes[0][4] = 0x98;
+    let x = [-1, 0, 0, 0, 3].into_iter().chain([0; 27]).collect::<Vec<i8>>();
+    let strip = Strip {
+        layout: GroupLayout::Nibbles32,
+        zero: 0,
+        codes: &codes,
+        factors: &[[0.5; STRIP]],
+        mins: Some(&[[2.0; STRIP]]),
+    };
+    let mut out = [[9.0; STRIP]];
+    Scalar.strip(&strip, Q8Rows { cols: 32, values: &x, scales: &[0.25], totals: &[2, 0] }, &mut out);
+    assert_eq!(out[0][0], 0.0 - 2.0 * (2.0 * 0.25));
+    assert_eq!(out[0][1], (9 * 3 - 8) as f32 * (0.5 * 0.25) - 2.0 * (2.0 * 0.25));
 
     // Lanes 0 and 4 are added before any other, so that the large values cancel; the remainder comes last.
     let mut a = [1.0; 17];
@@ -110,7 +125,7 @@ fn quantize_row_matches_scalar() {
 fn check_ternary(kernels: &dyn Kernels, codes: &[u8], (out, cols): (usize, usize), x: &[i8], rows: usize) {
     let packed = PackedTernary::pack(&Ternary { codes: codes.to_vec(), scale: 1.0 }, out, cols).unwrap();
     let width = packed.padded_cols();
-    let totals: Vec<i32> = x.chunks_exact(width).map(scalar::total).collect();
+    let totals: Vec<i32> = x.chunks_exact(width).map(float::total).collect();
     for (tile, tiles) in packed.row_tiles().enumerate() {
         let mut sums = vec![[i32::MIN; TILE]; rows];
         kernels.ternary_tile(tiles, x, &totals, &mut sums);
@@ -166,23 +181,11 @@ fn a_wrong_backend_is_never_chosen() {
         fn name(&self) -> &'static str {
             "wrong"
         }
-        fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> (f32, i32) {
-            Scalar.quantize_row(x, out)
-        }
         fn ternary_tile(&self, _: &[u8], _: &[i8], _: &[i32], sums: &mut [[i32; TILE]]) {
             sums.fill([0; TILE]);
         }
-        fn quantize_q8(&self, x: &[f32], out: &mut [i8], scales: &mut [f32]) {
-            Scalar.quantize_q8(x, out, scales);
-        }
-        fn dot_q8_0(&self, blocks: &[u8], x: &[i8], scales: &[f32]) -> f32 {
-            Scalar.dot_q8_0(blocks, x, scales)
-        }
-        fn dot_f32(&self, a: &[f32], b: &[f32]) -> f32 {
-            Scalar.dot_f32(a, b)
-        }
-        fn add_scaled(&self, y: &mut [f32], a: f32, x: &[f32]) {
-            Scalar.add_scaled(y, a, x);
+        fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
+            Scalar.strip(strip, x, out);
         }
     }
     assert_eq!(choice::fastest(&[&Wrong, &Scalar]).name(), "scalar");
@@ -196,33 +199,71 @@ fn a_wrong_backend_is_never_chosen() {
     );
 }
 
+/// Backends that get a small product of this layout right, as the choice does.
+fn right() -> Vec<&'static dyn Kernels> {
+    available().into_iter().filter(|&kernels| choice::is_right(kernels)).collect()
+}
+
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
-fn q8_0_matches_scalar() {
+fn quantize_q8_matches_scalar() {
     each(|kernels, rng| {
         for blocks in 0..20 {
             let len = blocks * Q8_BLOCK;
             let x = values(rng, len);
-            let (mut expected, mut expected_scales) = (vec![0; len], vec![0.0; blocks]);
-            let (mut got, mut scales) = (vec![1; len], vec![1.0; blocks]);
-            Scalar.quantize_q8(&x, &mut expected, &mut expected_scales);
-            kernels.quantize_q8(&x, &mut got, &mut scales);
-            assert_eq!((&got, bits(&scales)), (&expected, bits(&expected_scales)), "{} {blocks}", kernels.name());
-
-            let weights: Vec<u8> = (0..blocks)
-                .flat_map(|_| {
-                    let scale = half::f16::from_f32(rng.next_u32() as f32 / u32::MAX as f32).to_le_bytes();
-                    scale.into_iter().chain(int8(rng, Q8_BLOCK).into_iter().map(|w| w as u8)).collect::<Vec<_>>()
-                })
-                .collect();
+            let (mut expected, mut expected_scales, mut expected_totals) =
+                (vec![0; len], vec![0.0; blocks], vec![0; 2 * blocks]);
+            let (mut got, mut scales, mut totals) = (vec![1; len], vec![1.0; blocks], vec![1; 2 * blocks]);
+            Scalar.quantize_q8(&x, &mut expected, &mut expected_scales, &mut expected_totals);
+            kernels.quantize_q8(&x, &mut got, &mut scales, &mut totals);
             assert_eq!(
-                kernels.dot_q8_0(&weights, &got, &scales).to_bits(),
-                Scalar.dot_q8_0(&weights, &got, &scales).to_bits(),
+                (&got, bits(&scales), &totals),
+                (&expected, bits(&expected_scales), &expected_totals),
                 "{} {blocks}",
                 kernels.name()
             );
+            assert!(totals.iter().zip(got.chunks(Q8_TOTAL)).all(|(&sum, q)| sum == float::total(q)));
         }
     });
+}
+
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+#[test]
+fn strips_match_scalar() {
+    let right = right();
+    assert!(right.len() > 1 || available().len() == 1, "one vector backend at least is right");
+    for kernels in right {
+        let rng = &mut Pcg32::seed_from_u64(2);
+        for (layout, zero, mins) in [
+            (GroupLayout::Bytes32, 0, false),
+            (GroupLayout::Bytes32, 0, true),
+            (GroupLayout::Bytes16, 0, false),
+            (GroupLayout::Nibbles32, 8, false),
+            (GroupLayout::Nibbles32, 0, true),
+        ] {
+            for (blocks, rows) in [(1, 0), (1, 1), (2, 2), (3, 3), (18, 5), (18, 9), (48, 33)] {
+                let cols = blocks * Q8_BLOCK;
+                let extreme = rows % 2 == 0;
+                let codes: Vec<[u8; STRIP_LINE]> = (0..cols / 4 / layout.per_byte())
+                    .map(|_| std::array::from_fn(|_| if extreme { 0x80 } else { rng.next_u32() as u8 }))
+                    .collect();
+                let mut floats = || -> Vec<[f32; STRIP]> {
+                    (0..cols / layout.group()).map(|_| values(rng, STRIP).try_into().unwrap()).collect()
+                };
+                let (factors, minimums) = (floats(), floats());
+                let strip = Strip { layout, zero, codes: &codes, factors: &factors, mins: mins.then_some(&*minimums) };
+                let x = if extreme { vec![-127; rows * cols] } else { int8(rng, rows * cols) };
+                let scales: Vec<f32> = values(rng, rows * blocks);
+                let totals: Vec<i32> = x.chunks(Q8_TOTAL).map(float::total).collect();
+                let x = Q8Rows { cols, values: &x, scales: &scales, totals: &totals };
+                let (mut expected, mut got) = (vec![[0.0; STRIP]; rows], vec![[1.0; STRIP]; rows]);
+                Scalar.strip(&strip, x, &mut expected);
+                kernels.strip(&strip, x, &mut got);
+                let [got, expected] = [got, expected].map(|out| bits(out.as_flattened()));
+                assert_eq!(got, expected, "{} {layout:?} {rows} rows of {cols}", kernels.name());
+            }
+        }
+    }
 }
 
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]

@@ -1,15 +1,14 @@
 //! Linear layers: `out = x W^T`.
 //!
-//! What happens to the activations depends on the weights. BitLinear wants them as int8 with one scale a row, `Q8_0` as int8
-//! with one scale per 32, everything else as they are. An [`Input`] holds the rows once and makes each form the first time a
+//! What happens to the activations depends on the weights. BitLinear wants them as int8 with one scale a row, grouped weights as
+//! int8 with one scale per 32, everything else as they are. An [`Input`] holds the rows once and makes each form the first time a
 //! matrix asks for it, so that projections of the same input (q, k, v; gate, up) share it.
 
 #![forbid(unsafe_code)]
 
 use crate::error::Result;
-use crate::gguf::GgmlType;
-use crate::kernels::{Kernels, Q8_BLOCK};
-use crate::tensor::{BlockMatrix, Matrix, PackedTernary, TILE, zeroed_f32};
+use crate::kernels::{Kernels, Q8_BLOCK, Q8_TOTAL, Q8Rows};
+use crate::tensor::{BlockMatrix, Matrix, PackedGroups, PackedTernary, STRIP, TILE, zeroed_f32};
 use std::cell::OnceCell;
 
 /// Rows of activations on their way into one or more linear layers.
@@ -53,13 +52,15 @@ impl<'a> Input<'a> {
     }
 
     /// One scale per [`Q8_BLOCK`] values.
-    fn q8(&self, kernels: &dyn Kernels) -> &Quantized {
-        self.q8.get_or_init(|| {
-            let mut values = vec![0; self.values.len()];
-            let mut scales = vec![0.0; self.values.len() / Q8_BLOCK];
-            kernels.quantize_q8(self.values, &mut values, &mut scales);
-            Quantized { values, scales, totals: Vec::new() }
-        })
+    fn q8(&self, kernels: &dyn Kernels) -> Q8Rows<'_> {
+        let Quantized { values, scales, totals } = self.q8.get_or_init(|| {
+            let len = self.values.len();
+            let (mut values, mut scales, mut totals) =
+                (vec![0; len], vec![0.0; len / Q8_BLOCK], vec![0; len / Q8_TOTAL]);
+            kernels.quantize_q8(self.values, &mut values, &mut scales, &mut totals);
+            Quantized { values, scales, totals }
+        });
+        Q8Rows { cols: self.cols, values, scales, totals }
     }
 }
 
@@ -85,11 +86,13 @@ pub fn linear(kernels: &dyn Kernels, matrix: &Matrix, input: &Input<'_>, out: &m
 /// `out-of-memory` when the scratch row cannot be had.
 pub fn block_linear(kernels: &dyn Kernels, matrix: &BlockMatrix, input: &Input<'_>, out: &mut [f32]) -> Result<()> {
     check_shapes(matrix.rows(), matrix.cols(), input, out);
-    if matrix.ty() == GgmlType::Q8_0 {
-        q8_0(kernels, matrix, input, out);
-        return Ok(());
+    match matrix.groups() {
+        Some(matrix) => {
+            grouped(kernels, matrix, input, out);
+            Ok(())
+        }
+        None => decoded(kernels, matrix, input, out),
     }
-    decoded(kernels, matrix, input, out)
 }
 
 fn check_shapes(rows: usize, cols: usize, input: &Input<'_>, out: &[f32]) {
@@ -112,13 +115,14 @@ fn ternary(kernels: &dyn Kernels, matrix: &PackedTernary, input: &Input<'_>, out
     }
 }
 
-fn q8_0(kernels: &dyn Kernels, matrix: &BlockMatrix, input: &Input<'_>, out: &mut [f32]) {
+/// Integer sums in groups, each scaled by itself.
+fn grouped(kernels: &dyn Kernels, matrix: &PackedGroups, input: &Input<'_>, out: &mut [f32]) {
     let x = input.q8(kernels);
-    for n in 0..matrix.rows() {
-        let blocks = matrix.row(n);
-        let rows = x.values.chunks_exact(input.cols).zip(x.scales.chunks_exact(input.cols / Q8_BLOCK));
-        for ((x, scales), out) in rows.zip(out[n..].iter_mut().step_by(matrix.rows())) {
-            *out = kernels.dot_q8_0(blocks, x, scales);
+    let mut products = vec![[0.0; STRIP]; input.rows()];
+    for (index, strip) in matrix.strips().enumerate() {
+        kernels.strip(&strip, x, &mut products);
+        for (out, products) in out.chunks_exact_mut(matrix.rows()).zip(&products) {
+            out[index * STRIP..].iter_mut().zip(products).for_each(|(out, product)| *out = *product);
         }
     }
 }
@@ -139,6 +143,7 @@ fn decoded(kernels: &dyn Kernels, matrix: &BlockMatrix, input: &Input<'_>, out: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gguf::GgmlType;
     use crate::kernels::best;
     use crate::quant;
     use crate::tensor::AlignedBytes;

@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 use super::float::f16_at;
+use super::groups::Groups;
 
 pub(super) fn decode_q2_k(block: &[u8; 84], out: &mut [f32; 256]) {
     let (d, dmin) = (f16_at(block, 80), f16_at(block, 82));
@@ -56,43 +57,40 @@ pub(super) fn decode_q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
     }
 }
 
-pub(super) fn decode_q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
+pub(super) fn groups_q4_k(block: &[u8; 144], mut each: impl FnMut(Groups<'_>)) {
     let (d, dmin) = (f16_at(block, 0), f16_at(block, 2));
     let (scales, codes) = (&block[4..16], &block[16..]);
-    for (i, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+    for i in 0..8 {
         let (scale, min) = scale_and_min(scales, i);
-        let (scale, min) = (d * scale, dmin * min);
-        for (out, code) in out.iter_mut().zip(&codes[32 * (i / 2)..][..32]) {
-            *out = scale * f32::from(code >> (4 * (i % 2)) & 15) - min;
-        }
+        let bytes = &codes[32 * (i / 2)..][..32];
+        let codes: [i8; 32] = std::array::from_fn(|l| (bytes[l] >> (4 * (i % 2)) & 15).cast_signed());
+        each(Groups { codes: &codes, factor: d * scale, min: dmin * min });
     }
 }
 
-pub(super) fn decode_q5_k(block: &[u8; 176], out: &mut [f32; 256]) {
+pub(super) fn groups_q5_k(block: &[u8; 176], mut each: impl FnMut(Groups<'_>)) {
     let (d, dmin) = (f16_at(block, 0), f16_at(block, 2));
     let (scales, high, codes) = (&block[4..16], &block[16..48], &block[48..]);
-    for (i, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+    for i in 0..8 {
         let (scale, min) = scale_and_min(scales, i);
-        let (scale, min) = (d * scale, dmin * min);
-        for ((out, code), high) in out.iter_mut().zip(&codes[32 * (i / 2)..][..32]).zip(high) {
-            let q = code >> (4 * (i % 2)) & 15 | (high >> i & 1) << 4;
-            *out = scale * f32::from(q) - min;
-        }
+        let bytes = &codes[32 * (i / 2)..][..32];
+        let code = |l: usize| bytes[l] >> (4 * (i % 2)) & 15 | (high[l] >> i & 1) << 4;
+        let codes: [i8; 32] = std::array::from_fn(|l| code(l).cast_signed());
+        each(Groups { codes: &codes, factor: d * scale, min: dmin * min });
     }
 }
 
-pub(super) fn decode_q6_k(block: &[u8; 210], out: &mut [f32; 256]) {
+pub(super) fn groups_q6_k(block: &[u8; 210], mut each: impl FnMut(Groups<'_>)) {
     let d = f16_at(block, 208);
     let (low, high, scales) = (&block[..128], &block[128..192], &block[192..208]);
-    for (i, out) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
-        let scale = d * f32::from(scales[i].cast_signed());
+    for (i, scale) in scales.iter().enumerate() {
         let (half, part) = (i / 8, i % 8);
         let low = &low[64 * half + 16 * (part % 4)..][..16];
         let (at, shift) = two_bits(i);
-        for ((out, low), high) in out.iter_mut().zip(low).zip(&high[at..at + 16]) {
-            let q = low >> (4 * (part / 4)) & 15 | (high >> shift & 3) << 4;
-            *out = scale * (f32::from(q) - 32.0);
-        }
+        let high = &high[at..at + 16];
+        let code = |l: usize| low[l] >> (4 * (part / 4)) & 15 | (high[l] >> shift & 3) << 4;
+        let codes: [i8; 16] = std::array::from_fn(|l| code(l).cast_signed() - 32);
+        each(Groups { codes: &codes, factor: d * f32::from(scale.cast_signed()), min: 0.0 });
     }
 }
 

@@ -16,6 +16,7 @@
 mod bitnet;
 mod census;
 mod float;
+mod groups;
 mod i2_s;
 mod k_quants;
 mod q4_q5;
@@ -24,6 +25,7 @@ mod ternary;
 
 pub use bitnet::{Ternary, encode_ternary, ternarize, ternary, three_valued};
 pub use census::Census;
+pub use groups::{Groups, groups};
 
 use crate::error::Result;
 use crate::gguf::GgmlType;
@@ -48,9 +50,14 @@ pub fn dequantize(ty: GgmlType, src: &[u8], dst: &mut [f32]) -> Result<()> {
         GgmlType::Q5_1 => decode_blocks(src, dst, q4_q5::decode_q5_1),
         GgmlType::Q2K => decode_blocks(src, dst, k_quants::decode_q2_k),
         GgmlType::Q3K => decode_blocks(src, dst, k_quants::decode_q3_k),
-        GgmlType::Q4K => decode_blocks(src, dst, k_quants::decode_q4_k),
-        GgmlType::Q5K => decode_blocks(src, dst, k_quants::decode_q5_k),
-        GgmlType::Q6K => decode_blocks(src, dst, k_quants::decode_q6_k),
+        GgmlType::Q4K | GgmlType::Q5K | GgmlType::Q6K => {
+            let mut rest = dst;
+            groups(ty, src, |group| {
+                let (out, after) = std::mem::take(&mut rest).split_at_mut(group.codes.len());
+                group.decode(out);
+                rest = after;
+            });
+        }
         GgmlType::Tq1_0 => decode_blocks(src, dst, |block, out| ternary::decode(block, out, ternary::unpack_tq1_0)),
         GgmlType::Tq2_0 => decode_blocks(src, dst, |block, out| ternary::decode(block, out, ternary::unpack_tq2_0)),
         GgmlType::Q2_0 => decode_blocks(src, dst, |block, out| ternary::decode(block, out, ternary::unpack_q2_0)),

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::aligned::AlignedBytes;
+use super::groups::PackedGroups;
 use super::ternary::PackedTernary;
 use crate::error::Result;
 use crate::gguf::GgmlType;
@@ -12,7 +13,7 @@ use crate::quant;
 pub enum Matrix {
     /// One scale, weights in {-1, 0, +1}: run as BitLinear, with int8 activations.
     Ternary(PackedTernary),
-    /// The blocks of the file.
+    /// Any other type.
     Blocks(BlockMatrix),
 }
 
@@ -46,12 +47,18 @@ impl Matrix {
     }
 }
 
-/// A matrix whose rows are whole blocks of a ggml type, as in the file.
+/// A matrix whose rows are whole blocks of a ggml type.
 pub struct BlockMatrix {
     ty: GgmlType,
     rows: usize,
     cols: usize,
-    bytes: AlignedBytes,
+    form: Form,
+}
+
+enum Form {
+    Groups(PackedGroups),
+    /// As in the file.
+    Bytes(AlignedBytes),
 }
 
 impl BlockMatrix {
@@ -72,12 +79,11 @@ impl BlockMatrix {
             bail!(Malformed, "{} bytes are not a {rows} x {cols} matrix of type {ty}", bytes.len());
         }
         quant::check_finite(ty, &bytes)?;
-        Ok(Self { ty, rows, cols, bytes })
-    }
-
-    /// The type of the blocks.
-    pub fn ty(&self) -> GgmlType {
-        self.ty
+        let form = match PackedGroups::pack(ty, rows, cols, &bytes)? {
+            Some(groups) => Form::Groups(groups),
+            None => Form::Bytes(bytes),
+        };
+        Ok(Self { ty, rows, cols, form })
     }
 
     /// Output features.
@@ -90,14 +96,23 @@ impl BlockMatrix {
         self.cols
     }
 
-    /// The blocks of row `index`.
-    pub fn row(&self, index: usize) -> &[u8] {
-        let bytes = self.bytes.len() / self.rows;
-        &self.bytes[index * bytes..][..bytes]
+    /// The form that the integer kernels read, where the type has one.
+    pub fn groups(&self) -> Option<&PackedGroups> {
+        match &self.form {
+            Form::Groups(groups) => Some(groups),
+            Form::Bytes(_) => None,
+        }
     }
 
     /// Row `index` decoded to f32, in `out` of length [`BlockMatrix::cols`].
     pub fn decode_row(&self, index: usize, out: &mut [f32]) {
-        quant::dequantize(self.ty, self.row(index), out).expect("rows were checked to be whole blocks");
+        match &self.form {
+            Form::Groups(groups) => groups.decode_row(index, out),
+            Form::Bytes(bytes) => {
+                let len = bytes.len() / self.rows;
+                let row = &bytes[index * len..][..len];
+                quant::dequantize(self.ty, row, out).expect("rows were checked to be whole blocks");
+            }
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! Backends for WebAssembly, one file per feature. A module cannot ask at run time which features its engine has: each
 //! artefact is compiled with its own, and the page picks the artefact.
 
+#[cfg(target_feature = "relaxed-simd")]
+mod dots;
 mod dual;
 #[cfg(target_feature = "relaxed-simd")]
 pub(super) mod relaxed;
 pub(super) mod simd128;
 mod vector;
+mod words;

@@ -1,21 +1,26 @@
-//! Ternary products by the relaxed dot products, which multiply 16 pairs of int8 in one instruction.
+//! Backends on the relaxed dot products, and ternary products by these, which multiply 16 pairs of int8 in one instruction.
 //!
 //! Their second operand must be in 0..=127, or engines may differ: the codes 0..=2 are, and so the results are exact on every
 //! engine. Which of the two is faster depends on the processor. On x86-64 without VNNI and on arm64 without the dot product
 //! extension the four-fold sum is several instructions, and the two-fold one into i16 ([`Pairs`]) wins; where it is one
 //! instruction, [`Quads`] does twice the work in it.
 
+use super::dots::{NIBBLES, PairDots, QuadDots, SIGNED, UNSIGNED};
 use super::simd128::Backend;
 use super::vector::{lanes, load_line, splat, store_line};
+use super::words::Words;
+use crate::kernels::Kernels;
 use crate::kernels::ternary::Step;
 use crate::tensor::{TILE, TILE_BYTES};
 use core::arch::wasm32::*;
 
-/// The backend on [`Quads`].
-pub(in crate::kernels) static QUADS: Backend<Quads> = Backend { name: "wasm32-relaxed-i32", ternary: Quads };
-
-/// The backend on [`Pairs`].
-pub(in crate::kernels) static PAIRS: Backend<Pairs> = Backend { name: "wasm32-relaxed-i16", ternary: Pairs };
+/// Every backend of relaxed instructions, see [`QuadDots`] for what distinguishes the first three.
+pub(in crate::kernels) const BACKENDS: [&dyn Kernels; 4] = [
+    &Backend { name: "wasm32-relaxed-u8", ternary: Quads, bytes: QuadDots::<UNSIGNED>, nibbles: QuadDots::<NIBBLES> },
+    &Backend { name: "wasm32-relaxed-i8", ternary: Quads, bytes: QuadDots::<SIGNED>, nibbles: QuadDots::<NIBBLES> },
+    &Backend { name: "wasm32-relaxed-i7", ternary: Quads, bytes: Words::<false>, nibbles: QuadDots::<NIBBLES> },
+    &Backend { name: "wasm32-relaxed-i7x2", ternary: Pairs, bytes: Words::<false>, nibbles: PairDots },
+];
 
 fn codes<const S: usize>(tile: &[u8; TILE_BYTES]) -> [v128; 4] {
     load_line(tile).map(|bytes| v128_and(u16x8_shr(bytes, 2 * S as u32), u8x16_splat(3)))

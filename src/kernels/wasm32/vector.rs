@@ -29,6 +29,33 @@ pub(super) fn store_line(bytes: &mut [u8; 64], line: [v128; 4]) {
     }
 }
 
+fn load_floats(values: &[f32; 8]) -> [v128; 2] {
+    bytemuck::cast_ref::<_, [[u8; 16]; 2]>(values).each_ref().map(load)
+}
+
+/// `floats + (sums - offset) * (factors * by)`.
+pub(super) fn scale(floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[f32; 8], by: f32) -> [v128; 2] {
+    let factors = load_floats(factors);
+    std::array::from_fn(|i| {
+        let sums = f32x4_convert_i32x4(i32x4_sub(sums[i], i32x4_splat(offset)));
+        f32x4_add(floats[i], f32x4_mul(sums, f32x4_mul(factors[i], f32x4_splat(by))))
+    })
+}
+
+/// `floats - total * (mins * by)`.
+pub(super) fn lower(floats: [v128; 2], total: i32, mins: &[f32; 8], by: f32) -> [v128; 2] {
+    let mins = load_floats(mins);
+    let total = f32x4_splat(total as f32);
+    std::array::from_fn(|i| f32x4_sub(floats[i], f32x4_mul(total, f32x4_mul(mins[i], f32x4_splat(by)))))
+}
+
+/// The lanes of two vectors of f32.
+pub(super) fn rows(floats: [v128; 2]) -> [f32; 8] {
+    let mut bytes = [[0; 16]; 2];
+    bytes.iter_mut().zip(floats).for_each(|(bytes, v)| store(bytes, v));
+    bytemuck::cast(bytes)
+}
+
 /// The lanes of four vectors of i32.
 pub(super) fn lanes(line: [v128; 4]) -> [i32; 16] {
     let mut bytes = [0; 64];

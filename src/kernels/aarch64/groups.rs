@@ -1,0 +1,96 @@
+//! Grouped integers by `smull`: products in i16, added in pairs to i32.
+
+use super::neon::{load, splat};
+use crate::kernels::groups::Group;
+use crate::tensor::{STRIP, STRIP_LINE};
+use core::arch::aarch64::*;
+
+/// Codes of 8 bits, or of 4 when `NIBBLES`.
+#[derive(Clone, Copy)]
+pub(super) struct Codes<const NIBBLES: bool>;
+
+impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
+    type Weights = [int8x16_t; 2];
+    /// Two sums a row.
+    type Sums = [int32x4_t; 4];
+    type Floats = [float32x4_t; 2];
+    const OFFSET: i32 = 0;
+
+    #[inline(always)]
+    fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> [int8x16_t; 2] {
+        bytemuck::cast_ref::<_, [[u8; 16]; 2]>(line).each_ref().map(|bytes| {
+            let bytes = load(bytes);
+            // SAFETY: NEON is part of every aarch64.
+            unsafe {
+                if NIBBLES {
+                    vreinterpretq_s8_u8(vandq_u8(vshlq_u8(bytes, vdupq_n_s8(-4 * F as i8)), vdupq_n_u8(15)))
+                } else {
+                    vreinterpretq_s8_u8(bytes)
+                }
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn zero(self) -> (Self::Sums, Self::Floats) {
+        // SAFETY: NEON is part of every aarch64.
+        unsafe { ([vdupq_n_s32(0); 4], [vdupq_n_f32(0.0); 2]) }
+    }
+
+    #[inline(always)]
+    fn step(self, sums: Self::Sums, weights: [int8x16_t; 2], x: [i8; 4]) -> Self::Sums {
+        let x = splat(x);
+        // SAFETY: NEON is part of every aarch64.
+        std::array::from_fn(|i| unsafe {
+            let weights = weights[i / 2];
+            let products = match i % 2 {
+                0 => vmull_s8(vget_low_s8(weights), vget_low_s8(x)),
+                _ => vmull_high_s8(weights, x),
+            };
+            vpadalq_s16(sums[i], products)
+        })
+    }
+
+    #[inline(always)]
+    fn scale(
+        self,
+        floats: Self::Floats,
+        sums: Self::Sums,
+        offset: i32,
+        factors: &[f32; STRIP],
+        by: f32,
+    ) -> Self::Floats {
+        let factors = load_floats(factors);
+        // SAFETY: NEON is part of every aarch64.
+        std::array::from_fn(|i| unsafe {
+            let sums = vsubq_s32(vpaddq_s32(sums[2 * i], sums[2 * i + 1]), vdupq_n_s32(offset));
+            vaddq_f32(floats[i], vmulq_f32(vcvtq_f32_s32(sums), vmulq_n_f32(factors[i], by)))
+        })
+    }
+
+    #[inline(always)]
+    fn lower(self, floats: Self::Floats, total: i32, mins: &[f32; STRIP], by: f32) -> Self::Floats {
+        let mins = load_floats(mins);
+        // SAFETY: NEON is part of every aarch64.
+        std::array::from_fn(|i| unsafe {
+            vsubq_f32(floats[i], vmulq_f32(vdupq_n_f32(total as f32), vmulq_n_f32(mins[i], by)))
+        })
+    }
+
+    #[inline(always)]
+    fn rows(self, floats: Self::Floats) -> [f32; STRIP] {
+        let mut rows = [0.0; STRIP];
+        for (rows, floats) in rows.as_chunks_mut::<4>().0.iter_mut().zip(floats) {
+            // SAFETY: the reference covers the 16 bytes written, and NEON is part of every aarch64.
+            unsafe { vst1q_f32(rows.as_mut_ptr(), floats) };
+        }
+        rows
+    }
+}
+
+#[inline(always)]
+fn load_floats(values: &[f32; STRIP]) -> [float32x4_t; 2] {
+    let [low, high] = bytemuck::cast_ref::<_, [[f32; 4]; 2]>(values);
+    // SAFETY: the references cover the 16 bytes read each, and NEON is part of every aarch64.
+    unsafe { [vld1q_f32(low.as_ptr()), vld1q_f32(high.as_ptr())] }
+}

@@ -1,0 +1,4 @@
+//! Backends for aarch64.
+
+mod groups;
+pub(super) mod neon;

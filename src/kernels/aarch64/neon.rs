@@ -1,0 +1,102 @@
+//! 128-bit SIMD, which every aarch64 processor has: `smlal` multiplies 8 pairs of int8 and adds the products to i16.
+
+use super::groups::Codes;
+use crate::kernels::ternary::{self, Step};
+use crate::kernels::{Kernels, Q8Rows, groups};
+use crate::tensor::{STRIP, Strip, TILE, TILE_BYTES};
+use core::arch::aarch64::*;
+
+/// The NEON backend.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct Neon;
+
+pub(super) fn load(bytes: &[u8; 16]) -> uint8x16_t {
+    // SAFETY: the reference covers the 16 bytes read, and NEON is part of every aarch64.
+    unsafe { vld1q_u8(bytes.as_ptr()) }
+}
+
+fn store(bytes: &mut [u8; 16], v: uint8x16_t) {
+    // SAFETY: the reference covers the 16 bytes written, and NEON is part of every aarch64.
+    unsafe { vst1q_u8(bytes.as_mut_ptr(), v) }
+}
+
+pub(super) fn splat(quad: [i8; 4]) -> int8x16_t {
+    // SAFETY: NEON is part of every aarch64.
+    unsafe { vreinterpretq_s8_s32(vdupq_n_s32(i32::from_le_bytes(bytemuck::cast(quad)))) }
+}
+
+impl Step for Neon {
+    type Weights = [uint8x16_t; 4];
+    /// The lower, then the upper half of each vector of weights: one product a lane.
+    type Sums = [[int16x8_t; 2]; 4];
+    type Totals = [[int32x4_t; 2]; 4];
+    /// A lane grows by at most `2 * 127` a step.
+    const LIMIT: usize = 128;
+    const ZERO: i32 = 1;
+
+    #[inline(always)]
+    fn decode<const S: usize>(self, tile: &[u8; TILE_BYTES]) -> [uint8x16_t; 4] {
+        // SAFETY: NEON is part of every aarch64.
+        self.load(tile).map(|codes| unsafe { vandq_u8(vshlq_u8(codes, vdupq_n_s8(-2 * S as i8)), vdupq_n_u8(3)) })
+    }
+
+    #[inline(always)]
+    fn store(self, weights: [uint8x16_t; 4], to: &mut [u8; TILE_BYTES]) {
+        for (bytes, v) in bytemuck::cast_mut::<_, [[u8; 16]; 4]>(to).iter_mut().zip(weights) {
+            store(bytes, v);
+        }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[u8; TILE_BYTES]) -> [uint8x16_t; 4] {
+        let [a, b, c, d] = bytemuck::cast_ref::<_, [[u8; 16]; 4]>(from);
+        [load(a), load(b), load(c), load(d)]
+    }
+
+    #[inline(always)]
+    fn zero(self) -> (Self::Sums, Self::Totals) {
+        // SAFETY: NEON is part of every aarch64.
+        unsafe { ([[vdupq_n_s16(0); 2]; 4], [[vdupq_n_s32(0); 2]; 4]) }
+    }
+
+    #[inline(always)]
+    fn step(self, sums: Self::Sums, weights: [uint8x16_t; 4], x: [i8; 4]) -> Self::Sums {
+        let x = splat(x);
+        // SAFETY: NEON is part of every aarch64.
+        std::array::from_fn(|i| unsafe {
+            let weights = vreinterpretq_s8_u8(weights[i]);
+            [vmlal_s8(sums[i][0], vget_low_s8(weights), vget_low_s8(x)), vmlal_high_s8(sums[i][1], weights, x)]
+        })
+    }
+
+    #[inline(always)]
+    fn settle(self, totals: Self::Totals, sums: Self::Sums) -> Self::Totals {
+        // SAFETY: NEON is part of every aarch64.
+        std::array::from_fn(|i| unsafe {
+            [vpadalq_s16(totals[i][0], sums[i][0]), vpadalq_s16(totals[i][1], sums[i][1])]
+        })
+    }
+
+    #[inline(always)]
+    fn rows(self, totals: Self::Totals) -> [i32; TILE] {
+        // SAFETY: NEON is part of every aarch64.
+        let rows = totals.map(|[low, high]| unsafe { vreinterpretq_u8_s32(vpaddq_s32(low, high)) });
+        let mut bytes = [0; TILE_BYTES];
+        Step::store(self, rows, &mut bytes);
+        bytemuck::cast(bytes)
+    }
+}
+
+impl Kernels for Neon {
+    fn name(&self) -> &'static str {
+        "aarch64-neon"
+    }
+
+    fn ternary_tile(&self, tiles: &[u8], x: &[i8], totals: &[i32], sums: &mut [[i32; TILE]]) {
+        ternary::tile::<_, 2>(*self, tiles, x, totals, sums);
+    }
+
+    fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
+        groups::strip::<_, _, 4>(Codes::<false>, Codes::<true>, strip, x, out);
+    }
+}

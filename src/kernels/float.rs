@@ -1,0 +1,91 @@
+//! Floating-point operations, once for all backends.
+//!
+//! They work on [`LANES`] values at a time without a branch, which the compiler turns into vector instructions, each backend's
+//! own where it compiles these functions for them. Nothing is contracted or reordered, so the bits are the same everywhere.
+
+#![forbid(unsafe_code)]
+
+use super::{LANES, Q8_BLOCK, Q8_TOTAL};
+
+/// The smallest absolute maximum that an activation row is scaled by.
+const MIN_ABSMAX: f32 = 1e-5;
+
+/// Added to a float below `2^22` in magnitude, rounds it to an integer, halves to even, which is then in the lowest bits.
+const ROUND: f32 = 12_582_912.0;
+
+/// [`super::Kernels::quantize_row`].
+#[inline(always)]
+pub(super) fn quantize_row(x: &[f32], out: &mut [i8]) -> (f32, i32) {
+    let scale = 127.0 / absmax(x).max(MIN_ABSMAX);
+    let (values, padding) = out.split_at_mut(x.len());
+    quantize(x, scale, values);
+    padding.fill(0);
+    (scale, total(values))
+}
+
+/// [`super::Kernels::quantize_q8`].
+#[inline(always)]
+pub(super) fn quantize_q8(x: &[f32], out: &mut [i8], scales: &mut [f32], totals: &mut [i32]) {
+    let (x, _) = x.as_chunks::<Q8_BLOCK>();
+    let (out, _) = out.as_chunks_mut::<Q8_BLOCK>();
+    let (totals, _) = totals.as_chunks_mut::<{ Q8_BLOCK / Q8_TOTAL }>();
+    for (((x, out), scale), totals) in x.iter().zip(out).zip(scales).zip(totals) {
+        let max = absmax(x);
+        *scale = max / 127.0;
+        quantize(x, if max > 0.0 { 127.0 / max } else { 0.0 }, out);
+        totals.iter_mut().zip(out.chunks_exact(Q8_TOTAL)).for_each(|(sum, out)| *sum = total(out));
+    }
+}
+
+#[inline(always)]
+fn absmax(x: &[f32]) -> f32 {
+    let larger = |max: f32, x: f32| if x.abs() > max { x.abs() } else { max };
+    let (whole, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for x in whole {
+        for (lane, &x) in lanes.iter_mut().zip(x) {
+            *lane = larger(*lane, x);
+        }
+    }
+    lanes.into_iter().chain(rest.iter().copied()).fold(0.0, larger)
+}
+
+/// `round_half_even(x * scale)`, which `scale` keeps within +-127.
+#[inline(always)]
+fn quantize(x: &[f32], scale: f32, out: &mut [i8]) {
+    for (q, x) in out.iter_mut().zip(x) {
+        *q = (x * scale + ROUND).to_bits() as i8;
+    }
+}
+
+#[inline(always)]
+pub(super) fn total(values: &[i8]) -> i32 {
+    values.iter().map(|&x| i32::from(x)).sum()
+}
+
+/// [`super::Kernels::dot_f32`].
+#[inline(always)]
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (a_whole, a_rest) = a.as_chunks::<LANES>();
+    let (b_whole, b_rest) = b.as_chunks::<LANES>();
+    for (a, b) in a_whole.iter().zip(b_whole) {
+        for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane += a * b;
+        }
+    }
+    let [l0, l1, l2, l3, l4, l5, l6, l7] = lanes;
+    let mut sum = ((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7));
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        sum += a * b;
+    }
+    sum
+}
+
+/// [`super::Kernels::add_scaled`].
+#[inline(always)]
+pub(super) fn add_scaled(y: &mut [f32], a: f32, x: &[f32]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y += a * x;
+    }
+}

@@ -1,0 +1,98 @@
+//! Grouped integers by the relaxed dot products.
+//!
+//! Codes of 4 bits are valid second operands everywhere. Codes of 8 bits are not, and engines differ: where the second operand is
+//! taken as unsigned (`vpdpbusd` of x86-64) it can be the code plus 128, where it is taken as signed (`sdot` of arm64) the code
+//! itself, and some get neither right. Each is a backend of its own, and the self-test decides.
+
+use super::vector::{load, lower, rows, scale, splat};
+use crate::kernels::groups::Group;
+use crate::tensor::{STRIP, STRIP_LINE};
+use core::arch::wasm32::*;
+
+/// What the second operand is.
+pub(super) const SIGNED: u8 = 0;
+/// See [`SIGNED`].
+pub(super) const UNSIGNED: u8 = 1;
+/// See [`SIGNED`].
+pub(super) const NIBBLES: u8 = 2;
+
+/// Sums of four products in i32.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct QuadDots<const CODES: u8>;
+
+fn decode<const CODES: u8, const F: usize>(line: &[u8; STRIP_LINE]) -> [v128; 2] {
+    let lines = bytemuck::cast_ref::<_, [[u8; 16]; 2]>(line).each_ref().map(load);
+    match CODES {
+        SIGNED => lines,
+        UNSIGNED => lines.map(|bytes| v128_xor(bytes, u8x16_splat(0x80))),
+        _ => lines.map(|bytes| v128_and(u16x8_shr(bytes, 4 * F as u32), u8x16_splat(15))),
+    }
+}
+
+impl<const CODES: u8> Group for QuadDots<CODES> {
+    type Weights = [v128; 2];
+    type Sums = [v128; 2];
+    type Floats = [v128; 2];
+    const OFFSET: i32 = if CODES == UNSIGNED { 128 } else { 0 };
+
+    fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> [v128; 2] {
+        decode::<CODES, F>(line)
+    }
+
+    fn zero(self) -> ([v128; 2], [v128; 2]) {
+        ([i32x4_splat(0); 2], [f32x4_splat(0.0); 2])
+    }
+
+    fn step(self, sums: [v128; 2], weights: [v128; 2], x: [i8; 4]) -> [v128; 2] {
+        let x = splat(x);
+        std::array::from_fn(|i| i32x4_relaxed_dot_i8x16_i7x16_add(x, weights[i], sums[i]))
+    }
+
+    fn scale(self, floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[f32; STRIP], by: f32) -> [v128; 2] {
+        scale(floats, sums, offset, factors, by)
+    }
+
+    fn lower(self, floats: [v128; 2], total: i32, mins: &[f32; STRIP], by: f32) -> [v128; 2] {
+        lower(floats, total, mins, by)
+    }
+
+    fn rows(self, floats: [v128; 2]) -> [f32; STRIP] {
+        rows(floats)
+    }
+}
+
+/// Codes of 4 bits, sums of two products in i16: at most `8 * 2 * 15 * 127 = 30480` in a group.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct PairDots;
+
+impl Group for PairDots {
+    type Weights = [v128; 2];
+    type Sums = [v128; 2];
+    type Floats = [v128; 2];
+    const OFFSET: i32 = 0;
+
+    fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> [v128; 2] {
+        decode::<NIBBLES, F>(line)
+    }
+
+    fn zero(self) -> ([v128; 2], [v128; 2]) {
+        ([i16x8_splat(0); 2], [f32x4_splat(0.0); 2])
+    }
+
+    fn step(self, sums: [v128; 2], weights: [v128; 2], x: [i8; 4]) -> [v128; 2] {
+        let x = splat(x);
+        std::array::from_fn(|i| i16x8_add(sums[i], i16x8_relaxed_dot_i8x16_i7x16(x, weights[i])))
+    }
+
+    fn scale(self, floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[f32; STRIP], by: f32) -> [v128; 2] {
+        scale(floats, sums.map(|pairs| i32x4_extadd_pairwise_i16x8(pairs)), offset, factors, by)
+    }
+
+    fn lower(self, floats: [v128; 2], total: i32, mins: &[f32; STRIP], by: f32) -> [v128; 2] {
+        lower(floats, total, mins, by)
+    }
+
+    fn rows(self, floats: [v128; 2]) -> [f32; STRIP] {
+        rows(floats)
+    }
+}

@@ -1,0 +1,161 @@
+//! 256-bit SIMD: `vpmaddubsw` multiplies 32 codes, which are unsigned, with 32 signed activations.
+//!
+//! Everything here is compiled for AVX2 whatever the rest of the program is compiled for, and must not run elsewhere: the only
+//! way to a value of [`Avx2`] is [`Avx2::detect`].
+
+use super::groups::{Bytes, Nibbles};
+use crate::kernels::ternary::{self, Step};
+use crate::kernels::{Kernels, Q8Rows, float, groups};
+use crate::tensor::{STRIP, Strip, TILE, TILE_BYTES};
+use core::arch::x86_64::*;
+use std::sync::LazyLock;
+
+/// Proof that the processor has AVX2.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct Avx2(());
+
+impl Avx2 {
+    /// The backend, where the processor has it.
+    pub(in crate::kernels) fn detect() -> Option<&'static dyn Kernels> {
+        static FOUND: LazyLock<Option<Avx2>> = LazyLock::new(|| is_x86_feature_detected!("avx2").then_some(Avx2(())));
+        FOUND.as_ref().map(|backend| backend as &dyn Kernels)
+    }
+}
+
+#[inline(always)]
+pub(super) fn load(bytes: &[u8; 32]) -> __m256i {
+    // SAFETY: the reference covers the 32 bytes read, and the instruction has no alignment requirement.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+}
+
+#[inline(always)]
+fn store(bytes: &mut [u8; 32], v: __m256i) {
+    // SAFETY: the reference covers the 32 bytes written, and the instruction has no alignment requirement.
+    unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), v) }
+}
+
+impl Step for Avx2 {
+    type Weights = [__m256i; 2];
+    type Sums = [__m256i; 2];
+    type Totals = [__m256i; 2];
+    /// A lane of i16 grows by at most `2 * 2 * 127` a step.
+    const LIMIT: usize = 64;
+    const ZERO: i32 = 1;
+
+    #[inline(always)]
+    fn decode<const S: usize>(self, tile: &[u8; TILE_BYTES]) -> [__m256i; 2] {
+        let [low, high] = self.load(tile);
+        // SAFETY: `self` proves that AVX2 is there.
+        unsafe {
+            let (shift, mask) = (_mm_cvtsi32_si128(2 * S as i32), _mm256_set1_epi8(3));
+            [
+                _mm256_and_si256(_mm256_srl_epi16(low, shift), mask),
+                _mm256_and_si256(_mm256_srl_epi16(high, shift), mask),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn store(self, weights: [__m256i; 2], to: &mut [u8; TILE_BYTES]) {
+        let [low, high] = bytemuck::cast_mut::<_, [[u8; 32]; 2]>(to);
+        store(low, weights[0]);
+        store(high, weights[1]);
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[u8; TILE_BYTES]) -> [__m256i; 2] {
+        let [low, high] = bytemuck::cast_ref::<_, [[u8; 32]; 2]>(from);
+        [load(low), load(high)]
+    }
+
+    #[inline(always)]
+    fn zero(self) -> ([__m256i; 2], [__m256i; 2]) {
+        // SAFETY: `self` proves that AVX2 is there.
+        let zero = unsafe { _mm256_setzero_si256() };
+        ([zero; 2], [zero; 2])
+    }
+
+    #[inline(always)]
+    fn step(self, sums: [__m256i; 2], weights: [__m256i; 2], x: [i8; 4]) -> [__m256i; 2] {
+        // SAFETY: `self` proves that AVX2 is there.
+        unsafe {
+            let x = _mm256_set1_epi32(i32::from_le_bytes(bytemuck::cast(x)));
+            [
+                _mm256_add_epi16(sums[0], _mm256_maddubs_epi16(weights[0], x)),
+                _mm256_add_epi16(sums[1], _mm256_maddubs_epi16(weights[1], x)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn settle(self, totals: [__m256i; 2], sums: [__m256i; 2]) -> [__m256i; 2] {
+        // SAFETY: `self` proves that AVX2 is there.
+        unsafe {
+            let one = _mm256_set1_epi16(1);
+            [
+                _mm256_add_epi32(totals[0], _mm256_madd_epi16(sums[0], one)),
+                _mm256_add_epi32(totals[1], _mm256_madd_epi16(sums[1], one)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn rows(self, totals: [__m256i; 2]) -> [i32; TILE] {
+        let mut bytes = [0; TILE_BYTES];
+        Step::store(self, totals, &mut bytes);
+        bytemuck::cast(bytes)
+    }
+}
+
+/// Compiles a function for AVX2 and calls it.
+macro_rules! with_avx2 {
+    ($self:ident, $function:path, $($argument:ident: $type:ty),* => $result:ty) => {{
+        #[target_feature(enable = "avx2")]
+        fn compiled($($argument: $type),*) -> $result {
+            $function($($argument),*)
+        }
+        let Avx2(()) = $self;
+        // SAFETY: there is an `Avx2`, so AVX2 is there.
+        unsafe { compiled($($argument),*) }
+    }};
+}
+
+impl Kernels for Avx2 {
+    fn name(&self) -> &'static str {
+        "x86_64-avx2"
+    }
+
+    fn ternary_tile(&self, tiles: &[u8], x: &[i8], totals: &[i32], sums: &mut [[i32; TILE]]) {
+        #[target_feature(enable = "avx2")]
+        fn compiled(avx2: Avx2, tiles: &[u8], x: &[i8], totals: &[i32], sums: &mut [[i32; TILE]]) {
+            ternary::tile::<_, 4>(avx2, tiles, x, totals, sums);
+        }
+        // SAFETY: `self` proves that AVX2 is there.
+        unsafe { compiled(*self, tiles, x, totals, sums) }
+    }
+
+    fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
+        #[target_feature(enable = "avx2")]
+        fn compiled(avx2: Avx2, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
+            groups::strip::<_, _, 4>(Bytes(avx2), Nibbles(avx2), strip, x, out);
+        }
+        // SAFETY: `self` proves that AVX2 is there.
+        unsafe { compiled(*self, strip, x, out) }
+    }
+
+    fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> (f32, i32) {
+        with_avx2!(self, float::quantize_row, x: &[f32], out: &mut [i8] => (f32, i32))
+    }
+
+    fn quantize_q8(&self, x: &[f32], out: &mut [i8], scales: &mut [f32], totals: &mut [i32]) {
+        with_avx2!(self, float::quantize_q8, x: &[f32], out: &mut [i8], scales: &mut [f32], totals: &mut [i32] => ());
+    }
+
+    fn dot_f32(&self, a: &[f32], b: &[f32]) -> f32 {
+        with_avx2!(self, float::dot, a: &[f32], b: &[f32] => f32)
+    }
+
+    fn add_scaled(&self, y: &mut [f32], a: f32, x: &[f32]) {
+        with_avx2!(self, float::add_scaled, y: &mut [f32], a: f32, x: &[f32] => ());
+    }
+}

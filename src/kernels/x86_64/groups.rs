@@ -1,0 +1,152 @@
+//! Grouped integers by `vpmaddubsw`, whose first operand is unsigned and second signed: codes of 4 bits as they are; of codes of
+//! 8 bits the magnitude, their sign going to the activation.
+
+use super::avx2::{Avx2, load};
+use crate::kernels::groups::Group;
+use crate::tensor::{STRIP, STRIP_LINE};
+use core::arch::x86_64::*;
+
+/// Signed codes of 8 bits, sums in i32.
+#[derive(Clone, Copy)]
+pub(super) struct Bytes(pub(super) Avx2);
+
+/// Codes of 4 bits, sums of two products in i16: at most `8 * 2 * 15 * 127 = 30480` in a group.
+#[derive(Clone, Copy)]
+pub(super) struct Nibbles(pub(super) Avx2);
+
+#[inline(always)]
+fn splat(_: Avx2, quad: [i8; 4]) -> __m256i {
+    // SAFETY: the first argument proves that AVX2 is there.
+    unsafe { _mm256_set1_epi32(i32::from_le_bytes(bytemuck::cast(quad))) }
+}
+
+#[inline(always)]
+fn zero(_: Avx2) -> (__m256i, __m256) {
+    // SAFETY: the first argument proves that AVX2 is there.
+    unsafe { (_mm256_setzero_si256(), _mm256_setzero_ps()) }
+}
+
+/// The four-fold sums of two-fold ones.
+#[inline(always)]
+fn fold(_: Avx2, pairs: __m256i) -> __m256i {
+    // SAFETY: the first argument proves that AVX2 is there.
+    unsafe { _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)) }
+}
+
+#[inline(always)]
+fn load_floats(_: Avx2, values: &[f32; STRIP]) -> __m256 {
+    // SAFETY: the reference covers the 32 bytes read, and the first argument proves that AVX2 is there.
+    unsafe { _mm256_loadu_ps(values.as_ptr()) }
+}
+
+#[inline(always)]
+fn scale(avx2: Avx2, floats: __m256, sums: __m256i, offset: i32, factors: &[f32; STRIP], by: f32) -> __m256 {
+    let factors = load_floats(avx2, factors);
+    // SAFETY: an `Avx2` proves that AVX2 is there.
+    unsafe {
+        let sums = _mm256_cvtepi32_ps(_mm256_sub_epi32(sums, _mm256_set1_epi32(offset)));
+        _mm256_add_ps(floats, _mm256_mul_ps(sums, _mm256_mul_ps(factors, _mm256_set1_ps(by))))
+    }
+}
+
+#[inline(always)]
+fn lower(avx2: Avx2, floats: __m256, total: i32, mins: &[f32; STRIP], by: f32) -> __m256 {
+    let mins = load_floats(avx2, mins);
+    // SAFETY: an `Avx2` proves that AVX2 is there.
+    unsafe {
+        let mins = _mm256_mul_ps(mins, _mm256_set1_ps(by));
+        _mm256_sub_ps(floats, _mm256_mul_ps(_mm256_set1_ps(total as f32), mins))
+    }
+}
+
+#[inline(always)]
+fn rows(_: Avx2, floats: __m256) -> [f32; STRIP] {
+    let mut rows = [0.0; STRIP];
+    // SAFETY: the array has the 32 bytes written, and the first argument proves that AVX2 is there.
+    unsafe { _mm256_storeu_ps(rows.as_mut_ptr(), floats) };
+    rows
+}
+
+impl Group for Bytes {
+    type Weights = __m256i;
+    type Sums = __m256i;
+    type Floats = __m256;
+    const OFFSET: i32 = 0;
+
+    #[inline(always)]
+    fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> __m256i {
+        load(line)
+    }
+
+    #[inline(always)]
+    fn zero(self) -> (__m256i, __m256) {
+        zero(self.0)
+    }
+
+    #[inline(always)]
+    fn step(self, sums: __m256i, weights: __m256i, x: [i8; 4]) -> __m256i {
+        let x = splat(self.0, x);
+        // SAFETY: `self` proves that AVX2 is there.
+        unsafe {
+            // At most 2 * 128 * 127 = 32512.
+            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
+            _mm256_add_epi32(sums, fold(self.0, pairs))
+        }
+    }
+
+    #[inline(always)]
+    fn scale(self, floats: __m256, sums: __m256i, offset: i32, factors: &[f32; STRIP], by: f32) -> __m256 {
+        scale(self.0, floats, sums, offset, factors, by)
+    }
+
+    #[inline(always)]
+    fn lower(self, floats: __m256, total: i32, mins: &[f32; STRIP], by: f32) -> __m256 {
+        lower(self.0, floats, total, mins, by)
+    }
+
+    #[inline(always)]
+    fn rows(self, floats: __m256) -> [f32; STRIP] {
+        rows(self.0, floats)
+    }
+}
+
+impl Group for Nibbles {
+    type Weights = __m256i;
+    type Sums = __m256i;
+    type Floats = __m256;
+    const OFFSET: i32 = 0;
+
+    #[inline(always)]
+    fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> __m256i {
+        let line = load(line);
+        // SAFETY: `self` proves that AVX2 is there.
+        unsafe { _mm256_and_si256(_mm256_srl_epi16(line, _mm_cvtsi32_si128(4 * F as i32)), _mm256_set1_epi8(15)) }
+    }
+
+    #[inline(always)]
+    fn zero(self) -> (__m256i, __m256) {
+        zero(self.0)
+    }
+
+    #[inline(always)]
+    fn step(self, sums: __m256i, weights: __m256i, x: [i8; 4]) -> __m256i {
+        let x = splat(self.0, x);
+        // SAFETY: `self` proves that AVX2 is there.
+        unsafe { _mm256_add_epi16(sums, _mm256_maddubs_epi16(weights, x)) }
+    }
+
+    #[inline(always)]
+    fn scale(self, floats: __m256, sums: __m256i, offset: i32, factors: &[f32; STRIP], by: f32) -> __m256 {
+        scale(self.0, floats, fold(self.0, sums), offset, factors, by)
+    }
+
+    #[inline(always)]
+    fn lower(self, floats: __m256, total: i32, mins: &[f32; STRIP], by: f32) -> __m256 {
+        lower(self.0, floats, total, mins, by)
+    }
+
+    #[inline(always)]
+    fn rows(self, floats: __m256) -> [f32; STRIP] {
+        rows(self.0, floats)
+    }
+}
