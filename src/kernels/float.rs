@@ -82,10 +82,33 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum
 }
 
-/// [`super::Kernels::add_scaled`].
+/// [`super::Kernels::scores`].
 #[inline(always)]
-pub(super) fn add_scaled(y: &mut [f32], a: f32, x: &[f32]) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y += a * x;
+pub(super) fn scores(query: &[f32], keys: &[f32], stride: usize, scale: f32, scores: &mut [f32]) {
+    for (key, score) in keys.chunks(stride).zip(scores) {
+        *score = dot(query, &key[..query.len()]) * scale;
+    }
+}
+
+/// [`super::Kernels::add_weighted`], 32 outputs at a time, which stay in registers.
+#[inline(always)]
+pub(super) fn add_weighted(out: &mut [f32], weights: &[f32], values: &[f32], stride: usize) {
+    const WIDTH: usize = 4 * LANES;
+    let (whole, rest) = out.as_chunks_mut::<WIDTH>();
+    let done = whole.len() * WIDTH;
+    for (index, out) in whole.iter_mut().enumerate() {
+        let mut sums = *out;
+        for (value, weight) in values.chunks(stride).zip(weights) {
+            let value: &[f32; WIDTH] = value[index * WIDTH..][..WIDTH].try_into().expect("of this length");
+            for (sum, value) in sums.iter_mut().zip(value) {
+                *sum += weight * value;
+            }
+        }
+        *out = sums;
+    }
+    for (value, weight) in values.chunks(stride).zip(weights) {
+        for (out, value) in rest.iter_mut().zip(&value[done..]) {
+            *out += weight * value;
+        }
     }
 }

@@ -76,9 +76,14 @@ pub trait Kernels: Sync {
         float::dot(a, b)
     }
 
-    /// `y += a x`.
-    fn add_scaled(&self, y: &mut [f32], a: f32, x: &[f32]) {
-        float::add_scaled(y, a, x);
+    /// `scores[p] = scale * dot(query, key p)`, where key `p` begins at `p * stride`.
+    fn scores(&self, query: &[f32], keys: &[f32], stride: usize, scale: f32, scores: &mut [f32]) {
+        float::scores(query, keys, stride, scale, scores);
+    }
+
+    /// `out += weights[p] * value p` for every `p` in order, where value `p` begins at `p * stride`.
+    fn add_weighted(&self, out: &mut [f32], weights: &[f32], values: &[f32], stride: usize) {
+        float::add_weighted(out, weights, values, stride);
     }
 }
 

@@ -100,9 +100,11 @@ fn scalar_multiplies_by_the_definition() {
     let odd = (lanes[1] + lanes[5]) + (lanes[3] + lanes[7]);
     assert_eq!(Scalar.dot_f32(&a, &b), even + odd + 0.5);
 
-    let mut y = [1.0, 2.0];
-    Scalar.add_scaled(&mut y, 0.5, &[4.0, -2.0]);
-    assert_eq!(y, [3.0, 1.0]);
+    let (mut scores, mut sums) = ([0.0; 2], [1.0, 2.0]);
+    Scalar.scores(&[2.0, 1.0], &[4.0, -2.0, 9.0, 1.0, 3.0], 3, 0.5, &mut scores);
+    assert_eq!(scores, [3.0, 2.5]);
+    Scalar.add_weighted(&mut sums, &scores, &[4.0, -2.0, 9.0, 1.0, 3.0], 3);
+    assert_eq!(sums, [1.0 + 3.0 * 4.0 + 2.5, 2.0 - 3.0 * 2.0 + 2.5 * 3.0]);
 }
 
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
@@ -274,10 +276,15 @@ fn f32_operations_match_scalar() {
             let (a, b) = (values(rng, len), values(rng, len));
             let name = kernels.name();
             assert_eq!(kernels.dot_f32(&a, &b).to_bits(), Scalar.dot_f32(&a, &b).to_bits(), "{name} dot {len}");
-            let (mut expected, mut got) = (b.clone(), b);
-            Scalar.add_scaled(&mut expected, 0.3, &a);
-            kernels.add_scaled(&mut got, 0.3, &a);
-            assert_eq!(bits(&got), bits(&expected), "{name} add {len}");
+            let (stride, weights) = (len + 3, values(rng, 5));
+            let pages = values(rng, 5 * stride);
+            let run = |kernels: &dyn Kernels| {
+                let (mut scores, mut sums) = ([0.0; 5], b.clone());
+                kernels.scores(&a, &pages, stride, 0.3, &mut scores);
+                kernels.add_weighted(&mut sums, &weights, &pages, stride);
+                (bits(&scores), bits(&sums))
+            };
+            assert_eq!(run(kernels), run(&Scalar), "{name} attention {len}");
         }
     });
 }

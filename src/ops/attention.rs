@@ -19,9 +19,22 @@ pub struct KeyValues<'a> {
     pub width: usize,
 }
 
-/// The `len` values from `offset` on of `position`.
-fn slice<'a>(cache: &KeyValues<'a>, pages: &'a [Vec<f32>], position: usize, offset: usize, len: usize) -> &'a [f32] {
-    &pages[position / cache.page][position % cache.page * cache.width + offset..][..len]
+impl KeyValues<'_> {
+    /// The part of each page that holds `visible` positions, from `offset` values into the first of them on.
+    fn parts<'a>(
+        &self,
+        pages: &'a [Vec<f32>],
+        visible: &Range<usize>,
+        offset: usize,
+    ) -> impl Iterator<Item = (usize, &'a [f32])> {
+        let Self { page, width, .. } = *self;
+        let Range { start, end } = *visible;
+        (start / page..end.div_ceil(page)).map(move |index| {
+            let (first, last) = (start.max(index * page), end.min((index + 1) * page));
+            let from = (first - index * page) * width + offset;
+            (last - first, &pages[index][from..(last - index * page) * width])
+        })
+    }
 }
 
 /// For every head of `query` (`head_dim` values each): softmax over `visible` positions of `q k / sqrt(head_dim)`, then the
@@ -35,21 +48,28 @@ pub fn attend(
     scores: &mut Vec<f32>,
     out: &mut [f32],
 ) {
-    let heads = query.len() / head_dim;
-    let group = heads / (cache.width / head_dim);
+    let group = query.len() / cache.width * head_dim;
     let scale = 1.0 / (head_dim as f32).sqrt();
-    for (head, (query, out)) in query.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim)).enumerate() {
-        let offset = head / group * head_dim;
+    for (index, (query, out)) in query.chunks_exact(group).zip(out.chunks_exact_mut(group)).enumerate() {
+        let offset = index * head_dim;
         scores.clear();
-        scores.extend(
-            visible
-                .clone()
-                .map(|position| kernels.dot_f32(query, slice(&cache, cache.keys, position, offset, head_dim)) * scale),
-        );
-        softmax(scores);
+        scores.resize(visible.len() * group / head_dim, 0.0);
+        let mut at = 0;
+        for (count, keys) in cache.parts(cache.keys, &visible, offset) {
+            let scores = scores.chunks_exact_mut(visible.len()).map(|scores| &mut scores[at..at + count]);
+            for (query, scores) in query.chunks_exact(head_dim).zip(scores) {
+                kernels.scores(query, keys, cache.width, scale, scores);
+            }
+            at += count;
+        }
+        scores.chunks_exact_mut(visible.len()).for_each(softmax);
         out.fill(0.0);
-        for (position, &score) in visible.clone().zip(scores.iter()) {
-            kernels.add_scaled(out, score, slice(&cache, cache.values, position, offset, head_dim));
+        let mut at = 0;
+        for (count, values) in cache.parts(cache.values, &visible, offset) {
+            for (out, scores) in out.chunks_exact_mut(head_dim).zip(scores.chunks_exact(visible.len())) {
+                kernels.add_weighted(out, &scores[at..at + count], values, cache.width);
+            }
+            at += count;
         }
     }
 }
@@ -57,11 +77,8 @@ pub fn attend(
 /// `x = exp(x - max) / sum`.
 fn softmax(x: &mut [f32]) {
     let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for x in x.iter_mut() {
-        *x = exp(*x - max);
-        sum += *x;
-    }
+    x.iter_mut().for_each(|x| *x = exp(*x - max));
+    let sum: f32 = x.iter().sum();
     x.iter_mut().for_each(|x| *x /= sum);
 }
 

@@ -14,18 +14,22 @@ const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 /// `1 / n!`, from the highest power down.
 const TAYLOR: [f32; 8] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
 
+/// Added to a float below `2^22` in magnitude, rounds it to an integer, halves to even, which is then in the lowest bits.
+const ROUND: f32 = 12_582_912.0;
+
 /// `e^x` within 2 units of the last place; 0 below -87 and infinite above 88, just before f32 itself ends.
+///
+/// Without a branch, so that the compiler can work on several values at a time.
+#[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    if x < -87.0 {
-        return 0.0;
-    }
-    if x > 88.0 {
-        return f32::INFINITY;
-    }
-    let k = (x * std::f32::consts::LOG2_E).round_ties_even();
+    let rounded = x * std::f32::consts::LOG2_E + ROUND;
+    let k = rounded - ROUND;
     let r = x - k * LN_2[0] - k * LN_2[1];
     let power = TAYLOR.into_iter().fold(0.0, |sum, coefficient| sum * r + coefficient);
-    power * f32::from_bits(((k as i32 + 127) as u32) << 23)
+    let exponent = rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
+    let result = power * f32::from_bits(exponent << 23);
+    let result = if x < -87.0 { 0.0 } else { result };
+    if x > 88.0 { f32::INFINITY } else { result }
 }
 
 #[cfg(test)]

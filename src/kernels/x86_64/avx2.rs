@@ -155,7 +155,11 @@ impl Kernels for Avx2 {
         with_avx2!(self, float::dot, a: &[f32], b: &[f32] => f32)
     }
 
-    fn add_scaled(&self, y: &mut [f32], a: f32, x: &[f32]) {
-        with_avx2!(self, float::add_scaled, y: &mut [f32], a: f32, x: &[f32] => ());
+    fn scores(&self, query: &[f32], keys: &[f32], stride: usize, scale: f32, scores: &mut [f32]) {
+        with_avx2!(self, float::scores, query: &[f32], keys: &[f32], stride: usize, scale: f32, scores: &mut [f32] => ());
+    }
+
+    fn add_weighted(&self, out: &mut [f32], weights: &[f32], values: &[f32], stride: usize) {
+        with_avx2!(self, float::add_weighted, out: &mut [f32], weights: &[f32], values: &[f32], stride: usize => ());
     }
 }
