@@ -112,7 +112,7 @@ describe('requests that cannot be met', () => {
 
 describe('memory', () => {
   it('that runs out ends the load with its own code', async () => {
-    isolated.route('fault/wasm/simd128/webtern_bg.wasm', (_, response) =>
+    isolated.route('fault/wasm/relaxed/webtern_bg.wasm', (_, response) =>
       response.writeHead(200, { 'content-type': 'application/wasm' }).end(withMemoryCap(8)),
     )
     const options = { wasmBaseUrl: '/fault/wasm/' }
