@@ -184,7 +184,7 @@ describe('a checkpoint that does not become a file', () => {
       },
     ],
     ['truncated', 'but the file has 5000000', { 'model.safetensors': start('model.safetensors', 5_000_000) }],
-    ['io', 'tokenizer.json is missing', { 'tokenizer.json': null }],
+    ['io', 'the checkpoint has no tokenizer', { 'tokenizer.json': null }],
     [
       'unsupported-architecture',
       'Mamba',

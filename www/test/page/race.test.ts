@@ -30,10 +30,16 @@ afterEach(async () => {
 
 const at = (id: string) => page.getByTestId(id)
 
+/** Follows a link to a view. The page changes when it hears of the new address, which is a moment later. */
+async function view(name: string): Promise<void> {
+  await at(`view-${name}`).click()
+  await page.waitForSelector(`body[data-view=${name}]`)
+}
+
 async function open(model: string): Promise<void> {
   await page.goto(`${served.url}?model=${model}`)
   await page.waitForSelector('body[data-phase=ready]')
-  await at('view-race').click()
+  await view('race')
 }
 
 async function race(prompt: string): Promise<void> {
@@ -85,9 +91,9 @@ it('shows what goes wrong, and ends when the view is left', async () => {
   await at('race-error-dismiss').click()
   await race('slow')
   await at('lane-ar').getByTestId('answer').waitFor()
-  await at('view-run').click()
+  await view('run')
   expect(await at('race').isHidden()).toBe(true)
-  await at('view-race').click()
+  await view('race')
   await at('race-start').waitFor()
 })
 
