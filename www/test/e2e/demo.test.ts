@@ -73,8 +73,12 @@ describe('an autoregressive model', () => {
     await shot(page, 'stories-dark')
     await page.getByTestId('maxTokens').fill('400')
     await page.getByTestId('prompt').press('Enter')
-    await page.waitForFunction(() => document.querySelector('[data-testid=output]:last-child')?.textContent !== '')
-    await page.getByTestId('stop').click()
+    // From within the page: on its way through the browser driver, a click can come after the end.
+    await page.waitForFunction(() => {
+      if (document.body.dataset['phase'] !== 'running') return false
+      document.querySelector<HTMLButtonElement>('[data-testid=stop]')?.click()
+      return true
+    })
     await page.waitForSelector('body[data-phase=ready]')
     expect(await page.getByTestId('answer').last().getAttribute('data-finish')).toBe('abort')
     await page.getByTestId('unload').click()
