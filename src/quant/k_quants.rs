@@ -30,30 +30,26 @@
 use super::float::f16_at;
 use super::groups::Groups;
 
-pub(super) fn decode_q2_k(block: &[u8; 84], out: &mut [f32; 256]) {
+pub(super) fn groups_q2_k(block: &[u8; 84], mut each: impl FnMut(Groups<'_>)) {
     let (d, dmin) = (f16_at(block, 80), f16_at(block, 82));
-    let codes = &block[16..80];
-    for (i, out) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
-        let (scale, min) = (d * f32::from(block[i] & 15), dmin * f32::from(block[i] >> 4));
+    for (i, scales) in block[..16].iter().enumerate() {
         let (at, shift) = two_bits(i);
-        for (out, code) in out.iter_mut().zip(&codes[at..at + 16]) {
-            *out = scale * f32::from(code >> shift & 3) - min;
-        }
+        let bytes = &block[16 + at..][..16];
+        let codes: [i8; 16] = std::array::from_fn(|l| (bytes[l] >> shift & 3).cast_signed());
+        each(Groups { codes: &codes, factor: d * f32::from(scales & 15), min: dmin * f32::from(scales >> 4) });
     }
 }
 
-pub(super) fn decode_q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
+pub(super) fn groups_q3_k(block: &[u8; 110], mut each: impl FnMut(Groups<'_>)) {
     let d = f16_at(block, 108);
     let (high, codes, scales) = (&block[..32], &block[32..96], &block[96..108]);
-    for (i, out) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+    for i in 0..16 {
         let scale = scales[i % 8] >> (4 * (i / 8)) & 15 | (scales[8 + i % 4] >> (2 * (i / 4)) & 3) << 4;
-        let scale = d * (f32::from(scale) - 32.0);
         let (at, shift) = two_bits(i);
-        let high = &high[16 * (i % 2)..][..16];
-        for ((out, code), high) in out.iter_mut().zip(&codes[at..at + 16]).zip(high) {
-            let q = code >> shift & 3 | (high >> (i / 2) & 1) << 2;
-            *out = scale * (f32::from(q) - 4.0);
-        }
+        let (bytes, high) = (&codes[at..at + 16], &high[16 * (i % 2)..][..16]);
+        let code = |l: usize| bytes[l] >> shift & 3 | (high[l] >> (i / 2) & 1) << 2;
+        let codes: [i8; 16] = std::array::from_fn(|l| code(l).cast_signed() - 4);
+        each(Groups { codes: &codes, factor: d * (f32::from(scale) - 32.0), min: 0.0 });
     }
 }
 

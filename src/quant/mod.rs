@@ -45,12 +45,14 @@ pub fn dequantize(ty: GgmlType, src: &[u8], dst: &mut [f32]) -> Result<()> {
         GgmlType::Bf16 => decode_blocks(src, dst, float::decode_bf16),
         GgmlType::Q8_0 => decode_blocks(src, dst, q8::decode_q8_0),
         GgmlType::Q4_0 => decode_blocks(src, dst, q4_q5::decode_q4_0),
-        GgmlType::Q4_1 => decode_blocks(src, dst, q4_q5::decode_q4_1),
-        GgmlType::Q5_0 => decode_blocks(src, dst, q4_q5::decode_q5_0),
-        GgmlType::Q5_1 => decode_blocks(src, dst, q4_q5::decode_q5_1),
-        GgmlType::Q2K => decode_blocks(src, dst, k_quants::decode_q2_k),
-        GgmlType::Q3K => decode_blocks(src, dst, k_quants::decode_q3_k),
-        GgmlType::Q4K | GgmlType::Q5K | GgmlType::Q6K => {
+        GgmlType::Q4_1
+        | GgmlType::Q5_0
+        | GgmlType::Q5_1
+        | GgmlType::Q2K
+        | GgmlType::Q3K
+        | GgmlType::Q4K
+        | GgmlType::Q5K
+        | GgmlType::Q6K => {
             let mut rest = dst;
             groups(ty, src, |group| {
                 let (out, after) = std::mem::take(&mut rest).split_at_mut(group.codes.len());

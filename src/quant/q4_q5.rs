@@ -13,39 +13,43 @@
 #![forbid(unsafe_code)]
 
 use super::float::{f16_at, to_f16};
+use super::groups::Groups;
 use super::q8::reciprocal;
 
 pub(super) fn decode_q4_0(block: &[u8; 18], out: &mut [f32; 32]) {
     let d = f16_at(block, 0);
-    decode(&block[2..], 0, out, |q| d * (q - 8.0));
-}
-
-pub(super) fn decode_q4_1(block: &[u8; 20], out: &mut [f32; 32]) {
-    let (d, m) = (f16_at(block, 0), f16_at(block, 2));
-    decode(&block[4..], 0, out, |q| d * q + m);
-}
-
-pub(super) fn decode_q5_0(block: &[u8; 22], out: &mut [f32; 32]) {
-    let d = f16_at(block, 0);
-    let high = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
-    decode(&block[6..], high, out, |q| d * (q - 16.0));
-}
-
-pub(super) fn decode_q5_1(block: &[u8; 24], out: &mut [f32; 32]) {
-    let (d, m) = (f16_at(block, 0), f16_at(block, 2));
-    let high = u32::from_le_bytes([block[4], block[5], block[6], block[7]]);
-    decode(&block[8..], high, out, |q| d * q + m);
-}
-
-/// Weights from 16 bytes of nibbles and 32 high bits; `weight` maps a code to its value.
-#[inline(always)]
-fn decode(nibbles: &[u8], high: u32, out: &mut [f32; 32], weight: impl Fn(f32) -> f32) {
-    let (low_half, high_half) = out.split_at_mut(16);
-    for (j, &byte) in nibbles.iter().enumerate().take(16) {
-        let bit = |weight: usize| ((high >> weight) as u8 & 1) << 4;
-        low_half[j] = weight(f32::from(byte & 15 | bit(j)));
-        high_half[j] = weight(f32::from(byte >> 4 | bit(j + 16)));
+    for (out, code) in out.iter_mut().zip(nibbles(&block[2..])) {
+        *out = d * (f32::from(code) - 8.0);
     }
+}
+
+/// The codes are not lowered by 8: they fit 4 bits.
+pub(super) fn groups_q4_0(block: &[u8; 18], mut each: impl FnMut(Groups<'_>)) {
+    each(Groups { codes: &nibbles(&block[2..]), factor: f16_at(block, 0), min: 0.0 });
+}
+
+pub(super) fn groups_q4_1(block: &[u8; 20], mut each: impl FnMut(Groups<'_>)) {
+    each(Groups { codes: &nibbles(&block[4..]), factor: f16_at(block, 0), min: -f16_at(block, 2) });
+}
+
+pub(super) fn groups_q5_0(block: &[u8; 22], mut each: impl FnMut(Groups<'_>)) {
+    let codes = with_high_bits(nibbles(&block[6..]), &block[2..]).map(|code| code - 16);
+    each(Groups { codes: &codes, factor: f16_at(block, 0), min: 0.0 });
+}
+
+pub(super) fn groups_q5_1(block: &[u8; 24], mut each: impl FnMut(Groups<'_>)) {
+    let codes = with_high_bits(nibbles(&block[8..]), &block[4..]);
+    each(Groups { codes: &codes, factor: f16_at(block, 0), min: -f16_at(block, 2) });
+}
+
+/// The codes in the first 16 bytes.
+fn nibbles(bytes: &[u8]) -> [i8; 32] {
+    std::array::from_fn(|j| (bytes[j % 16] >> (j / 16 * 4) & 15).cast_signed())
+}
+
+/// Codes with the bits of the first four bytes on top.
+fn with_high_bits(codes: [i8; 32], bytes: &[u8]) -> [i8; 32] {
+    std::array::from_fn(|j| codes[j] | (bytes[j / 8] >> (j % 8) & 1).cast_signed() << 4)
 }
 
 /// `d` is an eighth of the weight of largest magnitude (the first such), negated, so that this weight gets code 0, the

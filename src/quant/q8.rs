@@ -8,12 +8,17 @@
 #![forbid(unsafe_code)]
 
 use super::float::{f16_at, to_f16};
+use super::groups::Groups;
 
 pub(super) fn decode_q8_0(block: &[u8; 34], out: &mut [f32; 32]) {
     let d = f16_at(block, 0);
     for (out, &q) in out.iter_mut().zip(&block[2..]) {
         *out = f32::from(q.cast_signed()) * d;
     }
+}
+
+pub(super) fn groups_q8_0(block: &[u8; 34], mut each: impl FnMut(Groups<'_>)) {
+    each(Groups { codes: bytemuck::cast_slice(&block[2..]), factor: f16_at(block, 0), min: 0.0 });
 }
 
 pub(super) fn encode_q8_0(weights: &[f32; 32]) -> Option<[u8; 34]> {

@@ -88,10 +88,12 @@ impl PackedGroups {
     pub fn pack(ty: GgmlType, rows: usize, cols: usize, bytes: &[u8]) -> Result<Option<Self>> {
         let (layout, zero, has_mins) = match ty {
             GgmlType::Q8_0 => (GroupLayout::Bytes32, 0, false),
+            GgmlType::Q5_0 => (GroupLayout::Bytes32, 0, false),
+            GgmlType::Q5_1 | GgmlType::Q5K => (GroupLayout::Bytes32, 0, true),
+            GgmlType::Q3K | GgmlType::Q6K => (GroupLayout::Bytes16, 0, false),
+            GgmlType::Q2K => (GroupLayout::Bytes16, 0, true),
             GgmlType::Q4_0 => (GroupLayout::Nibbles32, 8, false),
-            GgmlType::Q4K => (GroupLayout::Nibbles32, 0, true),
-            GgmlType::Q5K => (GroupLayout::Bytes32, 0, true),
-            GgmlType::Q6K => (GroupLayout::Bytes16, 0, false),
+            GgmlType::Q4_1 | GgmlType::Q4K => (GroupLayout::Nibbles32, 0, true),
             _ => return Ok(None),
         };
         let (strips, groups) = (rows.div_ceil(STRIP), cols / layout.group());
@@ -132,12 +134,12 @@ impl PackedGroups {
 
     fn set(&mut self, row: usize, col: usize, group: &Groups<'_>) {
         let (at, _) = self.code_at(row, col);
+        let (cells, _) = self.codes[at..].as_chunks_mut::<4>();
         let (quads, _) = group.codes.as_chunks::<4>();
-        for (line, quads) in quads.chunks_exact(self.layout.per_byte()).enumerate() {
-            let cell = &mut self.codes[at + line * STRIP_LINE..][..4];
-            for (field, quad) in quads.iter().enumerate() {
-                cell.iter_mut().zip(quad).for_each(|(cell, code)| *cell |= code.cast_unsigned() << (4 * field));
-            }
+        let word = |quad: &[i8; 4]| u32::from_le_bytes(quad.map(i8::cast_unsigned));
+        let fields = self.layout.per_byte();
+        for (cell, quads) in cells.iter_mut().step_by(STRIP_LINE / 4).zip(quads.chunks_exact(fields)) {
+            *cell = quads.iter().rev().fold(0, |line, quad| line << 4 | word(quad)).to_le_bytes();
         }
         let at = self.factor_at(row, col);
         self.factors[at] = group.factor;
@@ -156,17 +158,16 @@ impl PackedGroups {
         self.cols
     }
 
-    /// The strips, top to bottom.
-    pub fn strips(&self) -> impl ExactSizeIterator<Item = Strip<'_>> {
-        let codes = self.codes.as_chunks().0.chunks_exact(self.cols / self.layout.per_byte() / 4);
-        let groups = self.cols / self.layout.group();
-        codes.enumerate().map(move |(index, codes)| Strip {
+    /// The `index`-th 8 rows.
+    pub fn strip(&self, index: usize) -> Strip<'_> {
+        let (lines, groups) = (self.cols / self.layout.per_byte() / 4, self.cols / self.layout.group());
+        Strip {
             layout: self.layout,
             zero: self.zero,
-            codes,
+            codes: &self.codes.as_chunks().0[index * lines..][..lines],
             factors: &self.factors.as_chunks().0[index * groups..][..groups],
             mins: self.mins.as_ref().map(|mins| &mins.as_chunks().0[index * groups..][..groups]),
-        })
+        }
     }
 
     /// Row `row` decoded to f32, in `out` of length [`PackedGroups::cols`]: the same bits as [`quant::dequantize`].
@@ -183,5 +184,42 @@ impl PackedGroups {
                 *out -= mins[factor];
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn rows_decode_to_the_bits_of_the_format() {
+        let (rows, cols) = (11, 512);
+        for ty in [
+            GgmlType::Q8_0,
+            GgmlType::Q4_0,
+            GgmlType::Q4_1,
+            GgmlType::Q5_0,
+            GgmlType::Q5_1,
+            GgmlType::Q2K,
+            GgmlType::Q3K,
+            GgmlType::Q4K,
+            GgmlType::Q5K,
+            GgmlType::Q6K,
+        ] {
+            // The upper byte of an f16 below 0x7C is that of a finite number, whatever the lower one.
+            let size = rows * cols / ty.block_len() * ty.block_bytes();
+            let bytes: Vec<u8> = (0..size).map(|i| (i * i * 31 % 251) as u8 & 0xBB).collect();
+            let packed = PackedGroups::pack(ty, rows, cols, &bytes).unwrap().unwrap();
+            for row in 0..rows {
+                let (mut expected, mut got) = (vec![0.0; cols], vec![1.0; cols]);
+                quant::dequantize(ty, &bytes[row * size / rows..][..size / rows], &mut expected).unwrap();
+                packed.decode_row(row, &mut got);
+                let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&got), bits(&expected), "{ty} row {row}");
+            }
+        }
+        assert!(PackedGroups::pack(GgmlType::F16, 1, 32, &[0; 64]).unwrap().is_none());
     }
 }
