@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod kernels;
 pub mod model;
 pub mod ops;
+pub mod parallel;
 pub mod platform;
 pub mod quant;
 pub mod tensor;

@@ -1,0 +1,153 @@
+//! Work on several threads.
+//!
+//! A [`Team`] is a leader, which is whoever calls, and helpers, which wait for it. The leader opens a *phase*: one function, that
+//! everybody who comes runs at the same time, taking one piece of work after the other until none is left. A forward pass is
+//! some 150 phases of 5 to 500 microseconds, which decides the rest:
+//!
+//! - **Nobody waits for a helper to begin.** The leader takes pieces at once, and a helper that comes late finds less to do, or
+//!   nothing. The leader only waits for those who are inside a piece when there are no more.
+//! - **Waiting is spinning at first**, for a few dozen microseconds, because waking a thread takes as long as a phase; and
+//!   then sleeping, because a thread that spins takes its core from somebody ([`bell`]).
+//! - **A machine with other work on it is not a team's.** A helper that the system has put aside inside a piece stops everybody.
+//!   The leader notices that it lost time so, and runs passes with fewer helpers or none for a while ([`limit`]).
+//!
+//! What a piece computes does not depend on who runs it, so results are the same for any number of threads.
+//!
+//! Natively helpers are threads of the standard library; in a browser they are workers that share the leader's memory and call
+//! [`Team::help`], started by the page's side. Without threads a team is a leader alone, and a phase is a loop.
+
+#![deny(unsafe_code)]
+
+mod bell;
+mod limit;
+#[expect(unsafe_code, reason = "helpers borrow the leader's closure for the length of a phase")]
+mod phase;
+
+#[cfg(test)]
+mod tests;
+
+use crate::platform::now_ms;
+use limit::Limit;
+use phase::Phases;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+/// The most threads that a team has use for.
+pub const MAX_THREADS: usize = 16;
+
+/// Threads to use when nobody says how many: four, or half of the processors if those are more, since they are usually two for each
+/// core, which has the units that matter only once; but not more than there are, or than pay.
+#[cfg(not(target_family = "wasm"))]
+pub fn default_threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    processors.min(processors.div_ceil(2).max(4)).min(8)
+}
+
+/// A leader's place and its helpers.
+pub struct Team {
+    helpers: AtomicUsize,
+    phases: Phases,
+    /// Held by the leader of a pass.
+    limit: Mutex<Limit>,
+}
+
+/// The team of this process.
+pub fn team() -> &'static Team {
+    static TEAM: Team = Team::new();
+    &TEAM
+}
+
+impl Team {
+    const fn new() -> Self {
+        Self { helpers: AtomicUsize::new(0), phases: Phases::new(), limit: Mutex::new(Limit::new()) }
+    }
+
+    /// Threads that compute: the leader and its helpers.
+    pub fn threads(&self) -> usize {
+        1 + self.helpers.load(Ordering::Relaxed)
+    }
+
+    /// Makes the calling thread a helper, for good.
+    pub fn help(&self) -> ! {
+        self.helpers.fetch_add(1, Ordering::Relaxed);
+        self.phases.help()
+    }
+
+    /// Notes that a helper died. The leader of the phase, and every later one, panics instead of waiting for it.
+    pub fn fail(&self) {
+        self.phases.fail();
+    }
+
+    /// Starts helpers until there are `threads` in all. Never ends any.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it has no more threads. Those that started stay.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn grow(&'static self, threads: usize) -> std::io::Result<()> {
+        for _ in self.threads()..threads.min(MAX_THREADS) {
+            let name = "webtern helper".to_owned();
+            std::thread::Builder::new().name(name).spawn(|| self.phases.help())?;
+            self.helpers.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Leads the team for one pass. Whoever comes while another leads works alone.
+    pub fn lead(&self) -> Lead<'_> {
+        let limit = match self.limit.try_lock() {
+            Ok(limit) => Some(limit),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let helpers = limit.as_ref().map_or(0, |limit| limit.helpers(self.threads() - 1));
+        Lead { team: self, helpers, limit, begin: if helpers > 0 { now_ms() } else { 0.0 }, lost: Mutex::new(0.0) }
+    }
+}
+
+/// Leads a team until it is dropped.
+pub struct Lead<'a> {
+    team: &'a Team,
+    /// How many may help.
+    helpers: usize,
+    limit: Option<MutexGuard<'a, Limit>>,
+    begin: f64,
+    /// Milliseconds slept for helpers that did not come out of their piece.
+    lost: Mutex<f64>,
+}
+
+impl Lead<'_> {
+    /// Threads that may take part in this pass.
+    pub fn threads(&self) -> usize {
+        1 + self.helpers
+    }
+
+    /// Does `work` on every item, on all threads that come. Returns when all is done.
+    pub fn each<I>(&self, items: I, work: impl Fn(I::Item) + Sync)
+    where
+        I: IntoIterator<Item: Send, IntoIter: Send>,
+    {
+        let mut items = items.into_iter();
+        if self.helpers == 0 || items.size_hint().1.is_some_and(|most| most < 2) {
+            items.for_each(work);
+            return;
+        }
+        let items = Mutex::new(items.by_ref());
+        let take = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let slept = self.team.phases.run(self.helpers, &|| {
+            while let Some(item) = take() {
+                work(item);
+            }
+        });
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) += slept;
+    }
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        if let Some(limit) = &mut self.limit {
+            let spent = if self.helpers > 0 { now_ms() - self.begin } else { 0.0 };
+            limit.learn(self.helpers, spent, *self.lost.get_mut().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
