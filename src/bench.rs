@@ -16,6 +16,9 @@ use serde::Serialize;
 /// Output and input features of the matrix that kernels are timed on: the widest of SmolLM2-135M.
 const MATRIX: (usize, usize) = (1536, 576);
 
+/// Rounds of the loop on registers: some hundred microseconds.
+const PEAK_ROUNDS: usize = 100_000;
+
 /// A kind of pass and how long it took.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,7 +39,7 @@ pub struct PassTiming {
 pub struct KernelTiming {
     /// Backend and operation.
     pub name: String,
-    /// Activation rows.
+    /// Activation rows; 0 for the loop on registers.
     pub rows: usize,
     /// Multiply-accumulates per nanosecond.
     pub gmacs: f64,
@@ -85,7 +88,8 @@ pub fn passes(model: &mut Transformer, runs: usize) -> Result<Vec<PassTiming>> {
     Ok(timings)
 }
 
-/// Times the matrix kernels of every backend on 1, 8 and 32 rows of activations.
+/// Times the matrix kernels of every backend on 1, 8 and 32 rows of activations, one thread, and what the processor could do: the
+/// ternary kernel's multiplications and additions on nothing but registers ([`Kernels::peak`]).
 ///
 /// # Errors
 ///
@@ -101,6 +105,15 @@ pub fn kernels(runs: usize) -> Result<Vec<KernelTiming>> {
     }
     let mut timings = Vec::new();
     for kernels in available() {
+        let products = kernels.peak(PEAK_ROUNDS);
+        if products > 0 {
+            let ms = time(runs, || {
+                kernels.peak(PEAK_ROUNDS);
+                Ok(())
+            })?;
+            let name = format!("{} registers", kernels.name());
+            timings.push(KernelTiming { name, rows: 0, gmacs: products as f64 / ms / 1e6 });
+        }
         for rows in [1, 8, 32] {
             let mut add = |operation: &str, ms: f64| {
                 let gmacs = (rows * out * cols) as f64 / ms / 1e6;
@@ -119,8 +132,8 @@ pub fn kernels(runs: usize) -> Result<Vec<KernelTiming>> {
 fn multiply_ternary(kernels: &dyn Kernels, matrix: &PackedTernary, x: &[i8], rows: usize) -> Result<()> {
     let mut sums = vec![[0; TILE]; rows];
     let totals = vec![(x.len() / rows) as i32; rows];
-    for tiles in matrix.row_tiles() {
-        kernels.ternary_tile(tiles, x, &totals, &mut sums);
+    for tile in 0..matrix.rows().div_ceil(TILE) {
+        kernels.ternary_tile(matrix.row_tile(tile), x, &totals, &mut sums);
         std::hint::black_box(&sums);
     }
     Ok(())
@@ -130,8 +143,8 @@ fn multiply_groups(kernels: &dyn Kernels, matrix: &PackedGroups, x: &[i8], rows:
     let mut products = vec![[0.0; STRIP]; rows];
     let (scales, totals) = (vec![1.0; x.len() / Q8_BLOCK], vec![Q8_TOTAL as i32; x.len() / Q8_TOTAL]);
     let x = Q8Rows { cols: matrix.cols(), values: x, scales: &scales, totals: &totals };
-    for strip in matrix.strips() {
-        kernels.strip(&strip, x, &mut products);
+    for strip in 0..matrix.rows().div_ceil(STRIP) {
+        kernels.strip(&matrix.strip(strip), x, &mut products);
         std::hint::black_box(&products);
     }
     Ok(())

@@ -5,7 +5,7 @@
 use super::block::Block;
 use super::options::Mode;
 use super::plan::DiffusionPlan;
-use super::sampler::{Choice, Sampler};
+use super::sampler::Sampler;
 use super::session::Session;
 use crate::error::Result;
 use crate::model::LanguageModel;
@@ -38,12 +38,8 @@ pub(super) fn denoise<M: LanguageModel + ?Sized>(
     let run = if partial { window.start.max(committed)..window.end } else { committed..plan.block };
     let shifted: Vec<usize> = rows.iter().map(|row| row - 1 - run.start).collect();
 
-    let vocabulary = model.vocab_size();
     let tokens = (block.start() + run.start, &block.ids()[run]);
-    let logits = session.forward(model, tokens, false, &shifted)?;
-    let choices = (rows.iter().zip(logits.chunks_exact(vocabulary)))
-        .map(|(row, logits)| sampler.choose(logits, block.start() + row))
-        .collect::<Result<Vec<Choice>>>()?;
+    let choices = session.choose(model, tokens, false, &shifted, sampler)?;
 
     let threshold = threshold(mode, plan.threshold, block.count_pass(sub_block));
     let highest = choices.iter().map(|c| c.probability).fold(0.0, f64::max);
@@ -77,12 +73,12 @@ pub(super) fn commit<M: LanguageModel + ?Sized>(
 ) -> Result<Block> {
     let position = session.tokens().len();
     let tokens = &block.ids()[position - block.start()..];
-    let logits = session.forward(model, (position, tokens), true, &[tokens.len() - 1])?;
-    let start = block.start() + plan.block;
-    let first = sampler.choose(logits, start)?;
-    sampler.saw(&[first.id]);
-    let mut next = Block::new(block.index() + 1, start, plan.block, &[], plan.mask);
-    next.accept(0, first);
+    let first = session.choose(model, (position, tokens), true, &[tokens.len() - 1], sampler)?;
+    let mut next = Block::new(block.index() + 1, block.start() + plan.block, plan.block, &[], plan.mask);
+    for first in first {
+        sampler.saw(&[first.id]);
+        next.accept(0, first);
+    }
     Ok(next)
 }
 

@@ -165,12 +165,11 @@ impl Generation {
         // Only the row of the last prompt token predicts something new.
         let last = (end == self.prompt.len()).then(|| end - begin - 1);
         let chunk = &self.prompt[begin..end];
-        let logits = self.session.forward(model, (begin, chunk), true, last.as_slice())?;
+        let first = self.session.choose(model, (begin, chunk), true, last.as_slice(), &mut self.sampler)?.pop();
         events.push(Event::Prefill { done: end, total });
         if end < total {
             return Ok(Phase::Prefill);
         }
-        let first = last.map(|_| self.sampler.choose(logits, end)).transpose()?;
         if let Some(first) = first {
             self.sampler.saw(&[first.id]);
             self.output.push(first.id, text);
@@ -203,10 +202,10 @@ impl Generation {
     ) -> Result<Phase> {
         let position = self.session.tokens().len();
         let last = &self.output.tokens[position - self.prompt.len()..];
-        let logits = self.session.forward(model, (position, last), true, &[0])?;
-        let next = self.sampler.choose(logits, position + 1)?.id;
-        self.sampler.saw(&[next]);
-        self.output.push(next, text);
+        for next in self.session.choose(model, (position, last), true, &[0], &mut self.sampler)? {
+            self.sampler.saw(&[next.id]);
+            self.output.push(next.id, text);
+        }
         self.stats.passes += 1;
         Ok(Phase::Autoregressive)
     }

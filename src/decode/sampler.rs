@@ -13,6 +13,7 @@
 
 use super::options::Options;
 use crate::error::Result;
+use crate::model::Best;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 use std::collections::BTreeSet;
@@ -25,6 +26,20 @@ const NEGLIGIBLE: f64 = -52.0;
 pub(crate) struct Choice {
     pub(crate) id: u32,
     pub(crate) probability: f64,
+}
+
+impl Choice {
+    /// The likeliest token.
+    ///
+    /// # Errors
+    ///
+    /// `malformed` when there was none to choose.
+    pub(crate) fn best(best: Best) -> Result<Self> {
+        if best.probability.is_infinite() {
+            bail!(Malformed, "the vocabulary has no token besides the mask token");
+        }
+        Ok(Self { id: best.token, probability: best.probability })
+    }
 }
 
 /// Chooses tokens. One draw of random numbers per row when the temperature is above 0, none at 0.
@@ -60,6 +75,16 @@ impl Sampler {
             row: Vec::new(),
             candidates: Vec::new(),
         }
+    }
+
+    /// Whether the likeliest token is always chosen, for which the logits themselves are not needed.
+    pub(crate) fn takes_the_best(&self) -> bool {
+        self.temperature == 0.0 && self.repetition_penalty == 1.0
+    }
+
+    /// The token that is never chosen.
+    pub(crate) fn mask(&self) -> Option<u32> {
+        self.mask
     }
 
     /// Notes that `tokens` are part of the sequence; the repetition penalty counts them from now on.

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::sampler::{Choice, Sampler};
 use crate::error::Result;
 use crate::model::{Attention, LanguageModel, Pass};
 
@@ -44,19 +45,28 @@ impl Session {
         kept
     }
 
-    /// Runs `tokens` at `position` and returns the logits of `rows`; remembers the tokens of a committing pass.
-    pub(super) fn forward<'m, M: LanguageModel + ?Sized>(
+    /// Runs `tokens` at `position` and chooses what follows each of `rows`; remembers the tokens of a committing pass.
+    pub(super) fn choose<M: LanguageModel + ?Sized>(
         &mut self,
-        model: &'m mut M,
+        model: &mut M,
         (position, tokens): (usize, &[u32]),
         commit: bool,
         rows: &[usize],
-    ) -> Result<&'m [f32]> {
+        sampler: &mut Sampler,
+    ) -> Result<Vec<Choice>> {
         let attention = self.attention.unwrap_or(Attention::Causal);
-        let logits = model.forward(&Pass { tokens, position, attention, commit, logits: rows })?;
+        let pass = Pass { tokens, position, attention, commit, logits: rows };
+        let vocabulary = model.vocab_size();
+        let choices = if sampler.takes_the_best() {
+            let best = model.best(&pass, sampler.mask())?;
+            best.into_iter().map(Choice::best).collect()
+        } else {
+            let logits = model.forward(&pass)?.chunks_exact(vocabulary).zip(rows);
+            logits.map(|(logits, row)| sampler.choose(logits, position + row + 1)).collect()
+        };
         if commit {
             self.tokens.extend_from_slice(tokens);
         }
-        Ok(logits)
+        choices
     }
 }

@@ -82,33 +82,39 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum
 }
 
-/// [`super::Kernels::scores`].
+/// [`super::Kernels::panel`], `N` rows at a time, whose sums stay in registers.
 #[inline(always)]
-pub(super) fn scores(query: &[f32], keys: &[f32], stride: usize, scale: f32, scores: &mut [f32]) {
-    for (key, score) in keys.chunks(stride).zip(scores) {
-        *score = dot(query, &key[..query.len()]) * scale;
+pub(super) fn panel<const N: usize>(
+    (a, a_stride): (&[f32], usize),
+    b: &[[f32; LANES]],
+    (out, out_stride): (&mut [f32], usize),
+) {
+    let mut whole = a.chunks(a_stride * N).zip(out.chunks_mut(out_stride * N));
+    let rows = a.len().div_ceil(a_stride);
+    for (a, out) in whole.by_ref().take(rows / N) {
+        block::<N>(a, a_stride, b, out, out_stride);
+    }
+    if let Some((a, out)) = whole.next() {
+        for (a, out) in a.chunks(a_stride).zip(out.chunks_mut(out_stride)) {
+            block::<1>(a, a_stride, b, out, out_stride);
+        }
     }
 }
 
-/// [`super::Kernels::add_weighted`], 32 outputs at a time, which stay in registers.
 #[inline(always)]
-pub(super) fn add_weighted(out: &mut [f32], weights: &[f32], values: &[f32], stride: usize) {
-    const WIDTH: usize = 4 * LANES;
-    let (whole, rest) = out.as_chunks_mut::<WIDTH>();
-    let done = whole.len() * WIDTH;
-    for (index, out) in whole.iter_mut().enumerate() {
-        let mut sums = *out;
-        for (value, weight) in values.chunks(stride).zip(weights) {
-            let value: &[f32; WIDTH] = value[index * WIDTH..][..WIDTH].try_into().expect("of this length");
-            for (sum, value) in sums.iter_mut().zip(value) {
-                *sum += weight * value;
+fn block<const N: usize>(a: &[f32], a_stride: usize, b: &[[f32; LANES]], out: &mut [f32], out_stride: usize) {
+    let a: [&[f32]; N] = std::array::from_fn(|n| &a[n * a_stride..][..b.len()]);
+    let mut sums: [[f32; LANES]; N] =
+        std::array::from_fn(|n| *out[n * out_stride..].first_chunk().expect("a row of a panel has 8 values"));
+    for (i, b) in b.iter().enumerate() {
+        for n in 0..N {
+            let a = a[n][i];
+            for (sum, b) in sums[n].iter_mut().zip(b) {
+                *sum += a * b;
             }
         }
-        *out = sums;
     }
-    for (value, weight) in values.chunks(stride).zip(weights) {
-        for (out, value) in rest.iter_mut().zip(&value[done..]) {
-            *out += weight * value;
-        }
+    for (n, sums) in sums.iter().enumerate() {
+        out[n * out_stride..][..LANES].copy_from_slice(sums);
     }
 }

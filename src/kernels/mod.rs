@@ -38,7 +38,7 @@ pub const Q8_BLOCK: usize = 32;
 /// Activations that are added up in advance.
 pub const Q8_TOTAL: usize = 16;
 
-/// Partial sums in a floating-point dot product.
+/// Partial sums in a floating-point dot product, and columns of a panel.
 pub const LANES: usize = 8;
 
 /// What a backend computes.
@@ -76,14 +76,17 @@ pub trait Kernels: Sync {
         float::dot(a, b)
     }
 
-    /// `scores[p] = scale * dot(query, key p)`, where key `p` begins at `p * stride`.
-    fn scores(&self, query: &[f32], keys: &[f32], stride: usize, scale: f32, scores: &mut [f32]) {
-        float::scores(query, keys, stride, scale, scores);
+    /// `out[l] += sum_i a[i] * b[i][l]` in order of `i`, for every row of `a` and the row of `out` beside it. Each comes with its
+    /// stride: a row of `a` begins with `b.len()` values, one of `out` with [`LANES`].
+    fn panel(&self, a: (&[f32], usize), b: &[[f32; LANES]], out: (&mut [f32], usize)) {
+        float::panel::<4>(a, b, out);
     }
 
-    /// `out += weights[p] * value p` for every `p` in order, where value `p` begins at `p * stride`.
-    fn add_weighted(&self, out: &mut [f32], weights: &[f32], values: &[f32], stride: usize) {
-        float::add_weighted(out, weights, values, stride);
+    /// Runs `rounds` of the multiplications and additions of [`Kernels::ternary_tile`] on registers alone, to see what the processor
+    /// could do, and returns how many products they were. 0 where nobody wants to know.
+    fn peak(&self, rounds: usize) -> u64 {
+        let _ = rounds;
+        0
     }
 }
 

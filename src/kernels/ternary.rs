@@ -46,7 +46,13 @@ pub(super) trait Step: Copy {
     /// `totals + sums`.
     fn settle(self, totals: Self::Totals, sums: Self::Sums) -> Self::Totals;
     fn rows(self, totals: Self::Totals) -> [i32; TILE];
+    /// [`super::Kernels::peak`].
+    fn peak(self, rounds: usize) -> u64;
 }
+
+/// Sums in registers of [`Step::peak`], each of which waits only for itself: enough to hide the latency of a multiplication and an
+/// addition, few enough for 16 registers.
+pub(super) const PEAK_SUMS: usize = 12;
 
 /// [`super::Kernels::ternary_tile`], `N` activation rows at a time.
 #[inline(always)]

@@ -100,11 +100,12 @@ fn scalar_multiplies_by_the_definition() {
     let odd = (lanes[1] + lanes[5]) + (lanes[3] + lanes[7]);
     assert_eq!(Scalar.dot_f32(&a, &b), even + odd + 0.5);
 
-    let (mut scores, mut sums) = ([0.0; 2], [1.0, 2.0]);
-    Scalar.scores(&[2.0, 1.0], &[4.0, -2.0, 9.0, 1.0, 3.0], 3, 0.5, &mut scores);
-    assert_eq!(scores, [3.0, 2.5]);
-    Scalar.add_weighted(&mut sums, &scores, &[4.0, -2.0, 9.0, 1.0, 3.0], 3);
-    assert_eq!(sums, [1.0 + 3.0 * 4.0 + 2.5, 2.0 - 3.0 * 2.0 + 2.5 * 3.0]);
+    // Two rows of two values; the strides leave one value between rows.
+    let b = [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], [10.0; 8]];
+    let mut out = [100.0; 17];
+    Scalar.panel((&[1.0, 0.5, 9.0, -1.0, 0.0], 3), &b, (&mut out, 9));
+    assert_eq!(out[..9], [106.0, 107.0, 108.0, 109.0, 110.0, 111.0, 112.0, 113.0, 100.0]);
+    assert_eq!(out[9..], [99.0, 98.0, 97.0, 96.0, 95.0, 94.0, 93.0, 92.0]);
 }
 
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
@@ -128,9 +129,9 @@ fn check_ternary(kernels: &dyn Kernels, codes: &[u8], (out, cols): (usize, usize
     let packed = PackedTernary::pack(&Ternary { codes: codes.to_vec(), scale: 1.0 }, out, cols).unwrap();
     let width = packed.padded_cols();
     let totals: Vec<i32> = x.chunks_exact(width).map(float::total).collect();
-    for (tile, tiles) in packed.row_tiles().enumerate() {
+    for tile in 0..out.div_ceil(TILE) {
         let mut sums = vec![[i32::MIN; TILE]; rows];
-        kernels.ternary_tile(tiles, x, &totals, &mut sums);
+        kernels.ternary_tile(packed.row_tile(tile), x, &totals, &mut sums);
         for (n, sums) in sums.iter().enumerate() {
             for (row, &sum) in (tile * TILE..out).zip(sums) {
                 let weights = codes[row * cols..][..cols].iter().map(|&code| i32::from(code) - 1);
@@ -240,6 +241,7 @@ fn strips_match_scalar() {
             (GroupLayout::Bytes32, 0, false),
             (GroupLayout::Bytes32, 0, true),
             (GroupLayout::Bytes16, 0, false),
+            (GroupLayout::Bytes16, 0, true),
             (GroupLayout::Nibbles32, 8, false),
             (GroupLayout::Nibbles32, 0, true),
         ] {
@@ -276,15 +278,17 @@ fn f32_operations_match_scalar() {
             let (a, b) = (values(rng, len), values(rng, len));
             let name = kernels.name();
             assert_eq!(kernels.dot_f32(&a, &b).to_bits(), Scalar.dot_f32(&a, &b).to_bits(), "{name} dot {len}");
-            let (stride, weights) = (len + 3, values(rng, 5));
-            let pages = values(rng, 5 * stride);
-            let run = |kernels: &dyn Kernels| {
-                let (mut scores, mut sums) = ([0.0; 5], b.clone());
-                kernels.scores(&a, &pages, stride, 0.3, &mut scores);
-                kernels.add_weighted(&mut sums, &weights, &pages, stride);
-                (bits(&scores), bits(&sums))
-            };
-            assert_eq!(run(kernels), run(&Scalar), "{name} attention {len}");
+            for rows in [1, 3, 4, 9, 16] {
+                let (a, stride) = (values(rng, rows * (len + 3)), len + 3);
+                let panel: Vec<[f32; LANES]> = (0..len).map(|_| values(rng, LANES).try_into().unwrap()).collect();
+                let start = values(rng, rows * 11);
+                let run = |kernels: &dyn Kernels| {
+                    let mut out = start.clone();
+                    kernels.panel((&a, stride), &panel, (&mut out, 11));
+                    bits(&out)
+                };
+                assert_eq!(run(kernels), run(&Scalar), "{name} panel of {len}, {rows} rows");
+            }
         }
     });
 }

@@ -7,11 +7,8 @@
 #![forbid(unsafe_code)]
 
 use crate::error::Result;
-use crate::ops::KeyValues;
+use crate::ops::{Heads, KeyValues, PAGE};
 use crate::tensor::zeroed_f32;
-
-/// Positions in a page.
-const PAGE: usize = 64;
 
 struct Layer {
     keys: Vec<Vec<f32>>,
@@ -21,16 +18,16 @@ struct Layer {
 /// The cache of a model with some number of layers.
 pub(super) struct KvCache {
     layers: Vec<Layer>,
-    width: usize,
+    heads: Heads,
     committed: usize,
     written: usize,
 }
 
 impl KvCache {
-    /// An empty cache whose positions hold `width` values per layer and side.
-    pub(super) fn new(layers: usize, width: usize) -> Self {
+    /// An empty cache for keys and values of this shape.
+    pub(super) fn new(layers: usize, heads: Heads) -> Self {
         let layers = (0..layers).map(|_| Layer { keys: Vec::new(), values: Vec::new() }).collect();
-        Self { layers, width, committed: 0, written: 0 }
+        Self { layers, heads, committed: 0, written: 0 }
     }
 
     pub(super) fn committed(&self) -> usize {
@@ -48,9 +45,9 @@ impl KvCache {
         for layer in &mut self.layers {
             while layer.values.len() * PAGE < end {
                 if layer.keys.len() == layer.values.len() {
-                    layer.keys.push(zeroed_f32(PAGE * self.width)?);
+                    layer.keys.push(zeroed_f32(self.heads.key_page())?);
                 }
-                layer.values.push(zeroed_f32(PAGE * self.width)?);
+                layer.values.push(zeroed_f32(self.heads.value_page())?);
             }
         }
         self.written = end.max(self.written);
@@ -60,17 +57,17 @@ impl KvCache {
     /// Stores the key and value rows of a layer from `position` on.
     pub(super) fn store(&mut self, layer: usize, position: usize, keys: &[f32], values: &[f32]) {
         let Layer { keys: key_pages, values: value_pages } = &mut self.layers[layer];
-        let rows = keys.chunks_exact(self.width).zip(values.chunks_exact(self.width));
+        let width = self.heads.kv_heads * self.heads.dim;
+        let rows = keys.chunks_exact(width).zip(values.chunks_exact(width));
         for (position, (key, value)) in (position..).zip(rows) {
-            let at = position % PAGE * self.width;
-            key_pages[position / PAGE][at..][..self.width].copy_from_slice(key);
-            value_pages[position / PAGE][at..][..self.width].copy_from_slice(value);
+            self.heads.put_key(&mut key_pages[position / PAGE], position % PAGE, key);
+            self.heads.put_value(&mut value_pages[position / PAGE], position % PAGE, value);
         }
     }
 
     pub(super) fn layer(&self, layer: usize) -> KeyValues<'_> {
         let Layer { keys, values } = &self.layers[layer];
-        KeyValues { keys, values, page: PAGE, width: self.width }
+        KeyValues { heads: self.heads, keys, values }
     }
 
     /// Declares every written position final.
@@ -91,7 +88,7 @@ mod tests {
 
     #[test]
     fn commits_and_rolls_back() {
-        let mut cache = KvCache::new(1, 2);
+        let mut cache = KvCache::new(1, Heads { kv_heads: 1, dim: 2 });
         cache.begin(0, 70).unwrap();
         let rows: Vec<f32> = (0..140).map(|i| i as f32).collect();
         cache.store(0, 0, &rows, &rows);
@@ -103,6 +100,6 @@ mod tests {
         assert_eq!(cache.written(), 80, "a pass inside the last one keeps its rows visible");
         cache.truncate(65);
         assert_eq!((cache.committed(), cache.written()), (65, 65));
-        assert_eq!(cache.layer(0).keys[1][..2], [128.0, 129.0], "position 64 is the first of the second page");
+        assert_eq!(cache.layer(0).values[1][..2], [128.0, 129.0], "position 64 is the first of the second page");
     }
 }

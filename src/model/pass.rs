@@ -5,7 +5,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::ops::{Best, NotFinite, best_of};
 
 /// Which keys a query at position `q` sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,4 +60,28 @@ pub trait LanguageModel {
     /// `context-full` when a position lies beyond the context, `bad-option` for a token outside the vocabulary,
     /// `out-of-memory` when the cache cannot grow.
     fn forward(&mut self, pass: &Pass<'_>) -> Result<&[f32]>;
+
+    /// Runs `pass` and returns the likeliest token of each of `pass.logits`, `without` one that is never chosen. A model that can do
+    /// this without storing the logits should.
+    ///
+    /// # Errors
+    ///
+    /// As [`LanguageModel::forward`]; `malformed` when a logit is NaN or infinite.
+    fn best(&mut self, pass: &Pass<'_>, without: Option<u32>) -> Result<Vec<Best>> {
+        let vocab = self.vocab_size();
+        let rows = self.forward(pass)?.chunks_exact(vocab).enumerate();
+        rows.map(|(row, logits)| best_of(logits, without).map_err(|bad| not_finite(pass, NotFinite { row, ..bad })))
+            .collect()
+    }
+}
+
+/// What it means that the `bad.row`-th of the logits that `pass` asked for is not finite.
+pub(crate) fn not_finite(pass: &Pass<'_>, bad: NotFinite) -> Error {
+    let NotFinite { row, token, logit } = bad;
+    let position = pass.position + pass.logits[row] + 1;
+    err!(
+        Malformed,
+        "the logit of token {token} for position {position} is {logit}: the model's weights are damaged or of another type than \
+         the file says"
+    )
 }

@@ -15,11 +15,12 @@
 
 use super::cache::KvCache;
 use super::config::Config;
-use super::pass::{Attention, LanguageModel, Pass};
+use super::pass::{Attention, LanguageModel, Pass, not_finite};
 use super::weights::{Layer, Projection, Weights};
 use crate::error::Result;
 use crate::kernels::{self, Kernels};
-use crate::ops::{Input, attend, block_linear, linear, rms_norm};
+use crate::ops::{Best, Heads, Input, Linear, Norm, Product, Store, attend, best, multiply, multiply_gated};
+use crate::parallel::{Lead, team};
 use crate::tensor::zeroed_f32;
 use std::ops::Range;
 
@@ -42,39 +43,36 @@ struct Network {
 struct Scratch {
     /// The residual stream.
     x: Vec<f32>,
-    /// Normalised input of a sub-layer, then its output.
-    h: Vec<f32>,
     q: Vec<f32>,
     k: Vec<f32>,
     v: Vec<f32>,
     attention: Vec<f32>,
-    gate: Vec<f32>,
-    up: Vec<f32>,
+    gated: Vec<f32>,
     /// Cosines and sines of each row.
     rope: Vec<f32>,
-    scores: Vec<f32>,
+    /// The positions that each row sees.
+    visible: Vec<Range<usize>>,
 }
 
 impl Scratch {
     fn new(config: &Config, rows: usize) -> Result<Self> {
         Ok(Self {
             x: zeroed_f32(rows * config.hidden)?,
-            h: zeroed_f32(rows * config.hidden)?,
             q: zeroed_f32(rows * config.q_width())?,
             k: zeroed_f32(rows * config.kv_width())?,
             v: zeroed_f32(rows * config.kv_width())?,
             attention: zeroed_f32(rows * config.q_width())?,
-            gate: zeroed_f32(rows * config.feed_forward)?,
-            up: zeroed_f32(rows * config.feed_forward)?,
+            gated: zeroed_f32(rows * config.feed_forward)?,
             rope: zeroed_f32(rows * config.rope.dims())?,
-            scores: Vec::new(),
+            visible: Vec::new(),
         })
     }
 }
 
 impl Transformer {
     pub(super) fn new(config: Config, weights: Weights, context_length: usize) -> Self {
-        let cache = KvCache::new(config.layers, config.kv_width());
+        let heads = Heads { kv_heads: config.kv_heads, dim: config.head_dim };
+        let cache = KvCache::new(config.layers, heads);
         let network = Network { config, weights, kernels: kernels::best() };
         Self { network, cache, context_length, logits: Vec::new() }
     }
@@ -115,84 +113,126 @@ impl Network {
         start..end
     }
 
-    /// `out = projection(input)`, with the projection's own norm, scale and bias where it has them.
-    fn project(&self, projection: &Projection, input: &Input<'_>, out: &mut [f32]) -> Result<()> {
-        match &projection.input_norm {
-            None => linear(self.kernels, &projection.matrix, input, out)?,
-            Some(gain) => {
-                let mut normed = zeroed_f32(input.values().len())?;
-                rms_norm(self.kernels, input.values(), gain, self.config.sub_epsilon, &mut normed);
-                linear(self.kernels, &projection.matrix, &Input::new(&normed, gain.len()), out)?;
-            }
+    /// The input of `projections`: one for all, unless (SubLN) each normalises its own.
+    fn inputs<const N: usize>(
+        &self,
+        lead: &Lead<'_>,
+        x: &[f32],
+        norm: Option<Norm<'_>>,
+        projections: [&Projection; N],
+    ) -> Inputs<N> {
+        let cols = projections[0].matrix.operand().cols();
+        let input = |x: &[f32], norm, readers: &[&Projection]| {
+            let readers = readers.iter().map(|reader| reader.matrix.operand());
+            Input::new(lead, self.kernels, (x, cols), norm, readers)
+        };
+        if projections.iter().all(|projection| projection.input_norm.is_none()) {
+            return Inputs::Shared(input(x, norm, &projections));
         }
-        if let Some(scale) = projection.scale {
-            out.iter_mut().for_each(|x| *x *= scale);
-        }
-        if let Some(bias) = &projection.bias {
-            for row in out.chunks_exact_mut(bias.len()) {
-                row.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
-            }
-        }
-        Ok(())
+        let shared = norm.map(|norm| input(x, Some(norm), &[]));
+        let x = shared.as_ref().map_or(x, Input::values);
+        Inputs::Own(projections.map(|projection| {
+            let gain = projection.input_norm.as_deref();
+            input(x, gain.map(|gain| Norm { gain, epsilon: self.config.sub_epsilon }), &[projection])
+        }))
     }
 
     /// Normalises (where the model does) and rotates every head of every row.
-    fn place(&self, rows: &mut [f32], width: usize, norm: Option<&[f32]>, tables: &[f32]) {
-        let (head_dim, rope) = (self.config.head_dim, &self.config.rope);
-        if let Some(gain) = norm {
-            let plain = rows.to_vec();
-            rms_norm(self.kernels, &plain, gain, self.config.epsilon, rows);
-        }
-        for (row, table) in rows.chunks_exact_mut(width).zip(tables.chunks_exact(rope.dims())) {
-            row.chunks_exact_mut(head_dim).for_each(|head| rope.rotate(head, table));
-        }
+    fn place(&self, lead: &Lead<'_>, rows: &mut [f32], width: usize, gain: Option<&[f32]>, tables: &[f32]) {
+        let Config { head_dim, rope, epsilon, .. } = &self.config;
+        let rows = rows.chunks_exact_mut(width).zip(tables.chunks_exact(rope.dims()));
+        lead.each(rows, |(row, table)| {
+            for head in row.chunks_exact_mut(*head_dim) {
+                if let Some(gain) = gain {
+                    Norm { gain, epsilon: *epsilon }.apply_in_place(self.kernels, head);
+                }
+                rope.rotate(head, table);
+            }
+        });
     }
 
-    fn layer(&self, index: usize, pass: &Pass<'_>, cache: &mut KvCache, s: &mut Scratch) -> Result<()> {
-        let (hidden, q_width, kv_width) = (self.config.hidden, self.config.q_width(), self.config.kv_width());
+    fn layer(&self, lead: &Lead<'_>, index: usize, position: usize, cache: &mut KvCache, s: &mut Scratch) {
+        let (q_width, kv_width) = (self.config.q_width(), self.config.kv_width());
+        let Layer { q, k, v, output, gate, up, down, .. } = &self.weights.layers[index];
         let layer: &Layer = &self.weights.layers[index];
+        let norm = |gain| Some(Norm { gain, epsilon: self.config.epsilon });
 
-        rms_norm(self.kernels, &s.x, &layer.attn_norm, self.config.epsilon, &mut s.h);
-        let input = Input::new(&s.h, hidden);
-        self.project(&layer.q, &input, &mut s.q)?;
-        self.project(&layer.k, &input, &mut s.k)?;
-        self.project(&layer.v, &input, &mut s.v)?;
-        self.place(&mut s.q, q_width, layer.q_norm.as_deref(), &s.rope);
-        self.place(&mut s.k, kv_width, layer.k_norm.as_deref(), &s.rope);
-        cache.store(index, pass.position, &s.k, &s.v);
+        let inputs = self.inputs(lead, &s.x, norm(&layer.attn_norm), [q, k, v]);
+        multiply(
+            lead,
+            self.kernels,
+            [
+                Product { linear: q.linear(), input: inputs.of(0), out: &mut s.q, store: Store::Set },
+                Product { linear: k.linear(), input: inputs.of(1), out: &mut s.k, store: Store::Set },
+                Product { linear: v.linear(), input: inputs.of(2), out: &mut s.v, store: Store::Set },
+            ],
+        );
+        self.place(lead, &mut s.q, q_width, layer.q_norm.as_deref(), &s.rope);
+        self.place(lead, &mut s.k, kv_width, layer.k_norm.as_deref(), &s.rope);
+        cache.store(index, position, &s.k, &s.v);
+        attend(lead, self.kernels, (&s.q, q_width), cache.layer(index), &s.visible, &mut s.attention);
+        let inputs = self.inputs(lead, &s.attention, None, [output]);
+        let product = Product { linear: output.linear(), input: inputs.of(0), out: &mut s.x, store: Store::Add };
+        multiply(lead, self.kernels, [product]);
 
-        let rows = s.q.chunks_exact(q_width).zip(s.attention.chunks_exact_mut(q_width));
-        for (position, (query, out)) in (pass.position..).zip(rows) {
-            let visible = self.visible(position, pass.attention, cache.written());
-            attend(self.kernels, query, cache.layer(index), visible, self.config.head_dim, &mut s.scores, out);
-        }
-        self.project(&layer.output, &Input::new(&s.attention, q_width), &mut s.h)?;
-        add(&mut s.x, &s.h);
-
-        rms_norm(self.kernels, &s.x, &layer.ffn_norm, self.config.epsilon, &mut s.h);
-        let input = Input::new(&s.h, hidden);
-        self.project(&layer.gate, &input, &mut s.gate)?;
-        self.project(&layer.up, &input, &mut s.up)?;
-        self.config.activation.gate(&mut s.gate, &s.up);
-        self.project(&layer.down, &Input::new(&s.gate, self.config.feed_forward), &mut s.h)?;
-        add(&mut s.x, &s.h);
-        Ok(())
+        let inputs = self.inputs(lead, &s.x, norm(&layer.ffn_norm), [gate, up]);
+        let layers = [(gate.linear(), inputs.of(0)), (up.linear(), inputs.of(1))];
+        multiply_gated(lead, self.kernels, layers, self.config.activation, &mut s.gated);
+        let inputs = self.inputs(lead, &s.gated, None, [down]);
+        let product = Product { linear: down.linear(), input: inputs.of(0), out: &mut s.x, store: Store::Add };
+        multiply(lead, self.kernels, [product]);
     }
 
-    /// Logits of the asked rows, into `logits`.
-    fn head(&self, x: &[f32], rows: &[usize], logits: &mut [f32]) -> Result<()> {
+    /// The output head and its input: the rows of `x` that are asked for.
+    fn head(&self, lead: &Lead<'_>, x: &[f32], rows: &[usize]) -> (Linear<'_>, Input) {
         let Config { hidden, epsilon, .. } = self.config;
-        let mut normed = zeroed_f32(rows.len() * hidden)?;
-        for (out, &row) in normed.chunks_exact_mut(hidden).zip(rows) {
-            rms_norm(self.kernels, &x[row * hidden..][..hidden], &self.weights.norm, epsilon, out);
-        }
-        let head = self.weights.head.as_ref().unwrap_or(&self.weights.embedding);
-        block_linear(self.kernels, head, &Input::new(&normed, hidden), logits)
+        let asked: Vec<f32> = rows.iter().flat_map(|row| &x[row * hidden..][..hidden]).copied().collect();
+        let weights = self.weights.head.as_ref().unwrap_or(&self.weights.embedding).operand();
+        let norm = Norm { gain: &self.weights.norm, epsilon };
+        let input = Input::new(lead, self.kernels, (&asked, hidden), Some(norm), [weights]);
+        (Linear { weights, scale: None, bias: None }, input)
     }
 }
 
-fn add(x: &mut [f32], y: &[f32]) {
-    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+/// Inputs of projections that stand beside each other.
+enum Inputs<const N: usize> {
+    Shared(Input),
+    Own([Input; N]),
+}
+
+impl<const N: usize> Inputs<N> {
+    fn of(&self, index: usize) -> &Input {
+        match self {
+            Self::Shared(input) => input,
+            Self::Own(inputs) => &inputs[index],
+        }
+    }
+}
+
+impl Transformer {
+    /// Runs all layers; the residual stream of every row.
+    fn run(&mut self, lead: &Lead<'_>, pass: &Pass<'_>) -> Result<Vec<f32>> {
+        self.check(pass)?;
+        self.cache.begin(pass.position, pass.tokens.len())?;
+        let Network { config, weights, .. } = &self.network;
+        let mut s = Scratch::new(config, pass.tokens.len())?;
+        for (row, &token) in s.x.chunks_exact_mut(config.hidden).zip(pass.tokens) {
+            weights.embedding.decode_row(token as usize, row);
+        }
+        for (position, table) in (pass.position..).zip(s.rope.chunks_exact_mut(config.rope.dims())) {
+            config.rope.fill(position, table);
+        }
+        let positions = pass.position..pass.position + pass.tokens.len();
+        let visible = |position| self.network.visible(position, pass.attention, self.cache.written());
+        s.visible = positions.map(visible).collect();
+        for layer in 0..config.layers {
+            self.network.layer(lead, layer, pass.position, &mut self.cache, &mut s);
+        }
+        if pass.commit {
+            self.cache.commit();
+        }
+        Ok(s.x)
+    }
 }
 
 impl LanguageModel for Transformer {
@@ -213,29 +253,27 @@ impl LanguageModel for Transformer {
     }
 
     fn forward(&mut self, pass: &Pass<'_>) -> Result<&[f32]> {
-        self.check(pass)?;
-        self.cache.begin(pass.position, pass.tokens.len())?;
-        let Network { config, weights, .. } = &self.network;
-        let mut s = Scratch::new(config, pass.tokens.len())?;
-        for (row, &token) in s.x.chunks_exact_mut(config.hidden).zip(pass.tokens) {
-            weights.embedding.decode_row(token as usize, row);
-        }
-        for (position, table) in (pass.position..).zip(s.rope.chunks_exact_mut(config.rope.dims())) {
-            config.rope.fill(position, table);
-        }
-        for layer in 0..config.layers {
-            self.network.layer(layer, pass, &mut self.cache, &mut s)?;
-        }
-        let wanted = pass.logits.len() * config.vocab;
+        let lead = team().lead();
+        let x = self.run(&lead, pass)?;
+        let wanted = pass.logits.len() * self.config().vocab;
         if self.logits.len() < wanted {
             self.logits = zeroed_f32(wanted)?;
         }
         if wanted > 0 {
-            self.network.head(&s.x, pass.logits, &mut self.logits[..wanted])?;
-        }
-        if pass.commit {
-            self.cache.commit();
+            let (linear, input) = self.network.head(&lead, &x, pass.logits);
+            let product = Product { linear, input: &input, out: &mut self.logits[..wanted], store: Store::Set };
+            multiply(&lead, self.network.kernels, [product]);
         }
         Ok(&self.logits[..wanted])
+    }
+
+    fn best(&mut self, pass: &Pass<'_>, without: Option<u32>) -> Result<Vec<Best>> {
+        let lead = team().lead();
+        let x = self.run(&lead, pass)?;
+        if pass.logits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (linear, input) = self.network.head(&lead, &x, pass.logits);
+        best(&lead, self.network.kernels, linear, &input, without).map_err(|bad| not_finite(pass, bad))
     }
 }

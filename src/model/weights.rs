@@ -8,6 +8,7 @@
 use super::config::Config;
 use crate::error::Result;
 use crate::gguf::{Header, TensorInfo};
+use crate::ops::Linear;
 use crate::tensor::{BlockMatrix, Matrix};
 use std::collections::HashMap;
 
@@ -177,6 +178,13 @@ pub(super) struct Projection {
     pub(super) scale: Option<f32>,
     /// SubLN: the gain of an RMS norm of this layer's own input.
     pub(super) input_norm: Option<Vec<f32>>,
+}
+
+impl Projection {
+    /// All of it but the norm.
+    pub(super) fn linear(&self) -> Linear<'_> {
+        Linear { weights: self.matrix.operand(), scale: self.scale, bias: self.bias.as_deref() }
+    }
 }
 
 /// One transformer layer.

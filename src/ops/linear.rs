@@ -1,114 +1,141 @@
 //! Linear layers: `out = x W^T`.
 //!
-//! What happens to the activations depends on the weights. BitLinear wants them as int8 with one scale a row, grouped weights as
-//! int8 with one scale per 32, everything else as they are. An [`Input`] holds the rows once and makes each form the first time a
-//! matrix asks for it, so that projections of the same input (q, k, v; gate, up) share it.
+//! The columns of the products, which are the rows of `W`, are computed band by band, by as many threads as come. What a layer does
+//! to its products (scale and bias, adding them to the residual stream, the gate) is done to a band while it is in the first-level
+//! cache.
 
 #![forbid(unsafe_code)]
 
-use crate::error::Result;
-use crate::kernels::{Kernels, Q8_BLOCK, Q8_TOTAL, Q8Rows};
-use crate::tensor::{BlockMatrix, Matrix, PackedGroups, PackedTernary, STRIP, TILE, zeroed_f32};
-use std::cell::OnceCell;
+use super::activation::Activation;
+use super::bands::Bands;
+use super::input::Input;
+use crate::kernels::Kernels;
+use crate::parallel::Lead;
+use crate::tensor::{BlockMatrix, Operand, PackedGroups, PackedTernary, STRIP, TILE};
 
-/// Rows of activations on their way into one or more linear layers.
-pub struct Input<'a> {
-    values: &'a [f32],
-    cols: usize,
-    int8: OnceCell<Quantized>,
-    q8: OnceCell<Quantized>,
+/// `scale * (weights * input) + bias`.
+#[derive(Clone, Copy)]
+pub struct Linear<'a> {
+    /// The weights.
+    pub weights: Operand<'a>,
+    /// A factor of all products.
+    pub scale: Option<f32>,
+    /// Added to each product, one value an output feature.
+    pub bias: Option<&'a [f32]>,
 }
 
-/// Int8 rows with their scales and totals.
-struct Quantized {
-    values: Vec<i8>,
-    scales: Vec<f32>,
-    totals: Vec<i32>,
+/// What happens to the products.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// They replace what was there.
+    Set,
+    /// They are added to it.
+    Add,
 }
 
-impl<'a> Input<'a> {
-    /// `values` holds whole rows of `cols`.
-    pub fn new(values: &'a [f32], cols: usize) -> Self {
-        Self { values, cols, int8: OnceCell::new(), q8: OnceCell::new() }
-    }
-
-    /// The rows as they are.
-    pub fn values(&self) -> &'a [f32] {
-        self.values
-    }
-
-    fn rows(&self) -> usize {
-        self.values.len() / self.cols
-    }
-
-    /// One scale a row, rows padded to `padded` values.
-    fn int8(&self, kernels: &dyn Kernels, padded: usize) -> &Quantized {
-        self.int8.get_or_init(|| {
-            let mut values = vec![0; self.rows() * padded];
-            let rows = self.values.chunks_exact(self.cols).zip(values.chunks_exact_mut(padded));
-            let (scales, totals) = rows.map(|(x, q)| kernels.quantize_row(x, q)).unzip();
-            Quantized { values, scales, totals }
-        })
-    }
-
-    /// One scale per [`Q8_BLOCK`] values.
-    fn q8(&self, kernels: &dyn Kernels) -> Q8Rows<'_> {
-        let Quantized { values, scales, totals } = self.q8.get_or_init(|| {
-            let len = self.values.len();
-            let (mut values, mut scales, mut totals) =
-                (vec![0; len], vec![0.0; len / Q8_BLOCK], vec![0; len / Q8_TOTAL]);
-            kernels.quantize_q8(self.values, &mut values, &mut scales, &mut totals);
-            Quantized { values, scales, totals }
-        });
-        Q8Rows { cols: self.cols, values, scales, totals }
-    }
+/// A layer, its input, and rows of output features to write to.
+pub struct Product<'a> {
+    /// The layer.
+    pub linear: Linear<'a>,
+    /// What it is multiplied with.
+    pub input: &'a Input,
+    /// Where its products go.
+    pub out: &'a mut [f32],
+    /// How.
+    pub store: Store,
 }
 
-/// `out[r][n] = sum_k input[r][k] matrix[n][k]`.
-///
-/// # Errors
-///
-/// `out-of-memory` when the scratch row cannot be had.
-pub fn linear(kernels: &dyn Kernels, matrix: &Matrix, input: &Input<'_>, out: &mut [f32]) -> Result<()> {
-    match matrix {
-        Matrix::Ternary(matrix) => {
-            ternary(kernels, matrix, input, out);
-            Ok(())
+/// Products of one band of columns that stay in the first-level cache while they are worked on.
+const BAND_PRODUCTS: usize = 4096;
+
+/// Bands for each thread, so that one that is slower or comes late takes fewer.
+const BANDS_PER_THREAD: usize = 4;
+
+/// Computes all of `products`, whose inputs have equally many rows.
+pub fn multiply<const N: usize>(lead: &Lead<'_>, kernels: &dyn Kernels, products: [Product<'_>; N]) {
+    let cols = products.iter().map(|product| product.linear.weights.rows()).sum();
+    let width = band_width(lead, cols, products.iter().map(|product| product.input.rows()).max().unwrap_or(1));
+    let bands = products.into_iter().flat_map(|Product { linear, input, out, store }| {
+        linear.check(input, out);
+        Bands::new(out, linear.weights.rows(), width).map(move |band| (linear, input, store, band))
+    });
+    lead.each(bands, |(linear, input, store, band)| {
+        let width = band.width();
+        let products = linear.products(kernels, input, band.first, width);
+        for (out, products) in band.rows.into_iter().zip(products.chunks_exact(width)) {
+            match store {
+                Store::Set => out.copy_from_slice(products),
+                Store::Add => out.iter_mut().zip(products).for_each(|(out, product)| *out += product),
+            }
         }
-        Matrix::Blocks(matrix) => block_linear(kernels, matrix, input, out),
-    }
+    });
 }
 
-/// [`linear`] for a matrix that is known to be blocks, such as an embedding table used as the output head.
-///
-/// # Errors
-///
-/// `out-of-memory` when the scratch row cannot be had.
-pub fn block_linear(kernels: &dyn Kernels, matrix: &BlockMatrix, input: &Input<'_>, out: &mut [f32]) -> Result<()> {
-    check_shapes(matrix.rows(), matrix.cols(), input, out);
-    match matrix.groups() {
-        Some(matrix) => {
-            grouped(kernels, matrix, input, out);
-            Ok(())
+/// `out = activation(gate * input) * (up * input)`, element by element, where each layer has its input.
+pub fn multiply_gated(
+    lead: &Lead<'_>,
+    kernels: &dyn Kernels,
+    [(gate, gate_input), (up, up_input)]: [(Linear<'_>, &Input); 2],
+    activation: Activation,
+    out: &mut [f32],
+) {
+    gate.check(gate_input, out);
+    up.check(up_input, out);
+    let cols = gate.weights.rows();
+    lead.each(Bands::new(out, cols, band_width(lead, cols, gate_input.rows())), |band| {
+        let width = band.width();
+        let mut gates = gate.products(kernels, gate_input, band.first, width);
+        activation.gate(&mut gates, &up.products(kernels, up_input, band.first, width));
+        band.rows.into_iter().zip(gates.chunks_exact(width)).for_each(|(out, gates)| out.copy_from_slice(gates));
+    });
+}
+
+/// Columns of a band when `cols` columns of `rows` products are computed.
+pub(super) fn band_width(lead: &Lead<'_>, cols: usize, rows: usize) -> usize {
+    let bands = if lead.threads() == 1 { 1 } else { lead.threads() * BANDS_PER_THREAD };
+    cols.div_ceil(bands).min(BAND_PRODUCTS / rows.max(1)).next_multiple_of(TILE)
+}
+
+impl Linear<'_> {
+    fn check(&self, input: &Input, out: &[f32]) {
+        assert_eq!(input.cols(), self.weights.cols(), "the input is as wide as the matrix");
+        assert_eq!(out.len(), input.rows() * self.weights.rows(), "one output a row and output feature");
+    }
+
+    /// The output features `first..first + width` of every row, row after row. `first` is a multiple of [`TILE`].
+    pub(super) fn products(&self, kernels: &dyn Kernels, input: &Input, first: usize, width: usize) -> Vec<f32> {
+        let mut products = vec![0.0; input.rows() * width];
+        match self.weights {
+            Operand::Ternary(matrix) => ternary(kernels, matrix, input, (first, width), &mut products),
+            Operand::Groups(matrix) => grouped(kernels, matrix, input, (first, width), &mut products),
+            Operand::Blocks(matrix) => decoded(kernels, matrix, input, (first, width), &mut products),
         }
-        None => decoded(kernels, matrix, input, out),
+        if let Some(scale) = self.scale {
+            products.iter_mut().for_each(|x| *x *= scale);
+        }
+        if let Some(bias) = self.bias {
+            for row in products.chunks_exact_mut(width) {
+                row.iter_mut().zip(&bias[first..]).for_each(|(x, bias)| *x += bias);
+            }
+        }
+        products
     }
-}
-
-fn check_shapes(rows: usize, cols: usize, input: &Input<'_>, out: &[f32]) {
-    assert_eq!(input.cols, cols, "the input is as wide as the matrix");
-    assert_eq!(out.len(), input.rows() * rows, "one output a row and output feature");
 }
 
 /// BitLinear: exact integer sums, scaled once at the end.
-fn ternary(kernels: &dyn Kernels, matrix: &PackedTernary, input: &Input<'_>, out: &mut [f32]) {
-    check_shapes(matrix.rows(), matrix.cols(), input, out);
-    let x = input.int8(kernels, matrix.padded_cols());
+fn ternary(
+    kernels: &dyn Kernels,
+    matrix: &PackedTernary,
+    input: &Input,
+    (first, width): (usize, usize),
+    out: &mut [f32],
+) {
+    let (x, scales, totals) = input.int8();
     let mut sums = vec![[0; TILE]; input.rows()];
-    for (tile, tiles) in matrix.row_tiles().enumerate() {
-        kernels.ternary_tile(tiles, &x.values, &x.totals, &mut sums);
-        for ((out, sums), scale) in out.chunks_exact_mut(matrix.rows()).zip(&sums).zip(&x.scales) {
-            for (out, &sum) in out[tile * TILE..].iter_mut().zip(sums) {
+    for at in (0..width).step_by(TILE) {
+        kernels.ternary_tile(matrix.row_tile((first + at) / TILE), x, totals, &mut sums);
+        for ((out, sums), scale) in out.chunks_exact_mut(width).zip(&sums).zip(scales) {
+            for (out, &sum) in out[at..].iter_mut().zip(sums) {
                 *out = sum as f32 / scale * matrix.scale();
             }
         }
@@ -116,28 +143,38 @@ fn ternary(kernels: &dyn Kernels, matrix: &PackedTernary, input: &Input<'_>, out
 }
 
 /// Integer sums in groups, each scaled by itself.
-fn grouped(kernels: &dyn Kernels, matrix: &PackedGroups, input: &Input<'_>, out: &mut [f32]) {
-    let x = input.q8(kernels);
+fn grouped(
+    kernels: &dyn Kernels,
+    matrix: &PackedGroups,
+    input: &Input,
+    (first, width): (usize, usize),
+    out: &mut [f32],
+) {
+    let x = input.q8();
     let mut products = vec![[0.0; STRIP]; input.rows()];
-    for (index, strip) in matrix.strips().enumerate() {
-        kernels.strip(&strip, x, &mut products);
-        for (out, products) in out.chunks_exact_mut(matrix.rows()).zip(&products) {
-            out[index * STRIP..].iter_mut().zip(products).for_each(|(out, product)| *out = *product);
+    for at in (0..width).step_by(STRIP) {
+        kernels.strip(&matrix.strip((first + at) / STRIP), x, &mut products);
+        for (out, products) in out.chunks_exact_mut(width).zip(&products) {
+            out[at..].iter_mut().zip(products).for_each(|(out, product)| *out = *product);
         }
     }
 }
 
 /// The precise path of every other type: each weight row is decoded once and multiplied with all rows of the input.
-fn decoded(kernels: &dyn Kernels, matrix: &BlockMatrix, input: &Input<'_>, out: &mut [f32]) -> Result<()> {
-    let mut weights = zeroed_f32(matrix.cols())?;
-    for n in 0..matrix.rows() {
-        matrix.decode_row(n, &mut weights);
-        let rows = input.values.chunks_exact(input.cols);
-        for (x, out) in rows.zip(out[n..].iter_mut().step_by(matrix.rows())) {
+fn decoded(
+    kernels: &dyn Kernels,
+    matrix: &BlockMatrix,
+    input: &Input,
+    (first, width): (usize, usize),
+    out: &mut [f32],
+) {
+    let mut weights = vec![0.0; matrix.cols()];
+    for at in 0..width {
+        matrix.decode_row(first + at, &mut weights);
+        for (x, out) in input.values().chunks_exact(input.cols()).zip(out[at..].iter_mut().step_by(width)) {
             *out = kernels.dot_f32(&weights, x);
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -145,30 +182,51 @@ mod tests {
     use super::*;
     use crate::gguf::GgmlType;
     use crate::kernels::best;
+    use crate::parallel::team;
     use crate::quant;
-    use crate::tensor::AlignedBytes;
+    use crate::tensor::{AlignedBytes, Matrix};
 
-    fn matrix(ty: GgmlType, rows: usize, cols: usize, weights: &[f32]) -> Matrix {
+    const SHAPE: (usize, usize, usize) = (20, 256, 3);
+
+    fn matrix(ty: GgmlType, values: usize) -> (Matrix, Vec<f32>) {
+        let (rows, cols, _) = SHAPE;
+        let weights: Vec<f32> = (0..rows * cols).map(|i| ((i * 31 % 17 % values) as f32 - 1.0) * 0.25).collect();
         let mut bytes = Vec::new();
-        quant::quantize(ty, weights, &mut bytes).unwrap();
+        quant::quantize(ty, &weights, &mut bytes).unwrap();
         let mut aligned = AlignedBytes::zeroed(bytes.len()).unwrap();
         aligned.copy_from_slice(&bytes);
-        Matrix::linear(ty, rows, cols, aligned).unwrap()
+        let matrix = Matrix::linear(ty, rows, cols, aligned).unwrap();
+        assert_eq!(matches!(matrix, Matrix::Ternary(_)), values == 3 && ty != GgmlType::Q8_0, "{ty}");
+        (matrix, weights)
+    }
+
+    fn activations() -> Vec<f32> {
+        let (_, cols, count) = SHAPE;
+        (0..count * cols).map(|i| ((i * 13 % 29) as f32 - 14.0) / 7.0).collect()
     }
 
     /// Products with `values` different weights, among them `-0.25`, 0 and 0.25.
     fn check(ty: GgmlType, values: usize) {
-        let (rows, cols, count) = (20, 256, 3);
-        let weights: Vec<f32> = (0..rows * cols).map(|i| ((i * 31 % 17 % values) as f32 - 1.0) * 0.25).collect();
-        let x: Vec<f32> = (0..count * cols).map(|i| ((i * 13 % 29) as f32 - 14.0) / 7.0).collect();
-        let matrix = matrix(ty, rows, cols, &weights);
-        assert_eq!(matches!(matrix, Matrix::Ternary(_)), values == 3 && ty != GgmlType::Q8_0, "{ty}");
-        let mut out = vec![f32::NAN; count * rows];
-        linear(best(), &matrix, &Input::new(&x, cols), &mut out).unwrap();
-        for (i, out) in out.into_iter().enumerate() {
+        let (rows, cols, count) = SHAPE;
+        let (x, (matrix, weights)) = (activations(), matrix(ty, values));
+        let bias: Vec<f32> = (0..rows).map(|row| row as f32).collect();
+        let linear = Linear { weights: matrix.operand(), scale: Some(2.0), bias: Some(&bias) };
+        let lead = team().lead();
+        let input = Input::new(&lead, best(), (&x, cols), None, [matrix.operand()]);
+        let (mut set, mut added) = (vec![f32::NAN; count * rows], vec![100.0; count * rows]);
+        multiply(
+            &lead,
+            best(),
+            [
+                Product { linear, input: &input, out: &mut set, store: Store::Set },
+                Product { linear, input: &input, out: &mut added, store: Store::Add },
+            ],
+        );
+        for (i, (set, added)) in set.into_iter().zip(added).enumerate() {
             let (x, w) = (&x[i / rows * cols..][..cols], &weights[i % rows * cols..][..cols]);
-            let expected: f32 = x.iter().zip(w).map(|(x, w)| x * w).sum();
-            assert!((out - expected).abs() < 0.15, "{ty} {i}: {out} {expected}");
+            let expected: f32 = x.iter().zip(w).map(|(x, w)| x * w).sum::<f32>() * 2.0 + bias[i % rows];
+            assert!((set - expected).abs() < 0.3, "{ty} {i}: {set} {expected}");
+            assert_eq!(added, 100.0 + set, "{ty} {i}");
         }
     }
 
@@ -177,5 +235,20 @@ mod tests {
         let floats = [GgmlType::F32, GgmlType::F16, GgmlType::Bf16];
         floats.into_iter().chain([GgmlType::Q8_0]).for_each(|ty| check(ty, 4));
         floats.into_iter().chain([GgmlType::Q8_0, GgmlType::Q2_0, GgmlType::Tq1_0]).for_each(|ty| check(ty, 3));
+    }
+
+    #[test]
+    fn a_gate_is_applied_to_its_own_column() {
+        let (rows, cols, count) = SHAPE;
+        let (x, (gate, _), (up, _)) = (activations(), matrix(GgmlType::Q2_0, 3), matrix(GgmlType::Q8_0, 4));
+        let [gate, up] = [&gate, &up].map(|matrix| Linear { weights: matrix.operand(), scale: None, bias: None });
+        let lead = team().lead();
+        let input = Input::new(&lead, best(), (&x, cols), None, [gate.weights, up.weights]);
+        let [mut gates, mut ups, mut gated] = [(); 3].map(|()| vec![0.0; count * rows]);
+        let product = |linear, out| Product { linear, input: &input, out, store: Store::Set };
+        multiply(&lead, best(), [product(gate, &mut gates), product(up, &mut ups)]);
+        multiply_gated(&lead, best(), [(gate, &input), (up, &input)], Activation::Relu2, &mut gated);
+        Activation::Relu2.gate(&mut gates, &ups);
+        assert_eq!(gated, gates);
     }
 }

@@ -5,13 +5,19 @@
 
 mod activation;
 mod attention;
+mod bands;
 mod exp;
+mod head;
+mod input;
 mod linear;
 mod norm;
+mod reduce;
 mod rope;
 
 pub use activation::Activation;
-pub use attention::{KeyValues, attend};
-pub use linear::{Input, block_linear, linear};
-pub use norm::rms_norm;
+pub use attention::{Heads, KeyValues, PAGE, attend};
+pub use head::{Best, NotFinite, best, best_of};
+pub use input::Input;
+pub use linear::{Linear, Product, Store, multiply, multiply_gated};
+pub use norm::Norm;
 pub use rope::{Rope, RopeStyle, Yarn};

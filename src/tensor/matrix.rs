@@ -30,18 +30,41 @@ impl Matrix {
         Ok(Self::Blocks(BlockMatrix::new(ty, rows, cols, bytes)?))
     }
 
+    /// The form in which kernels read it.
+    pub fn operand(&self) -> Operand<'_> {
+        match self {
+            Self::Ternary(matrix) => Operand::Ternary(matrix),
+            Self::Blocks(matrix) => matrix.operand(),
+        }
+    }
+}
+
+/// A matrix by the form in which kernels read it.
+#[derive(Clone, Copy)]
+pub enum Operand<'a> {
+    /// 2 bits a weight, one scale.
+    Ternary(&'a PackedTernary),
+    /// Integers, a scale for every few.
+    Groups(&'a PackedGroups),
+    /// Decoded to f32 row by row.
+    Blocks(&'a BlockMatrix),
+}
+
+impl Operand<'_> {
     /// Output features.
-    pub fn rows(&self) -> usize {
+    pub fn rows(self) -> usize {
         match self {
             Self::Ternary(matrix) => matrix.rows(),
+            Self::Groups(matrix) => matrix.rows(),
             Self::Blocks(matrix) => matrix.rows,
         }
     }
 
     /// Input features.
-    pub fn cols(&self) -> usize {
+    pub fn cols(self) -> usize {
         match self {
             Self::Ternary(matrix) => matrix.cols(),
+            Self::Groups(matrix) => matrix.cols(),
             Self::Blocks(matrix) => matrix.cols,
         }
     }
@@ -96,11 +119,11 @@ impl BlockMatrix {
         self.cols
     }
 
-    /// The form that the integer kernels read, where the type has one.
-    pub fn groups(&self) -> Option<&PackedGroups> {
+    /// The form in which kernels read it.
+    pub fn operand(&self) -> Operand<'_> {
         match &self.form {
-            Form::Groups(groups) => Some(groups),
-            Form::Bytes(_) => None,
+            Form::Groups(groups) => Operand::Groups(groups),
+            Form::Bytes(_) => Operand::Blocks(self),
         }
     }
 

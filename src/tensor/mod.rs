@@ -13,5 +13,5 @@ mod ternary;
 
 pub use aligned::{AlignedBytes, zeroed_f32};
 pub use groups::{GroupLayout, PackedGroups, STRIP, STRIP_LINE, Strip};
-pub use matrix::{BlockMatrix, Matrix};
+pub use matrix::{BlockMatrix, Matrix, Operand};
 pub use ternary::{PackedTernary, TILE, TILE_BYTES};

@@ -52,13 +52,12 @@ impl PackedTernary {
         tiles.fill(ZERO_WEIGHTS);
         for (row, codes) in ternary.codes.chunks_exact(cols).enumerate() {
             let row_tile = &mut tiles[row / TILE * col_tiles * TILE_BYTES..][..col_tiles * TILE_BYTES];
-            let byte = row % TILE * 4;
-            for (tile, codes) in row_tile.chunks_exact_mut(TILE_BYTES).zip(codes.chunks(TILE)) {
-                for (col, &code) in codes.iter().enumerate() {
-                    let (shift, k) = (col / 4 * 2, col % 4);
-                    let cell = &mut tile[byte + k];
-                    *cell = *cell & !(3 << shift) | code << shift;
-                }
+            let words = row_tile.as_chunks_mut::<4>().0.iter_mut().skip(row % TILE).step_by(TILE);
+            let (whole, rest) = codes.as_chunks::<TILE>();
+            let mut last = [1; TILE];
+            last[..rest.len()].copy_from_slice(rest);
+            for (word, codes) in words.zip(whole.iter().chain((!rest.is_empty()).then_some(&last))) {
+                *word = pack_row(codes);
             }
         }
         Ok(Self { rows, cols, scale: ternary.scale, tiles })
@@ -84,10 +83,17 @@ impl PackedTernary {
         self.scale
     }
 
-    /// The tiles of each group of 16 rows, left to right.
-    pub fn row_tiles(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        self.tiles.chunks_exact(self.padded_cols() / TILE * TILE_BYTES)
+    /// The tiles of the `index`-th 16 rows, left to right.
+    pub fn row_tile(&self, index: usize) -> &[u8] {
+        let bytes = self.padded_cols() / TILE * TILE_BYTES;
+        &self.tiles[index * bytes..][..bytes]
     }
+}
+
+/// The 16 codes of a row of a tile in 4 bytes: of each 4 adjacent ones, two bits higher than of the 4 before.
+fn pack_row(codes: &[u8; TILE]) -> [u8; 4] {
+    let quads = codes.as_chunks::<4>().0.iter().map(|quad| u32::from_le_bytes(*quad));
+    quads.rev().fold(0, |word, quad| word << 2 | quad).to_le_bytes()
 }
 
 #[cfg(test)]
@@ -100,7 +106,8 @@ mod tests {
         let codes: Vec<u8> = (0..rows * cols).map(|i| (i * 7 % 11 % 3) as u8).collect();
         let packed = PackedTernary::pack(&Ternary { codes: codes.clone(), scale: 0.5 }, rows, cols).unwrap();
         assert_eq!(packed.padded_cols(), 48);
-        for (tile_row, tiles) in packed.row_tiles().enumerate() {
+        for tile_row in 0..2 {
+            let tiles = packed.row_tile(tile_row);
             for row in 0..TILE {
                 for col in 0..packed.padded_cols() {
                     let (g, r, s, k) = (row / 4, row % 4, col % TILE / 4, col % 4);

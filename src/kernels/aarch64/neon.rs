@@ -1,7 +1,7 @@
 //! 128-bit SIMD, which every aarch64 processor has: `smlal` multiplies 8 pairs of int8 and adds the products to i16.
 
 use super::groups::Codes;
-use crate::kernels::ternary::{self, Step};
+use crate::kernels::ternary::{self, PEAK_SUMS, Step};
 use crate::kernels::{Kernels, Q8Rows, groups};
 use crate::tensor::{STRIP, Strip, TILE, TILE_BYTES};
 use core::arch::aarch64::*;
@@ -85,6 +85,21 @@ impl Step for Neon {
         Step::store(self, rows, &mut bytes);
         bytemuck::cast(bytes)
     }
+
+    fn peak(self, rounds: usize) -> u64 {
+        // SAFETY: NEON is part of every aarch64.
+        unsafe {
+            let weights = vdup_n_s8(2);
+            let mut sums: [int16x8_t; PEAK_SUMS] = std::array::from_fn(|i| vdupq_n_s16(i as i16));
+            for _ in 0..rounds {
+                for sum in &mut sums {
+                    *sum = vmlal_s8(*sum, weights, vget_low_s8(vreinterpretq_s8_s16(*sum)));
+                }
+            }
+            std::hint::black_box(sums);
+        }
+        (rounds * PEAK_SUMS * 8) as u64
+    }
 }
 
 impl Kernels for Neon {
@@ -98,5 +113,9 @@ impl Kernels for Neon {
 
     fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
         groups::strip::<_, _, 4>(Codes::<false>, Codes::<true>, strip, x, out);
+    }
+
+    fn peak(&self, rounds: usize) -> u64 {
+        Step::peak(*self, rounds)
     }
 }

@@ -3,7 +3,7 @@
 //! A lane holds `w = a + 2^14 b` for the weights `a`, `b` of two rows. A sum of `w x` is `A + 2^14 B`, and `A` can be told
 //! from `B` while `|A| <= 2^13 - 1`: for 64 products with int8. So each `i32x4.dot_i16x8_s` multiplies 16 weights instead of 8.
 
-use super::vector::{lanes, load_line, splat, store_line};
+use super::vector::{lanes, load_line, peak, splat, store_line};
 use crate::kernels::ternary::Step;
 use crate::tensor::{TILE, TILE_BYTES};
 use core::arch::wasm32::*;
@@ -70,5 +70,10 @@ impl Step for Dual {
         let [a, c] = [0, 2].map(|i| fold(totals[i], totals[i + 1]));
         let [b, d] = [0, 2].map(|i| fold(high(i), high(i + 1)));
         lanes([a, b, c, d])
+    }
+
+    fn peak(self, rounds: usize) -> u64 {
+        let weights = i16x8_splat((1 << 14) + 1);
+        peak(rounds, |sum| i32x4_add(sum, i32x4_dot_i16x8(sum, weights)))
     }
 }

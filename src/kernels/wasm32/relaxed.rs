@@ -7,7 +7,7 @@
 
 use super::dots::{NIBBLES, PairDots, QuadDots, SIGNED, UNSIGNED};
 use super::simd128::Backend;
-use super::vector::{lanes, load_line, splat, store_line};
+use super::vector::{lanes, load_line, peak, splat, store_line};
 use super::words::Words;
 use crate::kernels::Kernels;
 use crate::kernels::ternary::Step;
@@ -66,6 +66,11 @@ impl Step for Pairs {
     fn rows(self, totals: [v128; 4]) -> [i32; TILE] {
         lanes(totals)
     }
+
+    fn peak(self, rounds: usize) -> u64 {
+        let weights = i8x16_splat(2);
+        peak(rounds, |sum| i16x8_add(sum, i16x8_relaxed_dot_i8x16_i7x16(sum, weights)))
+    }
 }
 
 /// Sums of four products in i32.
@@ -106,5 +111,10 @@ impl Step for Quads {
 
     fn rows(self, totals: [v128; 4]) -> [i32; TILE] {
         lanes(totals)
+    }
+
+    fn peak(self, rounds: usize) -> u64 {
+        let weights = i8x16_splat(2);
+        peak(rounds, |sum| i32x4_relaxed_dot_i8x16_i7x16_add(sum, weights, sum))
     }
 }

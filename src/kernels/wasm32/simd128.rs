@@ -31,4 +31,8 @@ impl<S: Step + Sync, B: Group + Sync, H: Group + Sync> Kernels for Backend<S, B,
     fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
         groups::strip::<_, _, 2>(self.bytes, self.nibbles, strip, x, out);
     }
+
+    fn peak(&self, rounds: usize) -> u64 {
+        self.ternary.peak(rounds)
+    }
 }

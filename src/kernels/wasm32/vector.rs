@@ -1,5 +1,6 @@
 //! Loads and stores by reference, which no safe intrinsic offers.
 
+use crate::kernels::ternary::PEAK_SUMS;
 use core::arch::wasm32::*;
 
 pub(super) fn load(bytes: &[u8; 16]) -> v128 {
@@ -61,4 +62,17 @@ pub(super) fn lanes(line: [v128; 4]) -> [i32; 16] {
     let mut bytes = [0; 64];
     store_line(&mut bytes, line);
     bytemuck::cast(bytes)
+}
+
+/// [`Step::peak`](crate::kernels::ternary::Step::peak) for an instruction that adds 16 products to `sum`.
+#[inline(always)]
+pub(super) fn peak(rounds: usize, step: impl Fn(v128) -> v128) -> u64 {
+    let mut sums: [v128; PEAK_SUMS] = std::array::from_fn(|i| i32x4_splat(i as i32));
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = step(*sum);
+        }
+    }
+    std::hint::black_box(sums);
+    (rounds * PEAK_SUMS * 16) as u64
 }

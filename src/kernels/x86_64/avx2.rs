@@ -4,8 +4,8 @@
 //! way to a value of [`Avx2`] is [`Avx2::detect`].
 
 use super::groups::{Bytes, Nibbles};
-use crate::kernels::ternary::{self, Step};
-use crate::kernels::{Kernels, Q8Rows, float, groups};
+use crate::kernels::ternary::{self, PEAK_SUMS, Step};
+use crate::kernels::{Kernels, LANES, Q8Rows, float, groups};
 use crate::tensor::{STRIP, Strip, TILE, TILE_BYTES};
 use core::arch::x86_64::*;
 use std::sync::LazyLock;
@@ -105,6 +105,22 @@ impl Step for Avx2 {
         Step::store(self, totals, &mut bytes);
         bytemuck::cast(bytes)
     }
+
+    #[inline(always)]
+    fn peak(self, rounds: usize) -> u64 {
+        // SAFETY: `self` proves that AVX2 is there.
+        unsafe {
+            let weights = _mm256_set1_epi8(2);
+            let mut sums: [__m256i; PEAK_SUMS] = std::array::from_fn(|i| _mm256_set1_epi16(i as i16));
+            for _ in 0..rounds {
+                for sum in &mut sums {
+                    *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(weights, *sum));
+                }
+            }
+            std::hint::black_box(sums);
+        }
+        (rounds * PEAK_SUMS * 32) as u64
+    }
 }
 
 /// Compiles a function for AVX2 and calls it.
@@ -143,6 +159,15 @@ impl Kernels for Avx2 {
         unsafe { compiled(*self, strip, x, out) }
     }
 
+    fn peak(&self, rounds: usize) -> u64 {
+        #[target_feature(enable = "avx2")]
+        fn compiled(avx2: Avx2, rounds: usize) -> u64 {
+            Step::peak(avx2, rounds)
+        }
+        // SAFETY: `self` proves that AVX2 is there.
+        unsafe { compiled(*self, rounds) }
+    }
+
     fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> (f32, i32) {
         with_avx2!(self, float::quantize_row, x: &[f32], out: &mut [i8] => (f32, i32))
     }
@@ -155,11 +180,7 @@ impl Kernels for Avx2 {
         with_avx2!(self, float::dot, a: &[f32], b: &[f32] => f32)
     }
 
-    fn scores(&self, query: &[f32], keys: &[f32], stride: usize, scale: f32, scores: &mut [f32]) {
-        with_avx2!(self, float::scores, query: &[f32], keys: &[f32], stride: usize, scale: f32, scores: &mut [f32] => ());
-    }
-
-    fn add_weighted(&self, out: &mut [f32], weights: &[f32], values: &[f32], stride: usize) {
-        with_avx2!(self, float::add_weighted, out: &mut [f32], weights: &[f32], values: &[f32], stride: usize => ());
+    fn panel(&self, a: (&[f32], usize), b: &[[f32; LANES]], out: (&mut [f32], usize)) {
+        with_avx2!(self, float::panel::<8>, a: (&[f32], usize), b: &[[f32; LANES]], out: (&mut [f32], usize) => ());
     }
 }

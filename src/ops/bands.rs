@@ -1,0 +1,72 @@
+//! The rows of a matrix handed out a band of columns at a time, so that threads can write into all rows at once.
+
+#![forbid(unsafe_code)]
+
+/// The same columns of every row.
+pub(super) struct Band<'a> {
+    /// The first of the columns.
+    pub(super) first: usize,
+    /// This part of each row.
+    pub(super) rows: Vec<&'a mut [f32]>,
+}
+
+impl Band<'_> {
+    /// Number of columns.
+    pub(super) fn width(&self) -> usize {
+        self.rows.first().map_or(0, |row| row.len())
+    }
+}
+
+/// Bands from left to right.
+pub(super) struct Bands<'a> {
+    rest: Vec<&'a mut [f32]>,
+    next: usize,
+    width: usize,
+}
+
+impl<'a> Bands<'a> {
+    /// Cuts a matrix with rows of `cols` into bands `width` wide; the last may be narrower.
+    pub(super) fn new(values: &'a mut [f32], cols: usize, width: usize) -> Self {
+        Self { rest: values.chunks_exact_mut(cols).collect(), next: 0, width }
+    }
+}
+
+impl<'a> Iterator for Bands<'a> {
+    type Item = Band<'a>;
+
+    fn next(&mut self) -> Option<Band<'a>> {
+        let width = self.width.min(self.rest.first()?.len());
+        if width == 0 {
+            return None;
+        }
+        let rows = self.rest.iter_mut().filter_map(|row| row.split_off_mut(..width)).collect();
+        let first = self.next;
+        self.next += width;
+        Some(Band { first, rows })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let bands = self.rest.first().map_or(0, |row| row.len().div_ceil(self.width));
+        (bands, Some(bands))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bands_cover_every_row_once() {
+        let mut values = vec![0.0; 3 * 10];
+        let bands = Bands::new(&mut values, 10, 4);
+        assert_eq!(bands.size_hint(), (3, Some(3)));
+        for (index, mut band) in bands.enumerate() {
+            assert_eq!((band.first, band.width()), (index * 4, if index == 2 { 2 } else { 4 }));
+            for (row, part) in band.rows.iter_mut().enumerate() {
+                part.iter_mut().enumerate().for_each(|(i, x)| *x += (row * 10 + band.first + i) as f32);
+            }
+        }
+        assert_eq!(values, (0..30).map(|i| i as f32).collect::<Vec<_>>());
+        assert_eq!(Bands::new(&mut [], 10, 4).count(), 0);
+    }
+}

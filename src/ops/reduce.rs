@@ -1,0 +1,73 @@
+//! Reductions of a row, in [`LANES`] interleaved parts so that they vectorise: part `l` takes the elements `l`, `l + 8`, ... in order,
+//! the parts are then taken in order, and last what remains.
+
+#![forbid(unsafe_code)]
+
+use super::exp::exp;
+use crate::kernels::LANES;
+
+/// The largest of numbers none of which is NaN; minus infinity of none.
+#[inline(always)]
+pub(super) fn largest(x: &[f32]) -> f32 {
+    reduce(x, f32::NEG_INFINITY, |x| x, |max, x| if x > max { x } else { max })
+}
+
+/// The sum of `exp(x - max)`.
+#[inline(always)]
+pub(super) fn sum_of_exp(x: &[f32], max: f32) -> f32 {
+    reduce(x, 0.0, |x| exp(x - max), |sum, x| sum + x)
+}
+
+/// Whether no number is NaN or infinite.
+pub(super) fn all_finite(x: &[f32]) -> bool {
+    let largest = x.iter().fold(0, |max, x| (x.to_bits() & !(1 << 31)).max(max));
+    largest < f32::INFINITY.to_bits()
+}
+
+/// `x = exp(x - max) / sum`.
+pub(super) fn softmax(x: &mut [f32]) {
+    let max = largest(x);
+    x.iter_mut().for_each(|x| *x = exp(*x - max));
+    let factor = 1.0 / reduce(x, 0.0, |x| x, |sum, x| sum + x);
+    x.iter_mut().for_each(|x| *x *= factor);
+}
+
+#[inline(always)]
+fn reduce(x: &[f32], start: f32, map: impl Fn(f32) -> f32, join: impl Fn(f32, f32) -> f32) -> f32 {
+    let (whole, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [start; LANES];
+    for x in whole {
+        for (lane, &x) in lanes.iter_mut().zip(x) {
+            *lane = join(*lane, map(x));
+        }
+    }
+    lanes.into_iter().chain(rest.iter().map(|&x| map(x))).fold(start, &join)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reduces_rows_of_any_length() {
+        for len in 1..40 {
+            let x: Vec<f32> = (0..len).map(|i| ((i * 7 % 11) as f32) - 5.0).collect();
+            let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            assert_eq!(largest(&x), max);
+            let expected: f64 = x.iter().map(|&x| f64::from(x - max).exp()).sum();
+            assert!((f64::from(sum_of_exp(&x, max)) - expected).abs() < 1e-5 * expected, "{len}");
+            let mut p = x.clone();
+            softmax(&mut p);
+            assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{len}");
+            assert!((f64::from(p[0]) - f64::from(x[0] - max).exp() / expected).abs() < 1e-6, "{len}");
+        }
+    }
+
+    #[test]
+    fn finds_what_is_not_finite() {
+        assert!(all_finite(&[]) && all_finite(&[0.0, -1e38, f32::MAX]));
+        for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(!all_finite(&[1.0, bad, 2.0]));
+        }
+    }
+}
