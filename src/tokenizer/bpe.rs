@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 use tokenizers::models::bpe::{BPE, Vocab};
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
@@ -73,16 +72,17 @@ impl PreTokenizer {
         self == Self::LlamaBpe
     }
 
-    fn steps(self) -> Result<Vec<PreTokenizerWrapper>> {
-        let split = |pattern: &str| -> Result<PreTokenizerWrapper> {
+    fn steps(self) -> Result<Vec<Step>> {
+        let split = |pattern: &str| -> Result<Step> {
             let pattern = SplitPattern::Regex(pattern.to_owned());
             let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false);
-            Ok(split.map_err(|error| err!(Crashed, "a built-in pre-tokenizer pattern was refused: {error}"))?.into())
+            let refused = |error| err!(Crashed, "a built-in pre-tokenizer pattern was refused: {error}");
+            split.map(Step::Split).map_err(refused)
         };
-        let bytes = |use_regex| PreTokenizerWrapper::from(ByteLevel::new(false, true, use_regex));
+        let bytes = |use_regex| Step::Bytes(ByteLevel::new(false, true, use_regex));
         Ok(match self {
             Self::Gpt2 => vec![bytes(true)],
-            Self::Smollm => vec![Digits::new(true).into(), bytes(true)],
+            Self::Smollm => vec![Step::Digits(Digits::new(true)), bytes(true)],
             Self::LlamaBpe => vec![split(LLAMA_BPE_PATTERN)?, bytes(false)],
             Self::Qwen2 => vec![split(QWEN2_PATTERN)?, bytes(false)],
             Self::Default => {
@@ -94,10 +94,28 @@ impl PreTokenizer {
     }
 }
 
+/// One way to cut. The crate's own list of all there are would bring them all into the WebAssembly files.
+#[derive(Debug)]
+enum Step {
+    Bytes(ByteLevel),
+    Digits(Digits),
+    Split(Split),
+}
+
+impl Step {
+    fn cut(&self, words: &mut PreTokenizedString) -> tokenizers::Result<()> {
+        match self {
+            Self::Bytes(step) => step.pre_tokenize(words),
+            Self::Digits(step) => step.pre_tokenize(words),
+            Self::Split(step) => step.pre_tokenize(words),
+        }
+    }
+}
+
 /// The encoder of a `gpt2` vocabulary.
 #[derive(Debug)]
 pub(super) struct Bpe {
-    steps: Vec<PreTokenizerWrapper>,
+    steps: Vec<Step>,
     model: BPE,
 }
 
@@ -116,7 +134,7 @@ impl Bpe {
         let failed = |error| err!(Crashed, "the tokenizer failed: {error}");
         let mut words = PreTokenizedString::from(text);
         for step in &self.steps {
-            step.pre_tokenize(&mut words).map_err(failed)?;
+            step.cut(&mut words).map_err(failed)?;
         }
         for (word, ..) in words.get_splits(OffsetReferential::Normalized, OffsetType::None) {
             ids.extend(self.model.tokenize(word).map_err(failed)?.iter().map(|token| token.id));
