@@ -7,6 +7,7 @@ use webtern::convert::{Options as ConvertOptions, output_type};
 use webtern::decode::{Mode, Options};
 use webtern::engine::{AttentionKind, EngineOptions};
 use webtern::gguf::GgmlType;
+use webtern::parallel::MAX_THREADS;
 
 /// Runs ternary and quantised language models from GGUF files.
 #[derive(Parser)]
@@ -15,6 +16,9 @@ pub(crate) struct Args {
     /// Print JSON instead of text.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Threads to compute with [default: four, or half of the processors if those are more; eight at most]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_THREADS as i64))]
+    pub(crate) threads: Option<u32>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -3,20 +3,21 @@
 use crate::args::BenchArgs;
 use crate::load;
 use crate::output::line;
+use webtern::parallel::team;
 use webtern::{Result, bench};
 
 pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<()> {
     let mut engine = load::engine(&args.model.model, &args.model.options(None))?;
     let runs = args.runs as usize;
-    let kernel = engine.info().kernel;
+    let (kernel, threads) = (engine.info().kernel, team().threads());
     let passes = bench::passes(engine.transformer(), runs)?;
     let kernels = bench::kernels(runs)?;
     if json {
         return line(serde_json::json!({
-            "kernel": kernel, "threads": 1, "runs": runs, "passes": passes, "kernels": kernels
+            "kernel": kernel, "threads": threads, "runs": runs, "passes": passes, "kernels": kernels
         }));
     }
-    line(format_args!("kernel {kernel}, 1 thread, median of {runs} runs"))?;
+    line(format_args!("kernel {kernel}, {threads} threads, median of {runs} runs"))?;
     for pass in passes {
         let (name, rows, ms, rate) = (pass.name, pass.rows, pass.ms, pass.rows_per_second);
         line(format_args!("{name:<10} {rows:>4} rows  {ms:>9.2} ms  {rate:>8.1} rows/s"))?;

@@ -20,6 +20,7 @@ mod verify;
 use args::{Args, Command};
 use clap::Parser;
 use std::process::ExitCode;
+use webtern::parallel::{default_threads, team};
 use webtern::{Error, ErrorCode, Result};
 
 fn main() -> ExitCode {
@@ -46,7 +47,11 @@ fn report(error: &Error, json: bool) -> ExitCode {
     ExitCode::from(if error.code() == ErrorCode::BadOption { 2 } else { 1 })
 }
 
-fn run(Args { json, command }: Args) -> Result<()> {
+fn run(Args { json, threads, command }: Args) -> Result<()> {
+    let threads = threads.map_or_else(default_threads, |threads| threads as usize);
+    if let Err(error) = team().grow(threads) {
+        eprintln!("webtern: {} of {threads} threads run: {error}", team().threads());
+    }
     match command {
         Command::Inspect(args) => inspect::run(&args, json),
         Command::Convert(args) => convert::run(&args, json),
