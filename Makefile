@@ -9,6 +9,8 @@
 
 WASM_BINDGEN := 0.2.130
 WASM_PACK := 0.15.1
+# Builds the standard library for threads in a browser: see wasm-pack.toml.
+NIGHTLY := $(shell sed -n 's/^toolchain = "\(nightly-.*\)"/\1/p' wasm-pack.toml | head -1)
 PORT ?= 4173
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -39,7 +41,7 @@ lint: $(NODE_MODULES)
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- -D warnings
 	RUSTFLAGS="-C target-feature=+simd128,+relaxed-simd" \
-	  cargo clippy --quiet --lib --no-default-features --features engine,converter --target wasm32-unknown-unknown -- -D warnings
+	  cargo clippy --quiet --lib --no-default-features --features engine,converter,bench --target wasm32-unknown-unknown -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --lib
 	cd www && npm run --silent check
 
@@ -83,6 +85,7 @@ convert-memory:
 
 tools:
 	rustup target add wasm32-unknown-unknown
+	rustup toolchain list | grep -qF $(NIGHTLY) || rustup toolchain install $(NIGHTLY) --profile minimal -c rust-src -t wasm32-unknown-unknown
 	wasm-bindgen --version 2>/dev/null | grep -qF $(WASM_BINDGEN) || cargo install wasm-bindgen-cli@$(WASM_BINDGEN)
 
 test-tools: tools

@@ -1,5 +1,5 @@
 //! The edge to JavaScript: converts types and calls [`crate::engine`], [`crate::convert`] and [`crate::inspect`], nothing else.
-//! The features `engine` and `converter` say which of it there is.
+//! The features `engine`, `converter` and `bench` say which of it there is.
 //!
 //! Structured values cross as JSON text in the shapes of `www/src/types.ts` and `checkpoint-types.ts`, token ids as typed
 //! arrays. Errors are thrown as `Error` objects with the code of [`crate::ErrorCode`] in their `code` property. A panic ends
@@ -7,19 +7,27 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "bench")]
+mod bench;
 #[cfg(feature = "converter")]
 mod convert;
 #[cfg(feature = "engine")]
 mod engine;
 #[cfg(feature = "converter")]
 mod files;
+#[cfg(all(feature = "engine", target_feature = "atomics"))]
+mod threads;
 
+#[cfg(feature = "bench")]
+pub use bench::bench_kernels;
 #[cfg(feature = "converter")]
 pub use convert::{convert_checkpoint, inspect_checkpoint, inspect_model, verify_model};
 #[cfg(feature = "engine")]
 pub use engine::{Engine, Loader};
 #[cfg(feature = "converter")]
 pub use files::{BlobFiles, BlobSink};
+#[cfg(all(feature = "engine", target_feature = "atomics"))]
+pub use threads::{help, help_failed};
 
 use crate::Error;
 use js_sys::Reflect;

@@ -3,7 +3,8 @@
 //   wasm-pack.toml -> cargo -> wasm-bindgen -> wasm-opt -> www/wasm/<artefact>/   one table, one artefact
 //   src/*.ts + the artefacts found there -> esbuild, tsc -> www/dist/
 //
-// `--skip-wasm` builds the scripts only, around whatever artefacts are there.
+// `--skip-wasm` builds the scripts only, around whatever artefacts are there; `--bench` only the artefact that times kernels,
+// which is not part of the package.
 
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -18,7 +19,7 @@ const www = fileURLToPath(new URL('..', import.meta.url))
 const root = dirname(www.replace(/\/$/, ''))
 const dist = join(www, 'dist')
 const TARGET = 'wasm32-unknown-unknown'
-const ROLES = ['engine', 'converter']
+const ROLES = ['engine', 'converter', 'bench']
 const KEYS = [
   ...['role', 'toolchain', 'needs', 'threads', 'target-features'],
   ...['link-args', 'cargo-args', 'wasm-opt-args', 'out-dir'],
@@ -26,15 +27,18 @@ const KEYS = [
 
 const args = new Set(process.argv.slice(2))
 const skipWasm = args.delete('--skip-wasm')
-if (args.size > 0) fail(`unknown arguments: ${[...args].join(' ')}; the only one is --skip-wasm`)
+const bench = args.delete('--bench')
+if (args.size > 0) fail(`unknown arguments: ${[...args].join(' ')}; there are --skip-wasm and --bench`)
 
-const artefacts = readMatrix(join(root, 'wasm-pack.toml'))
+const artefacts = readMatrix(join(root, 'wasm-pack.toml')).filter(({ table }) => (table.role === 'bench') === bench)
 if (!skipWasm) for (const artefact of artefacts) buildWasm(artefact)
-const built = artefacts.filter(({ wasm }) => existsSync(wasm))
-for (const { name } of artefacts.filter((artefact) => !built.includes(artefact))) {
-  console.warn(`build: ${name} has not been built, so the package is without it`)
+if (!bench) {
+  const built = artefacts.filter(({ wasm }) => existsSync(wasm))
+  for (const { name } of artefacts.filter((artefact) => !built.includes(artefact))) {
+    console.warn(`build: ${name} has not been built, so the package is without it`)
+  }
+  await buildPackage(built)
 }
-await buildPackage(built)
 
 // ---- wasm-pack.toml
 
@@ -130,15 +134,15 @@ function artefactsModule(built) {
   const entry = ({ name, table: { needs, threads } }, i) => `{
     name: ${JSON.stringify(name)}, needs: ${JSON.stringify(needs)}, threads: ${JSON.stringify(threads)},
     path: '${name}/webtern_bg.wasm', url: new URL('./wasm/${name}/webtern_bg.wasm', import.meta.url),
-    async instantiate(module) {
-      const { memory } = await glue${i}.default({ module_or_path: module })
-      return { ...glue${i}, memory }
+    async instantiate(module, shared) {
+      const { memory } = await glue${i}.default({ module_or_path: module, memory: shared })
+      return { ...glue${i}, memory: shared ?? memory }
     },
   }`
   const list = (role) =>
     built.flatMap((artefact, i) => (artefact.table.role === role ? entry(artefact, i) : [])).join(', ')
   const contents = `${built.map((artefact, i) => `import * as glue${i} from ${glue(artefact)}\n`).join('')}
-export const artefacts = { ${ROLES.map((role) => `${role}: [${list(role)}]`).join(', ')} }`
+export const artefacts = { engine: [${list('engine')}], converter: [${list('converter')}] }`
   return {
     name: 'artefacts',
     setup(esbuild) {

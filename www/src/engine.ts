@@ -25,14 +25,7 @@ import type {
 export function loadModelWith(spawn: Spawn): LoadModel {
   return async (source, options = {}) => {
     checkLoad(options)
-    const {
-      onProgress,
-      signal: _signal,
-      threads = 1,
-      wasmBaseUrl: _base,
-      workerUrl: _worker,
-      ...engineOptions
-    } = options
+    const { onProgress, signal: _signal, threads, wasmBaseUrl: _base, workerUrl: _worker, ...engineOptions } = options
     const params: Protocol['load']['params'] = {
       source: describeSource(source, baseUrl()),
       options: engineOptions,

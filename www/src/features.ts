@@ -8,6 +8,8 @@ export interface Environment {
   readonly features: ReadonlySet<WasmFeature>
   /** Whether the page is cross-origin isolated, without which memory cannot be shared between threads. */
   readonly isolated: boolean
+  /** Logical processors. */
+  readonly processors: number
 }
 
 /** The outcome of {@link chooseArtefact}. */
@@ -30,14 +32,23 @@ export function detectEnvironment(): Environment {
   const features = new Set<WasmFeature>()
   if (isValid([...splat, DROP])) features.add('simd128')
   if (isValid([...splat, ...splat, ...RELAXED_DOT, DROP])) features.add('relaxed-simd')
-  return { features, isolated: globalThis.crossOriginIsolated }
+  const processors = typeof navigator === 'undefined' ? 1 : navigator.hardwareConcurrency
+  return { features, isolated: globalThis.crossOriginIsolated, processors }
+}
+
+/**
+ * Threads to use when nobody says how many: four, or half of the processors if those are more, since they are usually two
+ * for each core, which has the units that matter only once; but not more than there are, or than pay.
+ */
+export function defaultThreads({ processors }: Environment): number {
+  return Math.min(processors, Math.max(4, Math.ceil(processors / 2)), 8)
 }
 
 /** The artefact for this browser: the first that it can run, in the order of `wasm-pack.toml`, best first. */
 export function chooseArtefact<T extends WasmInstance>(
   artefacts: readonly Artefact<T>[],
   environment: Environment,
-  wanted: number,
+  wanted = defaultThreads(environment),
 ): Choice<T> {
   const runnable = artefacts.filter(({ needs }) => needs.every((feature) => environment.features.has(feature)))
   const threaded = wanted > 1 && environment.isolated ? runnable.find(({ threads }) => threads) : undefined
@@ -56,8 +67,8 @@ function isValid(body: readonly number[]): boolean {
 }
 
 function oneThread(artefacts: readonly Artefact<WasmInstance>[], { isolated }: Environment, wanted: number): string {
-  const asked = `${String(wanted)} threads were asked for and one runs:`
-  if (!artefacts.some(({ threads }) => threads)) return `${asked} this version of webtern has one thread only`
+  const asked = `one thread runs, where ${String(wanted)} could:`
+  if (!artefacts.some(({ threads }) => threads)) return `${asked} this copy of webtern has no build with threads`
   if (isolated) return `${asked} this browser cannot run the build with threads`
   return (
     `${asked} the page is not cross-origin isolated; serve it with the headers ` +

@@ -8,6 +8,8 @@
 import type { ConvertProgress, ReadProgress } from './checkpoint-types.js'
 import { codeOf, packError, toWebternError, WebternError } from './errors.js'
 import { chooseArtefact, detectEnvironment } from './features.js'
+import { beHelper, sharedMemory, startHelpers } from './helpers.js'
+import type { HelperPort } from './helpers.js'
 import { describeCrash, instantiate } from './instance.js'
 import { PROTOCOL_VERSION } from './protocol.js'
 import type { FromWorker, Protocol, Request, ToWorker } from './protocol.js'
@@ -27,9 +29,9 @@ export interface HostPort {
   onmessage: ((event: MessageEvent<ToWorker>) => void) | null
 }
 
-/** Answers requests that come through `port`, with the best of `artefacts`. */
-export function serve(port: HostPort, artefacts: Artefacts): void {
-  const host = new Host(port, artefacts)
+/** Answers requests that come through `port`, with the best of `artefacts`. `spawn` starts another worker of this script. */
+export function serve(port: HostPort, artefacts: Artefacts, spawn: () => HelperPort): void {
+  const host = new Host(port, artefacts, spawn)
   port.onmessage = (event) => host.receive(event.data)
   port.postMessage({ type: 'ready', version: PROTOCOL_VERSION })
 }
@@ -41,9 +43,17 @@ interface Loaded {
   readonly info: ModelInfo
 }
 
+/** An engine without a model, and what will be known when its helpers run. */
+interface Started {
+  readonly wasm: WasmModule
+  readonly artefact: string
+  readonly helpers: Promise<{ readonly threads: number; readonly notices: readonly string[] }>
+}
+
 class Host {
   readonly #port: HostPort
   readonly #artefacts: Artefacts
+  readonly #spawn: () => HelperPort
   readonly #queue = new MessageQueue()
   /** Generations that have not ended, and whether they are to. */
   readonly #generations = new Map<number, { aborted: boolean }>()
@@ -52,9 +62,10 @@ class Host {
   #loaded: Loaded | undefined
   #crashed = false
 
-  constructor(port: HostPort, artefacts: Artefacts) {
+  constructor(port: HostPort, artefacts: Artefacts, spawn: () => HelperPort) {
     this.#port = port
     this.#artefacts = artefacts
+    this.#spawn = spawn
   }
 
   receive(message: ToWorker): void {
@@ -64,6 +75,9 @@ class Host {
         if (generation) generation.aborted = true
         return
       }
+      case 'help':
+        void beHelper(this.#artefacts.engine, message, (reply) => this.#send(reply))
+        return
       case 'request':
         this.#answer(message).catch((error: unknown) => this.#fail(message, error))
     }
@@ -131,17 +145,17 @@ class Host {
     { source, options, threads: wanted, wasmBaseUrl }: Protocol['load']['params'],
     report: (progress: LoadProgress) => void,
   ): Promise<ModelInfo> {
-    const { artefact, threads, notices } = chooseArtefact(this.#artefacts.engine, detectEnvironment(), wanted)
-    const wasm = await instantiate(artefact, wasmBaseUrl)
+    const { wasm, artefact, helpers } = await this.#engine(wanted, wasmBaseUrl)
     this.#wasm = wasm
     const loader = new wasm.Loader(toJson(options))
     await feed(loader, source, report)
     const engine = loader.finish()
+    const { threads, notices } = await helpers
     const known = fromJson(engine.info())
     const info: ModelInfo = {
       ...known,
       notices: [...known.notices, ...notices],
-      artefact: artefact.name,
+      artefact,
       threads,
       memoryBytes: wasm.memory.buffer.byteLength,
     }
@@ -149,9 +163,34 @@ class Host {
     return info
   }
 
+  /** An instance of the best artefact. Its helpers start while the model is read. */
+  async #engine(wanted: number | undefined, wasmBaseUrl: string | undefined): Promise<Started> {
+    const environment = detectEnvironment()
+    const choice = chooseArtefact(this.#artefacts.engine, environment, wanted)
+    const memory = choice.artefact.threads ? sharedMemory() : undefined
+    if (memory) {
+      const { artefact, threads } = choice
+      const { wasm, module } = await instantiate(artefact, wasmBaseUrl, memory)
+      const help = { type: 'help', artefact: artefact.name, module, memory } as const
+      const helpers = startHelpers(this.#spawn, threads - 1, help).then(({ started, reasons }) => ({
+        threads: 1 + started,
+        notices: reasons.map(
+          (reason) => `${String(1 + started)} of ${String(threads)} threads run: a worker did not start (${reason})`,
+        ),
+      }))
+      return { wasm, artefact: artefact.name, helpers }
+    }
+    const single = choice.artefact.threads ? chooseArtefact(this.#artefacts.engine, environment, 1) : choice
+    const { wasm } = await instantiate(single.artefact, wasmBaseUrl)
+    const notices = choice.artefact.threads
+      ? ['one thread runs: memory to share between threads could not be had']
+      : choice.notices
+    return { wasm, artefact: single.artefact.name, helpers: Promise.resolve({ threads: 1, notices }) }
+  }
+
   async #converter({ wasmBaseUrl }: { readonly wasmBaseUrl: string | undefined }): Promise<WasmConverter> {
     const { artefact } = chooseArtefact(this.#artefacts.converter, detectEnvironment(), 1)
-    const wasm = await instantiate(artefact, wasmBaseUrl)
+    const { wasm } = await instantiate(artefact, wasmBaseUrl)
     this.#wasm = wasm
     return wasm
   }

@@ -19,11 +19,12 @@ const WORK = {
 export async function instantiate<T extends WasmInstance>(
   artefact: Artefact<T>,
   wasmBaseUrl: string | undefined,
-): Promise<T> {
+  memory?: WebAssembly.Memory,
+): Promise<{ readonly wasm: T; readonly module: WebAssembly.Module }> {
   const url = wasmBaseUrl === undefined ? artefact.url : new URL(artefact.path, wasmBaseUrl.replace(/\/?$/, '/'))
   const module = await compile(url)
   try {
-    return await artefact.instantiate(module)
+    return { wasm: await artefact.instantiate(module, memory), module }
   } catch (error) {
     if (error instanceof RangeError)
       throw outOfMemory('memory for the engine could not be had: close other pages', error)

@@ -15,12 +15,13 @@ import type {
   Verification,
 } from './checkpoint-types.js'
 import type { ErrorMessage } from './errors.js'
+import type { Help, HelperMessage } from './helpers.js'
 import type { SourceParts } from './source.js'
 import type { ChatMessage, GenerateEvent, GenerateResult, LoadProgress, ModelInfo } from './types.js'
 import type { ConverterOptions, EngineRequest, LoaderOptions } from './wasm.js'
 
 /** Changes whenever a message does, so that scripts of two releases refuse each other. */
-export const PROTOCOL_VERSION = 2
+export const PROTOCOL_VERSION = 3
 
 /** Every request, with what it takes, answers and reports on the way. */
 export interface Protocol {
@@ -28,7 +29,7 @@ export interface Protocol {
     params: {
       readonly source: SourceParts
       readonly options: LoaderOptions
-      readonly threads: number
+      readonly threads: number | undefined
       readonly wasmBaseUrl: string | undefined
     }
     result: ModelInfo
@@ -109,8 +110,8 @@ export interface Abort {
   readonly id: number
 }
 
-/** What the page sends. */
-export type ToWorker = Request | Abort
+/** What the page sends; or, to a worker that is to be a helper, the engine's worker. */
+export type ToWorker = Request | Abort | Help
 
 /** What the worker sends. */
 export type FromWorker =
@@ -119,3 +120,4 @@ export type FromWorker =
   | ResultMessage
   | { readonly type: 'error'; readonly id: number; readonly name: RequestName; readonly error: ErrorMessage }
   | { readonly type: 'crash'; readonly error: ErrorMessage }
+  | HelperMessage

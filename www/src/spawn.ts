@@ -2,6 +2,7 @@
 
 import type { WorkerPort } from './channel.js'
 import { messageOf, WebternError } from './errors.js'
+import { spawnUrl } from './spawn-url.js'
 
 /** A worker, and what to call it in messages. */
 export interface Spawned {
@@ -20,32 +21,13 @@ export function spawnWorker(workerUrl?: URL): Spawned {
   const own = new URL(/* @vite-ignore */ /* webpackIgnore: true */ './worker.js', import.meta.url)
   const url = workerUrl ?? own
   try {
-    if (url.origin !== location.origin && url.protocol.startsWith('http'))
-      return { port: spawnForeign(url), name: url.href }
+    if (workerUrl !== undefined || url.origin !== location.origin) return { port: spawnUrl(url), name: url.href }
     // Bundlers look for exactly this expression, and put the worker's file where the URL then leads.
-    const port =
-      workerUrl === undefined
-        ? new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'webtern' })
-        : new Worker(url, { type: 'module', name: 'webtern' })
+    const port = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'webtern' })
     return { port, name: url.href }
   } catch (error) {
     throw new WebternError('crashed', `the worker ${url.href} was not allowed to start: ${messageOf(error)}`, {
       cause: error,
     })
   }
-}
-
-/** A worker's script must come from the page's own origin; one that only imports another need not. */
-function spawnForeign(url: URL): Worker {
-  const stub = URL.createObjectURL(new Blob([`import ${JSON.stringify(url.href)}`], { type: 'text/javascript' }))
-  const worker = new Worker(stub, { type: 'module', name: 'webtern' })
-  // The stub has been read by the time the worker speaks; before that the address must stay.
-  worker.addEventListener(
-    'message',
-    () => {
-      URL.revokeObjectURL(stub)
-    },
-    { once: true },
-  )
-  return worker
 }

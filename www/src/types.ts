@@ -78,7 +78,12 @@ export interface LoadOptions {
   readonly onProgress?: (progress: LoadProgress) => void
   /** Ends the load at any time: it rejects with `aborted`, and the memory is given back. */
   readonly signal?: AbortSignal
-  /** Wanted number of threads. This version runs one; asking for more adds a line to `info.notices`. */
+  /**
+   * Threads to compute with. Unless given, four or half of the processors if those are more, eight at most.
+   * Where several cannot run, one does, and a line of `info.notices` says why: most often because the page is not
+   * cross-origin isolated (the headers `Cross-Origin-Opener-Policy: same-origin` and `Cross-Origin-Embedder-Policy:
+   * require-corp`).
+   */
   readonly threads?: number
   /** Positions to keep room for; the model's own unless given. A smaller number saves memory. */
   readonly contextLength?: number

@@ -110,6 +110,10 @@ export interface WasmInstance {
 /** An instance that runs models. */
 export interface WasmModule extends WasmInstance {
   readonly Loader: new (options: Json<LoaderOptions>) => WasmLoader
+  /** Computes for the instance that shares its memory, for good; throws when that traps. Builds with threads have it. */
+  help?(): void
+  /** Tells that instance that {@link help} threw. */
+  helpFailed?(): void
 }
 
 /** An instance that makes them. `name` is that of a model's first file. Every function throws errors that carry a `code`. */
@@ -138,7 +142,8 @@ export interface Artefact<T extends WasmInstance> {
   readonly path: string
   /** Address of the file beside this package's scripts. */
   readonly url: URL
-  instantiate(module: WebAssembly.Module): Promise<T>
+  /** `memory` is that of another instance, or new, for builds with threads. */
+  instantiate(module: WebAssembly.Module, memory?: WebAssembly.Memory): Promise<T>
 }
 
 /** All builds by their role, each best first. */

@@ -43,7 +43,7 @@ describe('loadModel', () => {
     const model = await new Fake().loadModel(bytes, { threads: 4 })
     expect(model.info.threads).toBe(1)
     expect(model.info.notices).toHaveLength(2)
-    expect(model.info.notices[1]).toContain('4 threads were asked for and one runs')
+    expect(model.info.notices[1]).toContain('one thread runs, where 4 could')
   })
 
   it('reports progress up to the last byte, with the phase of the source', async () => {

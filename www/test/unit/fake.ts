@@ -137,7 +137,9 @@ export class Fake {
     page.onmessage = (event: MessageEvent<FromWorker>) => port.onmessage?.(event)
     worker.onmessage = (event: MessageEvent<ToWorker>) => host.onmessage?.(event)
     const artefact = this.artefact(() => alive)
-    serve(host, { engine: [artefact], converter: [artefact] })
+    serve(host, { engine: [artefact], converter: [artefact] }, () => {
+      throw new Error('the fake has one thread')
+    })
     return port
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { chooseArtefact, detectEnvironment } from '../../src/features.js'
+import { chooseArtefact, defaultThreads, detectEnvironment } from '../../src/features.js'
 import type { Artefact, WasmFeature, WasmInstance } from '../../src/wasm.js'
 
 const artefact = (name: string, needs: readonly WasmFeature[], threads: boolean): Artefact<WasmInstance> => ({
@@ -19,6 +19,7 @@ const all = [
 const environment = (isolated: boolean, ...features: WasmFeature[]): Parameters<typeof chooseArtefact>[1] => ({
   isolated,
   features: new Set(features),
+  processors: 4,
 })
 
 describe('chooseArtefact', () => {
@@ -37,8 +38,17 @@ describe('chooseArtefact', () => {
 
   it('says so when there is one thread only', () => {
     expect(chooseArtefact(all.slice(3), environment(true, 'simd128'), 2).notices.join()).toContain(
-      'this version of webtern',
+      'no build with threads',
     )
+  })
+
+  it('uses the processors there are when nobody says how many', () => {
+    expect(chooseArtefact(all, environment(true, 'simd128'))).toMatchObject({
+      artefact: { name: 'simd-threads' },
+      threads: 4,
+    })
+    const threads = (processors: number): number => defaultThreads({ ...environment(true), processors })
+    expect([1, 2, 4, 6, 8, 12, 16, 64].map(threads)).toEqual([1, 2, 4, 4, 4, 6, 8, 8])
   })
 
   it('says so when nothing runs', () => {

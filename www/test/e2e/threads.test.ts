@@ -1,0 +1,114 @@
+/** Threads: the same tokens as one thread, helpers that cannot start, helpers that die, and none left behind. */
+
+import { readFileSync } from 'node:fs'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
+import { load, loaded, noWorkers, openPage, startBrowser } from './support/browser.ts'
+import { fixture, itNeeds } from './support/files.ts'
+import { tinyLlama, write } from './support/gguf.ts'
+import { startSite, type Site } from './support/site.ts'
+
+const GGUF = fixture('tiny-dlm/tiny-dlm-q2_0.gguf')
+const itOnTiny = itNeeds(GGUF)
+const QUESTIONS = ['What is 24 + 64?', 'Sort these numbers: 17, 91, 40, 9, 11.', 'Spell bear backwards.']
+const script = readFileSync(new URL('../../dist/worker.js', import.meta.url))
+const { bytes } = write(tinyLlama())
+let browser: Browser
+let site: Site
+let page: Page
+
+beforeAll(async () => {
+  site = await startSite()
+  browser = await startBrowser()
+})
+
+beforeEach(async () => {
+  await page?.close()
+  page = await openPage(browser, site.url)
+})
+
+afterAll(async () => {
+  await browser.close()
+  await site.close()
+})
+
+/** Serves the worker's script under `path` to those that ask, the first being the engine, while `serves` says so. */
+function workerAt(path: string, serves: (request: number) => boolean): string {
+  let requests = 0
+  return site.route(path, (_, response) => {
+    const headers = { 'content-type': 'text/javascript', 'cross-origin-embedder-policy': 'require-corp' }
+    if (serves(requests++)) response.writeHead(200, headers).end(script)
+    else response.writeHead(404).end()
+  })
+}
+
+itOnTiny('any number of threads gives the same tokens, and unload ends them all', async () => {
+  const found: unknown[] = []
+  for (const threads of [1, 2, 4]) {
+    const info = await loaded(page, '/fixtures/tiny-dlm/tiny-dlm-q2_0.gguf', { threads })
+    expect(info).toMatchObject({ threads, notices: [] })
+    expect(info.artefact.endsWith('-threads')).toBe(threads > 1)
+    found.push(
+      await page.evaluate(async (questions) => {
+        const tokens: (readonly number[])[] = []
+        for (const content of questions)
+          for (const mode of ['ar', 'adaptive'] as const) {
+            const run = model.generate({ messages: [{ role: 'user', content }], mode, maxTokens: 48 })
+            const { stats, ...result } = await run.result()
+            if (stats.threads !== model.info.threads) throw new Error('the statistics have other threads')
+            tokens.push(result.tokens)
+          }
+        await model.unload()
+        return tokens
+      }, QUESTIONS),
+    )
+    await noWorkers(page)
+  }
+  expect(found[1]).toEqual(found[0])
+  expect(found[2]).toEqual(found[0])
+})
+
+it('uses the processors that there are unless told otherwise', async () => {
+  const { threads, artefact } = await loaded(page, bytes)
+  const processors = await page.evaluate(() => navigator.hardwareConcurrency)
+  expect(threads > 1).toBe(processors > 1)
+  expect(artefact.endsWith('-threads')).toBe(processors > 1)
+})
+
+it('a helper that does not start is done without', async () => {
+  const workerUrl = workerAt('elsewhere/one-only.js', (request) => request === 0)
+  const info = await loaded(page, bytes, { threads: 3, workerUrl, wasmBaseUrl: '/dist/wasm' })
+  expect(info.threads).toBe(1)
+  expect(info.notices).toEqual([expect.stringMatching(/^1 of 3 threads run: a worker did not start/)])
+  expect(
+    await page.evaluate(async () => (await model.generate({ tokens: [1], maxTokens: 4 }).result()).tokens.length),
+  ).toBe(4)
+
+  const some = workerAt('elsewhere/two-only.js', (request) => request < 2)
+  const { threads, notices } = await loaded(page, bytes, { threads: 3, workerUrl: some, wasmBaseUrl: '/dist/wasm' })
+  expect([threads, notices.length]).toEqual([2, 1])
+})
+
+it('memory that cannot be shared leaves one thread, and says so', async () => {
+  const { href } = new URL('/dist/worker.js', site.url)
+  const stub = site.route('elsewhere/unshared.js', (_, response) =>
+    response.writeHead(200, { 'content-type': 'text/javascript', 'cross-origin-embedder-policy': 'require-corp' }).end(`
+        const { Memory } = WebAssembly
+        WebAssembly.Memory = class { constructor(type) { if (type.shared) throw new RangeError('no'); return new Memory(type) } }
+        await import(${JSON.stringify(href)})`),
+  )
+  const { threads, notices, artefact } = await loaded(page, bytes, { threads: 2, workerUrl: stub })
+  expect([threads, artefact.endsWith('-threads')]).toEqual([1, false])
+  expect(notices).toEqual(['one thread runs: memory to share between threads could not be had'])
+})
+
+it('an unload while helpers start ends them too', async () => {
+  await page.evaluate(async () => {
+    const abort = new AbortController()
+    const loading = webtern.loadModel(new Blob(['GGUF']), { threads: 8, signal: abort.signal })
+    setTimeout(() => abort.abort(), 20)
+    await loading.catch(() => undefined)
+  })
+  await noWorkers(page)
+  expect(await load(page, bytes, { threads: 2 })).toMatchObject({ code: 'ok' })
+})
