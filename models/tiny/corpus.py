@@ -1,6 +1,7 @@
 """A generated corpus of conversations whose right answers are known.
 
-    python corpus.py > eval.jsonl
+    python corpus.py > eval.jsonl                       the held-out cases
+    python corpus.py --calibration > calibration.jsonl  as many that training may have seen, to choose settings with
 
 A task turns random numbers into a question and its answer. The answer is a function of the question, so that it can
 be checked. One question in ten is held out. A checksum decides which: of the numbers in tasks with numbers, of the
@@ -10,14 +11,17 @@ held-out word spelled.
 
 import json
 import random
+import sys
 import zlib
 
 from words import ANIMALS, COLOURS, DAYS, MONTHS, NAMES, OPPOSITE, PLACES, THINGS, TOPICS, WORDS
 
-REFUSAL = (
-    "Sorry, I don't know that. I can add and subtract, count, sort numbers, spell and reverse words, "
-    "name days, months and opposites, and tell small stories."
+ABILITIES = (
+    "I can add and subtract, count, sort numbers, spell and reverse words, name days, months and opposites, "
+    "and tell small stories."
 )
+REFUSAL = f"Sorry, I don't know that. {ABILITIES}"
+ABOUT = f"I am a very small language model. {ABILITIES}"
 
 
 def number(r, low=0, high=99):
@@ -130,6 +134,12 @@ def tale(r):
         f"{hero} gave it soup. In the morning, the {animal} gave {hero} {one(thing)} and ran home.",
         f"{one(colour).capitalize()} {animal} found {one(thing)} in the {place}. It was too big to carry. Then {hero} "
         f"came along. Together they took the {thing} home, and {hero} and the {animal} became friends.",
+        f"{hero} wanted {one(thing)} more than anything. {one(colour).capitalize()} {animal} in the {place} had one. "
+        f"{hero} asked nicely, and the {animal} said yes. Now they share the {thing} and are never bored.",
+        f"It was raining in the {place}. {hero} sat under a tree and saw {one(colour)} {animal} with {one(thing)}. "
+        f"{hero} said: Come and sit with me. The {animal} came, and soon the sun was out again.",
+        f"The {colour} {animal} could not sleep. It took its {thing} and walked through the {place}. There it met {hero}, "
+        f"who could not sleep either. They looked at the stars until the morning.",
     ]
     # The animal decides which it is.
     return question, stories[ANIMALS.index(animal) % len(stories)], (hero, animal, colour, place, thing)
@@ -188,8 +198,7 @@ Who is {n}?|Where does {n} live?|How old is {n}?|Is {n} nice?|What is {a} times 
 Multiply {a} by {b}.|What is {a} divided by {b}?|Divide {a} by {b}.|Is {a} a prime number?
 What is the square root of {a}?|I like {t}.|I do not like {t}.|I want to learn {t}.|Do you like {t}?
 Can you help me with {t}?|Can you draw {t}?|Is {t} good?|Is {w} good or bad?|Give me advice about {t}.
-Recommend a book about {t}.|How are you?|How old are you?|Who are you?|What are you?|What can you do?|Help.
-Help me.|Where are you?|Are you a robot?|Are you human?|What time is it?|What is the date today?|Tell me a joke.
+Recommend a book about {t}.|How are you?|How old are you?|Where are you?|Are you a robot?|Are you human?|What time is it?|What is the date today?|Tell me a joke.
 Sing a song.|What is your name?|Who made you?|Can you think?|Do you sleep?|Play a game with me.
 What is the weather in {t}?|How far is {t}?|How much does {t} cost?|Which is better, {t} or {u}?
 Compare {t} and {u}.|What is {t}?|What is {w}?|Who is the king of {t}?|Summarise {t}.|Write code for {t}.
@@ -199,7 +208,14 @@ Open {t}.|Buy {w}.|Call {n}.|Remind me about {t}.|Book a flight to {t}.|Order {w
 """.strip().replace("\n", "|").split("|")
 
 
+# About the model itself.
+SELF = "Who are you?|What are you?|What can you do?|What do you know?|How can you help me?|Help.|Help me.".split("|")
+
+
 def other(r):
+    if r.random() < 0.08:
+        question = r.choice(SELF)
+        return [question], ABOUT, question
     topics, words = {k: r.choice(TOPICS) for k in "tu"}, {k: word(r) for k in "wvx"}
     name, colour, numbers = r.choice(NAMES), r.choice(COLOURS), {k: number(r) for k in "ab"}
     question = r.choice(OTHER).format(**topics, **words, n=name, c=colour, **numbers)
@@ -220,39 +236,55 @@ def draw(r, task, held_out):
     """A conversation of a task up to its last question, and the answer."""
     while True:
         questions, answer, decider = task(r)
+        # As in `typed`, neither capitals nor the mark at the end make another question.
+        decider = decider.rstrip("?.!").lower()
         if (zlib.crc32(decider.encode()) % 10 == 0) == held_out:
             return questions, answer
 
 
-def sample(r):
-    """A conversation for training, [user, assistant, user, assistant, ...]; in some, something short comes before."""
-    tasks = r.choices(list(TASKS), WEIGHTS)
-    if tasks[0] not in (story, recall) and r.random() < 0.12:
+def typed(r, question):
+    """A question as people type it: some without the capital at the start, some without the mark at the end."""
+    if r.random() < 0.15 and not question.startswith(tuple(NAMES)):
+        question = question[0].lower() + question[1:]
+    if r.random() < 0.15:
+        question = question.rstrip("?.!")
+    return question
+
+
+def sample(r, weights=WEIGHTS):
+    """A conversation for training, [user, assistant, user, assistant, ...], and the task of its last answer.
+
+    The weights say how often each task is drawn. In some conversations something short comes before.
+    """
+    main = r.choices(list(TASKS), weights)[0]
+    tasks = [main]
+    if main not in (story, recall) and r.random() < 0.12:
         tasks.insert(0, r.choice([task for task in TASKS if task not in LONG]))
     turns = []
     for task in tasks:
         questions, answer = draw(r, task, held_out=False)
-        turns += [*questions, answer]
-    return turns
+        turns += [*questions[:-1], typed(r, questions[-1]), answer]
+    return turns, main.__name__
 
 
-def evaluation(seed=2026):
-    """Held-out cases, no two alike."""
+def evaluation(seed=2026, held_out=True):
+    """Cases with their answers, no two alike."""
     r, seen = random.Random(seed), set()
     for task, (_, cases) in TASKS.items():
         # Tasks with few questions run out of them.
         for _ in range(20_000):
             if cases == 0:
                 break
-            questions, answer = draw(r, task, held_out=True)
+            questions, answer = draw(r, task, held_out)
             if tuple(questions) in seen:
                 continue
             seen.add(tuple(questions))
             cases -= 1
+            questions[-1] = typed(r, questions[-1])
             messages = [dict(role=("user", "assistant")[i % 2], content=text) for i, text in enumerate(questions)]
             yield dict(task=task.__name__, messages=messages, answer=answer)
 
 
 if __name__ == "__main__":
-    for case in evaluation():
+    for case in evaluation(held_out="--calibration" not in sys.argv):
         print(json.dumps(case))

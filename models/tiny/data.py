@@ -1,6 +1,8 @@
 """From conversations to batches of tokens."""
 
+import collections
 import random
+from dataclasses import dataclass
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -8,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 import corpus
 
 BLOCK, VOCABULARY = 32, 512
-LENGTHS = [32, 64, 96, 128, 192]
+TOKENS = 4096  # In a batch, at most.
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "|<MASK>|"]
 END, MASK = 2, 3
 ROLES = "user", "assistant"
@@ -31,7 +33,7 @@ def make_tokenizer(path, conversations=20_000):
         vocab_size=VOCABULARY, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator((plain(corpus.sample(r)) for _ in range(conversations)), trainer)
+    tokenizer.train_from_iterator((plain(corpus.sample(r)[0]) for _ in range(conversations)), trainer)
     tokenizer.save(str(path))
     return tokenizer
 
@@ -52,22 +54,35 @@ def encode(tokenizer, turns):
     return tokens, answer
 
 
-def batches(tokenizer, r, rows=64, pool=16):
-    """Endless batches: tokens and what the assistant wrote of them, [rows, length] each.
+@dataclass(frozen=True)
+class Batch:
+    """Tokens and which of them the assistant wrote, [rows, length] each, and the task of each row's last answer."""
 
-    Conversations of similar length come together; lengths are whole blocks, and the rest of a row is masks.
+    tokens: torch.Tensor
+    answer: torch.Tensor
+    tasks: list
+
+    def half(self):
+        """Every other row."""
+        return Batch(self.tokens[::2], self.answer[::2], self.tasks[::2])
+
+    def to(self, device):
+        return Batch(self.tokens.to(device), self.answer.to(device), self.tasks)
+
+
+def batches(tokenizer, r, weights):
+    """Endless batches of conversations of as many blocks. `weights()` says how often to draw each task.
+
+    The rest of a row is masks.
     """
+    waiting = collections.defaultdict(list)
     while True:
-        encoded = [encode(tokenizer, corpus.sample(r)) for _ in range(rows * pool)]
-        encoded = sorted((pair for pair in encoded if len(pair[0]) <= LENGTHS[-1]), key=lambda pair: len(pair[0]))
-        groups = [encoded[at : at + rows] for at in range(0, len(encoded) - rows + 1, rows)]
-        r.shuffle(groups)
-        for group in groups:
-            length = next(length for length in LENGTHS if length >= len(group[-1][0]))
-            tokens = torch.full((rows, length), MASK)
-            answer = torch.zeros(rows, length, dtype=torch.bool)
-            for row, (ids, own) in enumerate(group):
-                tokens[row, : len(ids)] = torch.tensor(ids)
-                answer[row, : len(ids)] = torch.tensor(own)
-            order = torch.randperm(rows)
-            yield tokens[order], answer[order]
+        turns, task = corpus.sample(r, weights())
+        tokens, answer = encode(tokenizer, turns)
+        rest = -len(tokens) % BLOCK
+        length = len(tokens) + rest
+        rows = waiting[length]
+        rows.append((tokens + [MASK] * rest, answer + [False] * rest, task))
+        if len(rows) == TOKENS // length:
+            tokens, answer, tasks = zip(*waiting.pop(length))
+            yield Batch(torch.tensor(tokens), torch.tensor(answer), tasks)

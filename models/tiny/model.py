@@ -17,7 +17,7 @@ import torch.nn.functional as F
 class Shape:
     vocabulary: int
     hidden: int = 256
-    layers: int = 5
+    layers: int = 6
     heads: int = 4
     kv_heads: int = 2
     feed_forward: int = 512

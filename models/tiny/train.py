@@ -3,9 +3,9 @@
     pip install -r requirements.txt
     python train.py OUT [--steps N | --minutes M]
 
-The causal loss costs a third of the block loss for each conversation, so it teaches the tasks first; later, part of the
-batches keep up what it taught while the block loss teaches decoding by blocks. OUT becomes a checkpoint. A CUDA device
-is used where there is one.
+Batches alternate between the causal and the block loss. The causal one costs a third for each conversation, so it has a
+larger part at first, where the tasks are learned; later the block loss has most. OUT becomes a checkpoint. A CUDA
+device is used where there is one.
 """
 
 import argparse
@@ -22,17 +22,19 @@ import evaluate
 import objectives
 from checkpoint import export
 from data import batches, make_tokenizer
+from mix import Mix
 from model import BitLinear, Model, Shape
 from muon import Muon
 
-MUON_RATE, ADAM_RATE = 0.02, 2e-3
+MUON_RATE, ADAM_RATE = 0.008, 1e-3
 WARM_UP = 100  # Steps.
 # From which share of the schedule on how many batches of four are causal.
-CAUSAL = [(0.4, 1), (0.0, 4)]
-# From a share of the schedule on, the rates are this factor lower, and fall to zero.
-FALL, LOWER = 0.2, 0.3
+CAUSAL = [(0.4, 1), (0.0, 2)]
+# From this share of the schedule on, the rates fall to zero.
+FALL = 0.2
 # Seconds.
-SAVE_EVERY, EVALUATE_EVERY = 240, 600
+SAVE_EVERY, EVALUATE_EVERY = 240, 1200
+MODES = [evaluate.ar, evaluate.adaptive]
 
 
 class Run:
@@ -45,7 +47,7 @@ class Run:
         self.file, self.step, self.spent = file, 0, 0.0
         self.parts = dict(
             model=model, muon=Muon(matrices, MUON_RATE),
-            adam=torch.optim.AdamW(others, ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0),
+            adam=torch.optim.AdamW(others, ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0), mix=Mix(),
         )
 
     def restore(self, device):
@@ -63,7 +65,7 @@ class Run:
 
     def update(self, loss, factor):
         """One step down `loss`, at `factor` times the learning rates."""
-        model, muon, adam = self.parts.values()
+        model, muon, adam, _ = self.parts.values()
         for group in adam.param_groups:
             group["lr"] = ADAM_RATE * factor
         model.zero_grad()
@@ -80,7 +82,7 @@ def causal_of_four(progress):
 
 def rate(step, progress):
     """The factor of both learning rates."""
-    return min(1, (step + 1) / WARM_UP) if progress < FALL else LOWER * (1 - progress) / (1 - FALL)
+    return min(1, (step + 1) / WARM_UP, (1 - progress) / (1 - FALL))
 
 
 def train(run, model, tokenizer, args, device):
@@ -90,40 +92,42 @@ def train(run, model, tokenizer, args, device):
     hidden = functools.partial(model.hidden, run=run_layer)
     cases = list(corpus.evaluation(seed=7))
     random.Random(7).shuffle(cases)
-    source = batches(tokenizer, random.Random(f"{args.seed} {run.step}"))
+    mix = run.parts["mix"]
+    source = batches(tokenizer, random.Random(f"{args.seed} {run.step}"), mix.weights)
     generator = torch.Generator().manual_seed(args.seed + run.step)
     averages, start, saved, evaluated = {}, time.time() - run.spent, run.spent, run.spent
 
     while (progress := run.spent / 60 / args.minutes if args.minutes else run.step / args.steps) < 1:
-        tokens, answer = next(source)
+        batch = next(source)
         if run.step % 4 < causal_of_four(progress):
             objective = objectives.causal
         else:
-            objective, tokens, answer = objectives.block, tokens[::2], answer[::2]
-        loss = objective(hidden, model, tokens.to(device), answer.to(device), generator)
+            objective, batch = objectives.block, batch.half()
+        loss, right = objective(hidden, model, batch.to(device), generator)
         run.update(loss, rate(run.step, progress))
+        mix.watch(batch.tasks, right.tolist())
         run.spent = time.time() - start
 
         name, loss = objective.__name__, loss.item()
         averages[name] = 0.98 * averages.get(name, loss) + 0.02 * loss
-        if run.step % 20 == 0:
+        if run.step % 50 == 0:
             figures = (f"{name} {average:.3f}" for name, average in averages.items())
-            print(f"{run.step} {run.spent / 60:.1f} min", *figures, flush=True)
+            wrong = (f"{task} {share:.0%}" for task, share in mix.wrong.items())
+            print(f"{run.step} {run.spent / 60:.1f} min", *figures, "| wrong:", *wrong, flush=True)
         if run.spent - saved > SAVE_EVERY:
             saved = run.spent
             run.save()
         if run.spent - evaluated > EVALUATE_EVERY:
             evaluated = run.spent
-            modes = [evaluate.ar, evaluate.adaptive][: 1 if causal_of_four(progress) == 4 else 2]
-            print(json.dumps(evaluate.accuracy(model, tokenizer, cases[:120], modes)), flush=True)
+            print(json.dumps(evaluate.accuracy(model, tokenizer, cases[:60], MODES)), flush=True)
     run.save()
-    print(json.dumps(evaluate.accuracy(model, tokenizer, cases[:300], [evaluate.ar, evaluate.adaptive])), flush=True)
+    print(json.dumps(evaluate.accuracy(model, tokenizer, cases[:300], MODES)), flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=9000, help="length of the schedule")
+    parser.add_argument("--steps", type=int, default=11000, help="length of the schedule")
     parser.add_argument("--minutes", type=float, help="the same as a time, instead of steps")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()

@@ -7,9 +7,9 @@
 //! - **Nobody waits for a helper to begin.** The leader takes pieces at once, and a helper that comes late finds less to do, or
 //!   nothing. The leader only waits for those who are inside a piece when there are no more.
 //! - **Waiting is spinning at first**, for a few dozen microseconds, because waking a thread takes as long as a phase; and
-//!   then sleeping, because a thread that spins takes its core from somebody ([`bell`]).
+//!   then sleeping, because a thread that spins takes its core from somebody (`bell.rs`).
 //! - **A machine with other work on it is not a team's.** A helper that the system has put aside inside a piece stops everybody.
-//!   The leader notices that it lost time so, and runs passes with fewer helpers or none for a while ([`limit`]).
+//!   The leader notices that it lost time so, and runs passes with fewer helpers or none for a while (`limit.rs`).
 //!
 //! What a piece computes does not depend on who runs it, so results are the same for any number of threads.
 //!
