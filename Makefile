@@ -3,6 +3,7 @@
 #   make demo    builds everything and serves the demo page
 #   make test    runs every check and test, natively and in headless Chromium
 #   make bench   times forward passes and kernels (MODEL=file.gguf to choose the model)
+#   make eval    asks the embedded model its held-out questions in every decode mode, and writes models/tiny/modes.{json,svg}
 #   make convert-memory   converts a checkpoint of 2 GB and shows how much memory that takes (Linux)
 #
 # What a step installs goes to cargo's and npm's usual places and to target/.
@@ -15,7 +16,7 @@ PORT ?= 4173
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo build test test-rust test-wasm test-www test-e2e lint bench convert-memory tools test-tools
+.PHONY: demo build test test-rust test-wasm test-www test-e2e lint bench eval convert-memory tools test-tools
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 NODE_MODULES := www/node_modules/.package-lock.json
@@ -71,6 +72,10 @@ test-e2e: test-tools build $(VENV)/ready
 bench: $(TARGET_DIR)/models/ready
 	for model in $(or $(MODEL),$(wildcard $(TARGET_DIR)/models/*.gguf)); do \
 	  echo "== $$model"; cargo run --quiet --release -- bench $$model; done
+
+eval:
+	cargo run --quiet --release -- eval tiny models/tiny/eval.jsonl \
+	  --report models/tiny/modes.json --svg models/tiny/modes.svg
 
 # Models of SmolLM2-135M's shape with random weights, the usual load of the benchmarks.
 $(TARGET_DIR)/models/ready:

@@ -116,6 +116,63 @@ fn bench_times_passes_and_kernels() {
     assert_eq!(short.status.code(), Some(1), "{short:?}");
 }
 
+/// The model inside the program, in an empty folder: what it is and that it answers, whatever it answers.
+#[test]
+fn tiny_needs_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let output =
+            webtern().current_dir(folder.path()).args(args).arg("--json").stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let json = |args: &[&str]| serde_json::from_str::<Value>(&run(args)).unwrap();
+    let report = json(&["inspect", "tiny"]);
+    assert_eq!((&report["architecture"], &report["runs"]), (&"bitnet".into(), &true.into()));
+    assert_eq!((&report["maskTokenText"], &report["chatTemplate"]), (&"|<MASK>|".into(), &true.into()));
+    assert!(report["findings"].as_array().unwrap().iter().all(|finding| finding["severity"] == "note"), "{report}");
+
+    let ids = json(&["tokenize", "tiny", "What is 2 + 3?"])["ids"].as_array().unwrap().clone();
+    let ids = ids.iter().map(Value::to_string).collect::<Vec<_>>().join(",");
+    assert_eq!(json(&["tokenize", "tiny", "--decode", &ids])["text"], "What is 2 + 3?");
+    let logits = json(&["logits", "tiny", "--tokens", &ids]);
+    assert_eq!(logits["logits"].as_array().unwrap().len(), ids.split(',').count());
+
+    for mode in ["ar", "greedy", "iterative", "adaptive"] {
+        let outcome = json(&["generate", "tiny", "--chat", "What is 2 + 3?", "--mode", mode, "-n", "40"]);
+        assert!(outcome["text"].as_str().is_some_and(|text| !text.is_empty()), "{outcome}");
+    }
+    assert_eq!(run(&["chat", "tiny"]), "", "nothing was said");
+    assert_eq!(json(&["bench", "tiny", "--runs", "1"])["passes"].as_array().unwrap().len(), 4);
+    let cases = folder.path().join("cases.jsonl");
+    std::fs::write(&cases, r#"{"prompt": "a", "answer": "b", "maxTokens": 4}"#).unwrap();
+    let scores = json(&["eval", "tiny", cases.to_str().unwrap()])["scores"].as_array().unwrap().clone();
+    assert!(scores.len() > 2 && scores.iter().all(|score| score["cases"] == 1), "{scores:?}");
+}
+
+#[test]
+fn tiny_is_a_name_and_a_file_called_so_is_reached_by_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |command: &str, model: &str, args: &[&str]| {
+        let mut webtern = webtern();
+        webtern.current_dir(folder.path()).arg(command).arg(model).args(args).arg("--json");
+        serde_json::from_slice::<Value>(&webtern.output().unwrap().stdout).unwrap()
+    };
+    let missing = run("generate", "./tiny", &["-p", "a"]);
+    assert_eq!(missing["error"]["code"], "io", "{missing}");
+    std::fs::write(folder.path().join("tiny"), toy()).unwrap();
+    for (model, architecture) in [("tiny", "bitnet"), ("./tiny", "llama")] {
+        assert_eq!(run("inspect", model, &[])["architecture"], architecture, "{model}");
+    }
+    let ids = |model: &str| run("tokenize", model, &["a"])["ids"].clone();
+    assert_ne!(ids("tiny"), ids("./tiny"));
+    std::fs::remove_file(folder.path().join("tiny")).unwrap();
+    std::fs::create_dir(folder.path().join("tiny")).unwrap();
+    assert_eq!(run("inspect", "tiny", &[])["architecture"], "bitnet");
+    let checkpoint = run("inspect", "./tiny", &[]);
+    assert!(checkpoint["error"]["message"].as_str().unwrap().contains("config.json is missing"), "{checkpoint}");
+}
+
 #[test]
 fn chat_answers_each_line() {
     let model = model();
@@ -201,7 +258,8 @@ fn failures_say_why_and_exit_with_1_or_2() {
     }
     let help = webtern().arg("--help").output().unwrap();
     assert_eq!(help.status.code(), Some(0));
-    assert!(String::from_utf8(help.stdout).unwrap().contains("inspect"));
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("inspect") && help.contains("`tiny`") && help.contains("`./tiny`"), "{help}");
 }
 
 #[cfg(unix)]

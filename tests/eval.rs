@@ -101,6 +101,16 @@ fn counts_right_answers_by_mode_and_task() {
 }
 
 #[test]
+fn writes_what_json_prints_beside_the_table() {
+    let evaluation = Evaluation::new(&[case("one", "ab", "x")]);
+    let path = evaluation.path("report.json");
+    let table = evaluation.text(&["--modes", "ar", "--report", path.to_str().unwrap()]);
+    assert!(table.starts_with("mode "), "{table}");
+    let report: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert_eq!((&report["cases"], &report["scores"][0]["mode"]), (&json!(1), &json!("ar")));
+}
+
+#[test]
 fn draws_a_plot() {
     let evaluation = Evaluation::new(&[case("", "ab", "x")]);
     let svg = evaluation.path("plot.svg");

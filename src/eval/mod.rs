@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod labels;
 mod plot;
 
 use crate::decode::{Event, Mode, Outcome};

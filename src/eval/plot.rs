@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::Score;
+use super::labels::{LINE, Rect, place};
 use crate::decode::Mode;
 use crate::error::Result;
 use minijinja::{AutoEscape, Environment, Value, context};
@@ -15,14 +16,25 @@ const RIGHT: f64 = 696.0;
 const TOP: f64 = 64.0;
 const BOTTOM: f64 = 384.0;
 
-/// Every mode, in the order of the legend, with a colour that shows on white and on black.
-const MODES: [(Mode, &str, &str); 5] = [
-    (Mode::Ar, "ar", "#bc4c00"),
-    (Mode::Greedy, "greedy", "#bf3989"),
-    (Mode::Iterative, "iterative", "#1f6feb"),
-    (Mode::Adaptive, "adaptive", "#1a7f37"),
-    (Mode::Auto, "auto", "#6e7781"),
+/// How a mode is drawn: its name, a colour that shows on white and one that shows on black.
+struct Style {
+    mode: Mode,
+    name: &'static str,
+    on_light: &'static str,
+    on_dark: &'static str,
+}
+
+/// Every mode, in the order in which they are drawn.
+const STYLES: [Style; 5] = [
+    Style { mode: Mode::Ar, name: "ar", on_light: "#bc4c00", on_dark: "#f0883e" },
+    Style { mode: Mode::Greedy, name: "greedy", on_light: "#bf3989", on_dark: "#f778ba" },
+    Style { mode: Mode::Iterative, name: "iterative", on_light: "#1f6feb", on_dark: "#79c0ff" },
+    Style { mode: Mode::Adaptive, name: "adaptive", on_light: "#1a7f37", on_dark: "#56d364" },
+    Style { mode: Mode::Auto, name: "auto", on_light: "#6e7781", on_dark: "#9198a1" },
 ];
+
+/// How far below the best a score may be, in percentage points, to count for the range of the plot.
+const SPREAD: f64 = 30.0;
 
 /// A range of values and where its ends are drawn.
 struct Axis {
@@ -56,43 +68,115 @@ fn step(max: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| step * 10.0 >= max).unwrap_or(max)
 }
 
-/// Draws `scores` under a title. Points are in the order of the scores; each shows its figures when pointed at.
+/// Where the axis of accuracy begins, and its step. It begins at the five below the worst score and at 90 at most; scores more than
+/// [`SPREAD`] below the best do not count, so that one bad mode does not press the others together.
+fn accuracies(scores: &[Score]) -> (f64, f64) {
+    let percents = || scores.iter().map(|score| score.total.percent());
+    let best = percents().fold(0.0, f64::max);
+    let worst = percents().filter(|percent| *percent >= best - SPREAD).fold(100.0, f64::min);
+    let floor = ((worst - 0.1) / 5.0).floor().clamp(0.0, 18.0) * 5.0;
+    let step = match 100.0 - floor {
+        ..=10.0 => 2.0,
+        ..=50.0 => 5.0,
+        _ => 10.0,
+    };
+    // Whole steps up to 100.
+    (100.0 - ((100.0 - floor) / step).ceil() * step, step)
+}
+
+/// A score in the picture.
+struct Point<'a> {
+    mode: &'static str,
+    score: &'a Score,
+    at: (f64, f64),
+    /// Whether it is its mode's first, which stands for the mode.
+    first: bool,
+    /// Whether it lies below the plot, and is drawn on its edge.
+    below: bool,
+}
+
+impl Point<'_> {
+    fn threshold(&self) -> Option<String> {
+        self.score.setting.threshold.map(|threshold| threshold.to_string())
+    }
+
+    /// The mode with its threshold.
+    fn setting(&self) -> String {
+        self.threshold().map_or_else(|| self.mode.to_owned(), |threshold| format!("{} {threshold}", self.mode))
+    }
+
+    /// The words beside it.
+    fn label(&self) -> String {
+        let words = if self.first { self.setting() } else { self.threshold().unwrap_or_default() };
+        if self.below { format!("{words} ↓ {:.0} %", self.score.total.percent()) } else { words }
+    }
+
+    /// What is shown when it is pointed at.
+    fn title(&self) -> String {
+        let (percent, speed) = (self.score.total.percent(), self.score.tokens_per_second);
+        format!("{}: {percent:.1} % at {speed:.0} tokens per second", self.setting())
+    }
+}
+
+/// Draws `scores` under a title. The points of a mode are joined in the order of the scores. Its first is labelled with its name,
+/// the others with their thresholds where there is room.
 ///
 /// # Errors
 ///
 /// None in practice: the template is part of the program.
 pub fn plot(title: &str, scores: &[Score]) -> Result<String> {
     let fastest = scores.iter().map(|score| score.tokens_per_second).fold(1.0, f64::max);
-    let worst = scores.iter().map(|score| score.total.percent()).fold(100.0, f64::min);
     let across = step(fastest);
     let x = Axis { values: (0.0, (fastest / across).ceil() * across), ends: (LEFT, RIGHT) };
-    // From the ten below the worst, and at least the upper fifth.
-    let floor = ((worst - 0.1) / 10.0).floor().clamp(0.0, 8.0) * 10.0;
+    let (floor, up) = accuracies(scores);
     let y = Axis { values: (floor, 100.0), ends: (BOTTOM, TOP) };
-    let modes = MODES.iter().filter_map(|&(mode, name, colour)| {
-        let points = scores.iter().filter(|score| score.setting.mode == mode).map(|score| {
-            let (speed, percent) = (score.tokens_per_second, score.total.percent());
-            let threshold = score.setting.threshold.map_or_else(String::new, |threshold| format!(" {threshold}"));
-            let label = format!("{name}{threshold}: {percent:.1} % at {speed:.0} tokens per second");
-            context! { x => x.at(speed), y => y.at(percent), label }
-        });
-        let points: Vec<_> = points.collect();
-        let path = scores.iter().filter(|score| score.setting.mode == mode).enumerate().map(|(index, score)| {
-            let command = if index == 0 { 'M' } else { 'L' };
-            format!("{command}{} {}", x.at(score.tokens_per_second), y.at(score.total.percent()))
-        });
-        let path: String = path.collect();
-        (!points.is_empty()).then(|| context! { name, colour, points, path })
+    let lines = STYLES.map(|style| (points(&style, scores, &x, &y), style));
+    let modes = lines.iter().filter(|(points, _)| !points.is_empty()).map(|(points, style)| {
+        let marks = points.iter().map(|point| context! { x => point.at.0, y => point.at.1, title => point.title() });
+        let Style { name, on_light, on_dark, .. } = *style;
+        context! { name, on_light, on_dark, points => marks.collect::<Vec<_>>(), path => path(points) }
     });
+    let points: Vec<&Point<'_>> = lines.iter().flat_map(|(points, _)| points).collect();
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     let figure = context! {
         title, width => WIDTH, height => HEIGHT, left => LEFT, right => RIGHT, top => TOP, bottom => BOTTOM,
-        columns => x.ticks(across), rows => y.ticks(if floor < 60.0 { 10.0 } else { 5.0 }), modes => modes.collect::<Vec<_>>(),
+        columns => x.ticks(across), rows => y.ticks(up), modes => modes.collect::<Vec<_>>(),
+        thresholds => points.iter().any(|point| point.threshold().is_some()), labels => labels(&points),
     };
     environment
         .render_str(include_str!("plot.svg"), figure)
         .map_err(|error| err!(Crashed, "the plot cannot be drawn: {error}"))
+}
+
+/// The scores of one mode in the picture.
+fn points<'a>(style: &Style, scores: &'a [Score], x: &Axis, y: &Axis) -> Vec<Point<'a>> {
+    let scores = scores.iter().filter(|score| score.setting.mode == style.mode);
+    let point = |(place, score): (usize, &'a Score)| {
+        let (percent, lowest) = (score.total.percent(), y.values.0);
+        let at = (x.at(score.tokens_per_second), y.at(percent.max(lowest)));
+        Point { mode: style.name, score, at, first: place == 0, below: percent < lowest }
+    };
+    scores.enumerate().map(point).collect()
+}
+
+fn path(points: &[Point<'_>]) -> String {
+    let commands = std::iter::once('M').chain(std::iter::repeat('L'));
+    points.iter().zip(commands).map(|(Point { at: (x, y), .. }, command)| format!("{command}{x} {y}")).collect()
+}
+
+/// The labels of all points that have room for one, names before thresholds.
+fn labels(points: &[&Point<'_>]) -> Vec<Value> {
+    let (names, thresholds): (Vec<_>, Vec<_>) = points.iter().partition(|point| point.first);
+    let points: Vec<&Point<'_>> = names.into_iter().chain(thresholds).collect();
+    let texts: Vec<String> = points.iter().map(|point| point.label()).collect();
+    let area = Rect { left: LEFT, right: RIGHT, top: TOP - LINE, bottom: BOTTOM };
+    let labels: Vec<_> = points.iter().zip(&texts).map(|(point, text)| (text.as_str(), point.at)).collect();
+    let drawn = points.iter().zip(&texts).zip(place(&labels, area)).filter_map(|((point, text), rect)| {
+        let (x, y) = rect?.centre();
+        Some(context! { x => rounded(x, 0.1), y => rounded(y, 0.1), mode => point.mode, bold => point.first, text => text.as_str() })
+    });
+    drawn.collect()
 }
 
 #[cfg(test)]
@@ -127,10 +211,38 @@ mod tests {
         ];
         let svg = plot("a <b> & \"c\"", &scores).unwrap();
         assert!(svg.starts_with("<svg ") && svg.contains("a &lt;b&gt; &amp;"), "{svg}");
-        // 0..400 tokens/s lie at 56..696, 70..100 % at 384..64.
-        assert!(svg.contains("d=\"M696 277.3L376 64\""), "{svg}");
+        // 0..400 tokens/s lie at 56..696, 75..100 % at 384..64.
+        assert!(svg.contains("d=\"M696 320L376 64\""), "{svg}");
         assert!(svg.contains("<title>adaptive 0.5: 80.0 % at 400 tokens per second</title>"), "{svg}");
         assert_eq!((svg.matches("<title>").count(), svg.matches("class=\"line\"").count()), (3, 2));
+    }
+
+    #[test]
+    fn labels_a_mode_by_name_and_its_other_points_by_threshold() {
+        let scores = [
+            score(Mode::Ar, None, 95, 100.0),
+            score(Mode::Adaptive, Some(0.5), 80, 400.0),
+            score(Mode::Adaptive, Some(0.9), 90, 200.0),
+            // On the same spot: one of the labels has to move.
+            score(Mode::Iterative, Some(0.5), 90, 200.0),
+        ];
+        let svg = plot("plot", &scores).unwrap();
+        for label in [">ar<", ">adaptive 0.5<", ">iterative 0.5<", ">0.9<"] {
+            assert_eq!(svg.matches(label).count(), 1, "{label}: {svg}");
+        }
+        assert!(svg.contains("probability above which"), "{svg}");
+        assert!(!plot("plot", &scores[..1]).unwrap().contains("probability above which"));
+    }
+
+    #[test]
+    fn a_score_far_below_the_others_is_on_the_edge_and_says_what_it_is() {
+        let scores = [score(Mode::Greedy, None, 12, 400.0), score(Mode::Ar, None, 96, 100.0)];
+        assert_eq!(accuracies(&scores), (90.0, 2.0));
+        let svg = plot("plot", &scores).unwrap();
+        assert!(svg.contains(">greedy ↓ 12 %<") && svg.contains("cx=\"696.0\" cy=\"384.0\""), "{svg}");
+        assert_eq!(accuracies(&[score(Mode::Ar, None, 41, 1.0)]), (40.0, 10.0));
+        assert_eq!(accuracies(&[score(Mode::Ar, None, 83, 1.0)]), (80.0, 5.0));
+        assert_eq!(accuracies(&[score(Mode::Ar, None, 0, 1.0)]), (0.0, 10.0));
     }
 
     #[test]

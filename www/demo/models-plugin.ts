@@ -65,7 +65,7 @@ export function servedModels(demo: string): Plugin {
 function findModels(demo: string, repository: string): readonly Found[] {
   const extra = (process.env['WEBTERN_MODELS'] ?? '').split(delimiter).filter((folder) => folder !== '')
   const fixtures = process.env['WEBTERN_FIXTURES'] ?? resolve(repository, '../shared/fixtures')
-  const folders = [...extra, join(repository, 'models'), fixtures, join(fixtures, 'tiny-dlm')]
+  const folders = [...extra, join(repository, 'models'), fixtures]
   const catalogue = JSON.parse(readFileSync(join(demo, 'models.json'), 'utf8')) as readonly Entry[]
   const named = new Set(catalogue.map(({ file }) => file))
   const added = extra

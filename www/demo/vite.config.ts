@@ -3,6 +3,7 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vite'
 import { servedModels } from './models-plugin.ts'
+import { suggestions } from './suggestions-plugin.ts'
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
@@ -16,7 +17,7 @@ export default defineConfig({
   root: here('.'),
   base: './',
   resolve: { alias: { webtern: here('../dist/index.js') } },
-  plugins: [servedModels(here('.'))],
+  plugins: [servedModels(here('.')), suggestions(here('../..'))],
   worker: { format: 'es' },
   build: { outDir: 'dist', emptyOutDir: true, target: 'es2022', assetsInlineLimit: 0 },
   server: { headers, port: 5173 },

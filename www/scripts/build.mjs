@@ -2,6 +2,7 @@
 //
 //   wasm-pack.toml -> cargo -> wasm-bindgen -> wasm-opt -> www/wasm/<artefact>/   one table, one artefact
 //   src/*.ts + the artefacts found there -> esbuild, tsc -> www/dist/
+//   models/tiny/tiny.gguf -> www/dist/
 //
 // `--skip-wasm` builds the scripts only, around whatever artefacts are there; `--bench` only the artefact that times kernels,
 // which is not part of the package.
@@ -109,6 +110,7 @@ function checkBindgen() {
 async function buildPackage(built) {
   rmSync(dist, { recursive: true, force: true })
   for (const { name, wasm } of built) cpSync(wasm, join(dist, 'wasm', name, basename(wasm)))
+  cpSync(join(root, 'models/tiny/tiny.gguf'), join(dist, 'tiny.gguf'))
   await build({
     absWorkingDir: www,
     entryPoints: ['src/index.ts', 'src/worker.ts'],
@@ -123,7 +125,7 @@ async function buildPackage(built) {
   })
   run(join(www, 'node_modules/.bin/tsc'), ['--project', join(www, 'tsconfig.build.json')])
   const sizes = Object.fromEntries(built.map(({ name, wasm }) => [name, sizesOf(wasm)]))
-  for (const script of ['index.js', 'worker.js']) sizes[script] = sizesOf(join(dist, script))
+  for (const file of ['index.js', 'worker.js', 'tiny.gguf']) sizes[file] = sizesOf(join(dist, file))
   writeFileSync(join(dist, 'sizes.json'), `${JSON.stringify(sizes, null, 2)}\n`)
   console.table(sizes)
 }

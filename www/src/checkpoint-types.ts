@@ -18,7 +18,10 @@ export type TensorType = 'q2_0' | 'tq1_0' | 'tq2_0' | 'i2_s' | 'q8_0' | 'q4_0' |
 export interface TaskOptions {
   /** Ends the call at any time: it rejects with `aborted`, and nothing stays behind. */
   readonly signal?: AbortSignal
-  /** Folder that holds the `wasm/` files of this package when they are not served beside its scripts. */
+  /**
+   * Folder that holds the `wasm/` files of this package, and `tiny.gguf` where that is used, when they are not served
+   * beside its scripts.
+   */
   readonly wasmBaseUrl?: string | URL
   /** Address of this package's `worker.js` when it is not served beside its main script. */
   readonly workerUrl?: string | URL

@@ -23,8 +23,9 @@ export async function connect<T>(
   const abort = (): void => channel.close(aborted())
   signal?.addEventListener('abort', abort)
   try {
-    await channel.ready
-    return await use(channel)
+    // What is asked before the worker is there waits for it.
+    const [, result] = await Promise.all([channel.ready, use(channel)])
+    return result
   } catch (error) {
     const reason = toWebternError(error, 'crashed')
     channel.close(reason)
@@ -40,7 +41,10 @@ export function baseUrl(): string | undefined {
   return typeof location === 'undefined' ? undefined : location.href
 }
 
-/** `wasmBaseUrl` in the form that is sent to the worker. */
+/** `wasmBaseUrl` in the form that is sent to the worker: absolute, and a folder. */
 export function wasmBase({ wasmBaseUrl }: TaskOptions): string | undefined {
-  return wasmBaseUrl === undefined ? undefined : parseUrl(wasmBaseUrl, baseUrl()).href
+  if (wasmBaseUrl === undefined) return undefined
+  const url = parseUrl(wasmBaseUrl, baseUrl())
+  url.pathname = url.pathname.replace(/\/?$/, '/')
+  return url.href
 }

@@ -14,7 +14,7 @@ import { describeCrash, instantiate } from './instance.js'
 import { PROTOCOL_VERSION } from './protocol.js'
 import type { FromWorker, Protocol, Request, ToWorker } from './protocol.js'
 import { openSource } from './source.js'
-import type { SourceParts } from './source.js'
+import type { Input } from './source.js'
 import { convertCheckpoint, inspectCheckpoint, inspectModel, verifyModel } from './tasks.js'
 import type { LoadProgress, ModelInfo } from './types.js'
 import { fromJson, toJson } from './wasm.js'
@@ -145,10 +145,12 @@ class Host {
     { source, options, threads: wanted, wasmBaseUrl }: Protocol['load']['params'],
     report: (progress: LoadProgress) => void,
   ): Promise<ModelInfo> {
+    // The model is on its way while the engine starts.
+    const input = openSource(source, wasmBaseUrl)
     const { wasm, artefact, helpers } = await this.#engine(wanted, wasmBaseUrl)
     this.#wasm = wasm
     const loader = new wasm.Loader(toJson(options))
-    await feed(loader, source, report)
+    await feed(loader, input, report)
     const engine = loader.finish()
     const { threads, notices } = await helpers
     const known = fromJson(engine.info())
@@ -240,8 +242,7 @@ class Host {
 }
 
 /** Pushes all files through `loader`. Progress ends with a `load` report, however the bytes came. */
-async function feed(loader: WasmLoader, source: SourceParts, report: (progress: LoadProgress) => void): Promise<void> {
-  const input = openSource(source)
+async function feed(loader: WasmLoader, input: Input, report: (progress: LoadProgress) => void): Promise<void> {
   let loaded = 0
   let reported = -Infinity
   for await (const { name, size, pieces } of input.files()) {

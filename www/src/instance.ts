@@ -21,7 +21,7 @@ export async function instantiate<T extends WasmInstance>(
   wasmBaseUrl: string | undefined,
   memory?: WebAssembly.Memory,
 ): Promise<{ readonly wasm: T; readonly module: WebAssembly.Module }> {
-  const url = wasmBaseUrl === undefined ? artefact.url : new URL(artefact.path, wasmBaseUrl.replace(/\/?$/, '/'))
+  const url = wasmBaseUrl === undefined ? artefact.url : new URL(artefact.path, wasmBaseUrl)
   const module = await compile(url)
   try {
     return { wasm: await artefact.instantiate(module, memory), module }

@@ -7,13 +7,15 @@
 
 import { messageOf, WebternError } from './errors.js'
 import { bad, isObject } from './options.js'
+import { TINY, tinyUrl } from './tiny.js'
 import type { HuggingFaceSource, LoadProgress, ModelSource } from './types.js'
 
 /** The most that is handed over at once. */
 export const PIECE_BYTES = 1 << 20
 
-/** A source in a form that can be sent: its files in order. */
+/** A source in a form that can be sent: the model of this package, or files in order. */
 export type SourceParts =
+  | { readonly kind: 'tiny' }
   | { readonly kind: 'urls'; readonly urls: readonly string[] }
   | { readonly kind: 'blobs'; readonly blobs: readonly { readonly name: string; readonly blob: Blob }[] }
 
@@ -36,6 +38,7 @@ export interface Input {
 
 /** Page side: checks a source and makes it sendable. `base` is what relative URLs are relative to. */
 export function describeSource(source: ModelSource, base: string | undefined): SourceParts {
+  if (source === TINY) return { kind: 'tiny' }
   if (typeof source === 'string' || source instanceof URL) return { kind: 'urls', urls: urlsOf(parseUrl(source, base)) }
   if (Array.isArray(source)) return { kind: 'blobs', blobs: sortParts(source) }
   if (source instanceof File) return { kind: 'blobs', blobs: sortParts([source]) }
@@ -44,12 +47,21 @@ export function describeSource(source: ModelSource, base: string | undefined): S
     return { kind: 'blobs', blobs: [{ name: 'the buffer', blob: new Blob([source]) }] }
   }
   if (isHuggingFace(source)) return { kind: 'urls', urls: urlsOf(huggingFaceUrl(source)) }
-  throw bad('the model must be a URL, a File, a Blob, an array of Files, an ArrayBuffer, or { repo, file, revision? }')
+  throw bad(
+    "the model must be 'tiny', a URL, a File, a Blob, an array of Files, an ArrayBuffer, or { repo, file, revision? }",
+  )
 }
 
-/** Worker side: begins to read. */
-export function openSource(parts: SourceParts): Input {
-  return parts.kind === 'urls' ? new UrlInput(parts.urls) : openBlobs(parts.blobs)
+/** Worker side: begins to read; the first download is under way when this returns. */
+export function openSource(parts: SourceParts, wasmBaseUrl?: string): Input {
+  switch (parts.kind) {
+    case 'tiny':
+      return new UrlInput([tinyUrl(wasmBaseUrl).href], besideScripts)
+    case 'urls':
+      return new UrlInput(parts.urls, directLink)
+    case 'blobs':
+      return openBlobs(parts.blobs)
+  }
 }
 
 /** @throws {WebternError} `bad-option` */
@@ -134,7 +146,13 @@ function openBlobs(blobs: readonly { readonly name: string; readonly blob: Blob 
         yield {
           name,
           size: blob.size,
-          pieces: readPieces(blob.stream(), { name, size: blob.size, webPage: 'not-gguf', failed }),
+          pieces: readPieces(blob.stream(), {
+            name,
+            size: blob.size,
+            webPage: 'not-gguf',
+            advice: directLink,
+            failed,
+          }),
         }
       }
     },
@@ -145,15 +163,23 @@ class UrlInput implements Input {
   readonly phase = 'download'
   total: number | null = null
   readonly #urls: readonly string[]
+  readonly #advice: string
+  /** The request under way: the first, until the files are read. */
+  readonly #begun: Promise<Response>[]
 
-  constructor(urls: readonly string[]) {
+  /** `advice` is what to do when something else is at an address. */
+  constructor(urls: readonly string[], advice: string) {
     this.#urls = urls
+    this.#advice = advice
+    this.#begun = urls.slice(0, 1).map((url) => request(url, advice))
+    // Whoever reads the files hears of it.
+    for (const response of this.#begun) response.catch(() => undefined)
   }
 
   async *files(): AsyncGenerator<InputFile> {
     if (this.#urls.length > 1) this.total = await totalSize(this.#urls)
     for (const url of this.#urls) {
-      const response = await request(url)
+      const response = await (this.#begun.shift() ?? request(url, this.#advice))
       const length = contentLength(response)
       if (this.#urls.length === 1) this.total = length ?? null
       // Another origin's Content-Encoding is hidden, and with it whether Content-Length counts these bytes.
@@ -165,7 +191,8 @@ class UrlInput implements Input {
           { cause: error },
         )
       const body = response.body ?? new Blob([]).stream()
-      yield { name: nameOf(url), size, pieces: readPieces(body, { name: url, size, webPage: 'http', failed }) }
+      const reading = { name: url, size, webPage: 'http', advice: this.#advice, failed } as const
+      yield { name: nameOf(url), size, pieces: readPieces(body, reading) }
     }
   }
 }
@@ -175,13 +202,14 @@ interface Reading {
   readonly size: number | undefined
   /** What it means that the bytes are a web page's. */
   readonly webPage: 'http' | 'not-gguf'
+  readonly advice: string
   readonly failed: (read: number, error: unknown) => WebternError
 }
 
 /** Reads a stream to its end, checks what it brought, and cancels it when the reader leaves early. */
 async function* readPieces(
   stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-  { name, size, webPage, failed }: Reading,
+  { name, size, webPage, advice, failed }: Reading,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   const reader = stream.getReader()
   let read = 0
@@ -192,7 +220,7 @@ async function* readPieces(
       })
       if (done) break
       if (read === 0 && value[0] === '<'.charCodeAt(0)) {
-        throw new WebternError(webPage, `${name} is a web page, not a model: it begins with "<"; ${directLink}`)
+        throw new WebternError(webPage, `${name} is a web page, not a model: it begins with "<"; ${advice}`)
       }
       read += value.length
       if (size !== undefined && read > size) {
@@ -213,8 +241,10 @@ async function* readPieces(
 }
 
 const directLink = 'the URL must lead to the file itself (on Hugging Face: /resolve/, not /blob/)'
+const besideScripts =
+  'tiny.gguf must be served beside the scripts of webtern, or in the folder that the option wasmBaseUrl names'
 
-async function request(url: string): Promise<Response> {
+async function request(url: string, advice: string): Promise<Response> {
   const response = await fetch(url).catch((error: unknown) => {
     throw new WebternError(
       'network',
@@ -223,10 +253,12 @@ async function request(url: string): Promise<Response> {
       { cause: error },
     )
   })
-  if (!response.ok)
-    throw new WebternError('http', `${url} answered ${String(response.status)} ${response.statusText}`.trimEnd())
+  if (!response.ok) {
+    const answer = `${url} answered ${String(response.status)} ${response.statusText}`.trimEnd()
+    throw new WebternError('http', `${answer}: ${advice}`)
+  }
   if (response.headers.get('content-type')?.startsWith('text/html')) {
-    throw new WebternError('http', `${url} answered with a web page (text/html), not a model: ${directLink}`)
+    throw new WebternError('http', `${url} answered with a web page (text/html), not a model: ${advice}`)
   }
   return response
 }

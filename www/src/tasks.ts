@@ -8,7 +8,7 @@ import type { NamedBlob } from './blobs.js'
 import type { CheckpointReport, Converted, ModelReport, ReadProgress, Verification } from './checkpoint-types.js'
 import type { Protocol } from './protocol.js'
 import { openSource } from './source.js'
-import type { SourceParts } from './source.js'
+import type { Input } from './source.js'
 import { fromJson, toJson } from './wasm.js'
 import type { WasmConverter } from './wasm.js'
 
@@ -34,35 +34,34 @@ export function convertCheckpoint(
 
 export async function inspectModel(
   wasm: WasmConverter,
-  { source }: Protocol['inspectModel']['params'],
+  params: Protocol['inspectModel']['params'],
   report: Report<'inspectModel'>,
 ): Promise<ModelReport> {
-  const { files, name } = await gather(source, report)
+  const { files, name } = await gather(params, report)
   const progress = (loaded: number, total: number): void => report({ phase: 'inspect', loaded, total })
   return fromJson(wasm.inspectModel(files, name, progress))
 }
 
 export async function verifyModel(
   wasm: WasmConverter,
-  { source, files: checkpoint }: Protocol['verifyModel']['params'],
+  params: Protocol['verifyModel']['params'],
   report: Report<'verifyModel'>,
 ): Promise<Verification> {
-  const { files, name } = await gather(source, report)
+  const { files, name } = await gather(params, report)
   const progress = (loaded: number, total: number): void => report({ phase: 'verify', loaded, total })
-  return fromJson(wasm.verifyModel(files, name, new BlobFiles(checkpoint), progress))
+  return fromJson(wasm.verifyModel(files, name, new BlobFiles(params.files), progress))
 }
 
 /** The files of a model, downloaded where they are not here, and the name of the first. */
 async function gather(
-  source: SourceParts,
+  { source, wasmBaseUrl }: Protocol['inspectModel']['params'],
   report: (progress: ReadProgress) => void,
 ): Promise<{ readonly files: BlobFiles; readonly name: string }> {
-  const blobs = source.kind === 'blobs' ? source.blobs : await download(source, report)
+  const blobs = source.kind === 'blobs' ? source.blobs : await download(openSource(source, wasmBaseUrl), report)
   return { files: new BlobFiles(blobs), name: blobs[0]?.name ?? '' }
 }
 
-async function download(source: SourceParts, report: (progress: ReadProgress) => void): Promise<NamedBlob[]> {
-  const input = openSource(source)
+async function download(input: Input, report: (progress: ReadProgress) => void): Promise<NamedBlob[]> {
   const blobs: NamedBlob[] = []
   let loaded = 0
   for await (const { name, pieces } of input.files()) {

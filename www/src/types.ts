@@ -51,13 +51,15 @@ export interface HuggingFaceSource {
 }
 
 /**
- * Where a model comes from. A URL, file name or {@link HuggingFaceSource} of the first part of a split model
- * (`-00001-of-0000N`) loads all its parts; a split model on disk is given as the array of its files, in any order.
+ * Where a model comes from. `'tiny'` is the small model that comes with this package; every other string is a URL, and so
+ * is `'./tiny'`. A URL, file name or {@link HuggingFaceSource} of the first part of a split model (`-00001-of-0000N`) loads
+ * all its parts; a split model on disk is given as the array of its files, in any order.
  *
  * An `ArrayBuffer` or a view of one is copied once (into a `Blob`, outside the JavaScript heap) and stays usable.
  */
 export type ModelSource =
-  string | URL | Blob | readonly File[] | ArrayBuffer | Uint8Array<ArrayBuffer> | HuggingFaceSource
+  // Beside plain `string`, editors would no longer offer the name.
+  'tiny' | (string & {}) | URL | Blob | readonly File[] | ArrayBuffer | Uint8Array<ArrayBuffer> | HuggingFaceSource
 
 /** Which keys a position may attend to: its own block and all before (`block`), or its past only (`causal`). */
 export type Attention = 'block' | 'causal'
@@ -91,7 +93,10 @@ export interface LoadOptions {
   readonly maskTokenId?: number
   /** Overrides the attention that the file names for diffusion decoding. */
   readonly attention?: Attention
-  /** Folder that holds the `wasm/` files of this package when they are not served beside its scripts. */
+  /**
+   * Folder that holds the `wasm/` files of this package, and `tiny.gguf` where that is used, when they are not served
+   * beside its scripts.
+   */
   readonly wasmBaseUrl?: string | URL
   /** Address of this package's `worker.js` when it is not served beside its main script. */
   readonly workerUrl?: string | URL

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use crate::model::Model;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use webtern::Result;
@@ -10,6 +11,8 @@ use webtern::gguf::GgmlType;
 use webtern::parallel::MAX_THREADS;
 
 /// Runs ternary and quantised language models from GGUF files.
+///
+/// A MODEL is a GGUF file, or `tiny`: the model inside this program. A file or folder of that name is `./tiny`.
 #[derive(Parser)]
 #[command(version)]
 pub(crate) struct Args {
@@ -47,14 +50,14 @@ pub(crate) enum Command {
 
 #[derive(ClapArgs)]
 pub(crate) struct InspectArgs {
-    /// A GGUF file, or the folder of a checkpoint.
-    pub(crate) file: PathBuf,
+    /// `tiny`, the model inside this program; a GGUF file, or the folder of a checkpoint (`./tiny` too).
+    pub(crate) model: Model,
 }
 
 #[derive(ClapArgs)]
 pub(crate) struct VerifyArgs {
-    /// A GGUF file.
-    pub(crate) file: PathBuf,
+    /// `tiny`, the model inside this program, or a GGUF file (`./tiny` too).
+    pub(crate) model: Model,
     /// The folder of the checkpoint.
     #[arg(long, value_name = "CHECKPOINT")]
     pub(crate) against: PathBuf,
@@ -128,8 +131,8 @@ impl ConvertArgs {
 /// The model and how to load it.
 #[derive(ClapArgs)]
 pub(crate) struct ModelArgs {
-    /// A GGUF file; the first of `-00001-of-0000N.gguf` loads all.
-    pub(crate) model: PathBuf,
+    /// `tiny`, the model inside this program, or a GGUF file (`./tiny` too); the first of `-00001-of-0000N.gguf` loads all.
+    pub(crate) model: Model,
     /// Positions to keep room for [default: the model's own]
     #[arg(long, value_name = "N")]
     context_length: Option<usize>,
@@ -276,8 +279,8 @@ pub(crate) struct ChatArgs {
 
 #[derive(ClapArgs)]
 pub(crate) struct TokenizeArgs {
-    /// A GGUF file; only its header is read.
-    pub(crate) model: PathBuf,
+    /// `tiny`, the model inside this program, or a GGUF file (`./tiny` too); only its header is read.
+    pub(crate) model: Model,
     /// The text.
     #[arg(required_unless_present = "decode")]
     pub(crate) text: Option<String>,
@@ -323,6 +326,9 @@ pub(crate) struct EvalArgs {
     /// Print every wrong answer.
     #[arg(long)]
     pub(crate) wrong: bool,
+    /// Also write what --json prints.
+    #[arg(long, value_name = "OUT.json")]
+    pub(crate) report: Option<PathBuf>,
     /// Also draw accuracy against speed.
     #[arg(long, value_name = "OUT.svg")]
     pub(crate) svg: Option<PathBuf>,

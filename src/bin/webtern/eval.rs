@@ -44,16 +44,23 @@ pub(crate) fn run(args: &EvalArgs, json: bool) -> Result<()> {
     bar.finish_and_clear();
 
     let info = engine.info();
+    let (model, kernel) = (&info.name, info.kernel);
+    let report = serde_json::json!({ "model": model, "kernel": kernel, "cases": cases.len(), "scores": scores });
     if let Some(path) = &args.svg {
-        let svg = plot(&format!("{}, {} cases", info.name, cases.len()), &scores)?;
-        write_whole(path, |out| out.write_all(svg.as_bytes()).map_err(|error| failure(path, &error)))?;
+        write(path, &plot(&format!("{model}, {} cases", cases.len()), &scores)?)?;
+    }
+    if let Some(path) = &args.report {
+        write(path, &format!("{report}\n"))?;
     }
     if json {
-        let (model, kernel) = (&info.name, info.kernel);
-        return line(serde_json::json!({ "model": model, "kernel": kernel, "cases": cases.len(), "scores": scores }));
+        return line(report);
     }
     table(&scores)?;
     tasks(&scores)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    write_whole(path, |out| out.write_all(text.as_bytes()).map_err(|error| failure(path, &error)))
 }
 
 fn read(path: &Path) -> Result<Vec<Case>> {

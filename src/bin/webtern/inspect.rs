@@ -1,6 +1,7 @@
 //! `webtern inspect`: what a file holds, or what a checkpoint would become, printed.
 
 use crate::args::InspectArgs;
+use crate::model::Model;
 use crate::output::{count, diffusion, field, findings, line, percent, shape, table};
 use crate::{convert, load};
 use indicatif::{HumanBytes, HumanCount, ProgressBar};
@@ -9,13 +10,15 @@ use webtern::convert::{Folder, Options};
 use webtern::inspect::{Report, TypeSummary, checkpoint, model};
 
 pub(crate) fn run(args: &InspectArgs, json: bool) -> Result<()> {
-    if args.file.is_dir() {
-        let report = checkpoint(&mut Folder::open(&args.file)?, &Options::default())?;
+    if let Model::File(path) = &args.model
+        && path.is_dir()
+    {
+        let report = checkpoint(&mut Folder::open(path)?, &Options::default())?;
         return if json { line(serde_json::json!(report)) } else { convert::print(&report) };
     }
-    let (mut folder, name) = Folder::around(&args.file)?;
+    let (mut files, name) = args.model.files()?;
     let bar = if json { ProgressBar::hidden() } else { load::bar("inspecting", 0) };
-    let report = model(&mut folder, &name, &mut |read, total| {
+    let report = model(&mut *files, &name, &mut |read, total| {
         bar.set_length(total);
         bar.set_position(read);
         Ok(())

@@ -1,60 +1,17 @@
-//! Model files from disk, with a progress bar.
+//! Models from their files, with a progress bar.
 
+use crate::model::{Model, ModelFile};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::fs::File;
-use std::io::{ErrorKind, IsTerminal, Read, stderr};
-use std::path::{Path, PathBuf};
+use std::io::{IsTerminal, stderr};
 use webtern::engine::{Engine, EngineOptions};
-use webtern::gguf::split::SplitName;
 use webtern::gguf::{Decoder, Event, Header, Limits};
 use webtern::model::Loader;
 use webtern::{Error, ErrorCode, Result};
 
-/// Bytes read at a time.
-const CHUNK: usize = 1 << 20;
-
-/// Every file of the model that `path` names.
-fn files(path: &Path) -> Vec<PathBuf> {
-    match path.to_str().and_then(SplitName::parse) {
-        Some(split) => split.all().map(PathBuf::from).collect(),
-        None => vec![path.to_owned()],
-    }
-}
-
-fn open(path: &Path) -> Result<(File, u64)> {
-    let opened = File::open(path).and_then(|file| {
-        let metadata = file.metadata()?;
-        if metadata.is_dir() { Err(ErrorKind::IsADirectory.into()) } else { Ok((file, metadata.len())) }
-    });
-    opened.map_err(|error| failure(path, &error))
-}
-
-fn failure(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(ErrorCode::Io, format!("{}: {error}", path.display()))
-}
-
-/// Gives the file's bytes to `each`, until it wants no more.
-fn read(path: &Path, file: &mut File, mut each: impl FnMut(&[u8]) -> Result<bool>) -> Result<()> {
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => {
-                if !each(&buffer[..count])? {
-                    return Ok(());
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(failure(path, &error)),
-        }
-    }
-}
-
 /// Loads a model with all its files.
-pub(crate) fn engine(path: &Path, options: &EngineOptions) -> Result<Engine> {
-    let files = files(path).into_iter().map(|path| open(&path).map(|(file, len)| (path, file, len)));
-    let files = files.collect::<Result<Vec<_>>>()?;
-    let bar = bar("loading", files.iter().map(|(_, _, len)| len).sum());
+pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
+    let files = model.open()?;
+    let bar = bar("loading", files.iter().map(|file| file.size).sum());
     let loaded = load(files, options, &bar);
     bar.finish_and_clear();
     let engine = loaded?;
@@ -64,11 +21,11 @@ pub(crate) fn engine(path: &Path, options: &EngineOptions) -> Result<Engine> {
     Ok(engine)
 }
 
-fn load(files: Vec<(PathBuf, File, u64)>, options: &EngineOptions, bar: &ProgressBar) -> Result<Engine> {
+fn load(files: Vec<ModelFile>, options: &EngineOptions, bar: &ProgressBar) -> Result<Engine> {
     let mut loader = Loader::new(options.load_options());
-    for (path, mut file, len) in files {
-        loader.begin_file(&path.display().to_string(), Some(len))?;
-        read(&path, &mut file, |bytes| {
+    for mut file in files {
+        loader.begin_file(&file.name, Some(file.size))?;
+        file.read(|bytes| {
             loader.push(bytes)?;
             bar.inc(bytes.len() as u64);
             Ok(true)
@@ -95,16 +52,13 @@ fn progress(action: &'static str, total: u64, template: &'static str) -> Progres
     ProgressBar::new(total).with_style(style).with_prefix(action)
 }
 
-/// The header of every file of a model, and the size of each file.
-pub(crate) fn headers(path: &Path) -> Result<Vec<(Header, u64)>> {
-    files(path).iter().map(|path| header(path)).collect()
-}
-
-fn header(path: &Path) -> Result<(Header, u64)> {
-    let (mut file, len) = open(path)?;
-    let place = |error: Error| error.at(path.display());
-    let mut decoder = Decoder::new(Limits::default()).with_total_bytes(Some(len));
-    read(path, &mut file, |mut bytes| {
+/// The header of a model's first file, which has what belongs to the whole model.
+pub(crate) fn header(model: &Model) -> Result<Header> {
+    let mut file = model.open()?.swap_remove(0);
+    let name = file.name.clone();
+    let place = |error: Error| error.at(&name);
+    let mut decoder = Decoder::new(Limits::default()).with_total_bytes(Some(file.size));
+    file.read(|mut bytes| {
         let event = decoder.decode(&mut bytes).map_err(place)?;
         Ok(!matches!(event, Some(Event::Header)))
     })?;
@@ -112,5 +66,5 @@ fn header(path: &Path) -> Result<(Header, u64)> {
         decoder.finish().map_err(place)?;
     }
     let ended = || place(Error::new(ErrorCode::Truncated, "the file ends before its header does"));
-    Ok((decoder.into_header().ok_or_else(ended)?, len))
+    decoder.into_header().ok_or_else(ended)
 }

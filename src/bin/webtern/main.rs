@@ -13,6 +13,7 @@ mod generate;
 mod inspect;
 mod load;
 mod logits;
+mod model;
 mod output;
 mod tokenize;
 mod verify;

@@ -8,8 +8,7 @@ use webtern::Result;
 use webtern::tokenizer::{EncodeOptions, TokenText, Tokenizer};
 
 pub(crate) fn run(args: &TokenizeArgs, as_json: bool) -> Result<()> {
-    let headers = load::headers(&args.model)?;
-    let tokenizer = Tokenizer::from_metadata(&headers[0].0.metadata)?;
+    let tokenizer = Tokenizer::from_metadata(&load::header(&args.model)?.metadata)?;
     if let Some(ids) = &args.decode {
         let text = tokenizer.decode(ids, false)?;
         return line(if as_json { json!({ "text": text }).to_string() } else { text });

@@ -8,9 +8,9 @@ use webtern::convert::{Folder, Product, Verification, verify};
 use webtern::{Error, ErrorCode, Result};
 
 pub(crate) fn run(args: &VerifyArgs, json: bool) -> Result<()> {
-    let (mut folder, name) = Folder::around(&args.file)?;
+    let (mut files, name) = args.model.files()?;
     let bar = if json { ProgressBar::hidden() } else { load::bar("verifying", 0) };
-    let found = verify(&mut folder, &name, &mut Folder::open(&args.against)?, &mut |done, total| {
+    let found = verify(&mut *files, &name, &mut Folder::open(&args.against)?, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
         Ok(())
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &VerifyArgs, json: bool) -> Result<()> {
     if found.passed() {
         return line("verified: the file computes what the checkpoint does");
     }
-    let message = format!("{} differs from the checkpoint; what is wrong is listed above", args.file.display());
+    let message = format!("{} differs from the checkpoint; what is wrong is listed above", args.model);
     Err(Error::new(ErrorCode::Malformed, message))
 }
 

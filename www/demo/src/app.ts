@@ -6,12 +6,14 @@ import { follow } from './follow'
 import { bytes, count } from './format'
 import { Recording } from './recording'
 import { Store, type Tab } from './state'
+import { lastStory, remembered, TINY } from './tiny'
 import { BlockView } from './view-block'
 import { codeOf, ErrorView } from './view-error'
 import { ProgressView } from './view-progress'
 import { PickerView, type Choice } from './view-picker'
 import { SettingsView } from './view-settings'
 import { StatsView } from './view-stats'
+import { TinyView } from './view-tiny'
 import { TranscriptView, type AnswerView } from './view-transcript'
 
 /** The spoken answer is taken away again after this long, so that a reader meets it only once. */
@@ -23,32 +25,51 @@ export class App {
   readonly settings = new SettingsView()
   readonly #errors = new ErrorView('error', {}, () => this.focus())
   readonly #loading = new ProgressView('loading', () => this.#loadAbort?.abort())
+  readonly #tiny = new TinyView()
   readonly #stats = new StatsView()
   readonly #block = new BlockView()
   readonly #transcript = new TranscriptView()
   #messages: ChatMessage[] = []
   #loadAbort: AbortController | null = null
   #runAbort: AbortController | null = null
-  /** The run under way, for `unload` to wait for. */
-  #running: Promise<void> = Promise.resolve()
+  /** The run under way, for `unload` to wait for: whether it came to an end by itself. */
+  #running: Promise<boolean> = Promise.resolve(true)
+  /** What to say to a model that is being loaded. */
+  #waiting: { readonly choice: Choice; readonly turns: readonly string[] } | null = null
+  /** Whether a token has been shown since the page was opened. */
+  #written = false
 
-  /** Loads a model in place of the present one, which is unloaded first: two rarely fit. */
-  async load(choice: Choice): Promise<void> {
-    if (this.#loadAbort) return
+  /**
+   * Loads a model in place of the present one, which is unloaded first: two rarely fit. A load under way is given up.
+   * `since` is when somebody began to wait for it.
+   */
+  async load(choice: Choice, since = performance.now()): Promise<void> {
+    this.#loadAbort?.abort()
     const abort = new AbortController()
     this.#loadAbort = abort
+    const progress = choice === TINY ? this.#tiny : this.#loading
+    this.#loading.end()
     this.#errors.hide()
-    await this.unload()
-    this.store.set({ phase: 'loading', choice })
-    this.#loading.start(`Loading ${choice.label}`)
+    if (this.store.state.model) await this.unload()
+    this.store.set({ phase: 'loading', choice, picking: false })
+    progress.start(`Loading ${choice.label}`)
     this.announce(`Loading ${choice.label}`)
     try {
       const model = await loadModel(choice.source, {
         signal: abort.signal,
-        onProgress: (progress) => this.#loading.progress(progress, performance.now()),
+        onProgress: (report) => progress.progress(report, performance.now()),
       })
-      this.#adopt(model)
+      if (this.#loadAbort !== abort) {
+        await model.unload()
+        return
+      }
+      this.#loadAbort = null
+      this.#tiny.ready(performance.now() - since)
+      this.#adopt(model, choice)
     } catch (error) {
+      // Another load has taken over.
+      if (this.#loadAbort !== abort) return
+      this.#loadAbort = null
       this.store.set({ phase: 'empty', choice: null })
       if (codeOf(error) === 'aborted') {
         this.announce('Loading cancelled')
@@ -56,10 +77,8 @@ export class App {
       } else {
         this.#errors.show(error, () => void this.load(choice))
       }
-    } finally {
-      this.#loadAbort = null
-      this.#loading.end()
     }
+    this.#loading.end()
   }
 
   /** Gives the model's memory back and shows the picker. */
@@ -81,6 +100,22 @@ export class App {
     if (!model || phase !== 'ready' || text.trim() === '' || !this.settings.validate()) return false
     this.#running = this.#run(model, text)
     return true
+  }
+
+  /** Sends one message after the other, each when the one before is answered; to a model that is being loaded, later. */
+  async say(turns: readonly string[]): Promise<void> {
+    const { phase, choice } = this.store.state
+    if (phase === 'loading' && choice) {
+      this.#waiting = { choice, turns }
+      this.#tiny.waiting(turns[0] ?? '')
+      return
+    }
+    for (const turn of turns) if (!this.send(turn) || !(await this.#running)) return
+  }
+
+  /** The story that the embedded model told last; empty without one. */
+  get story(): string {
+    return this.store.state.choice === TINY ? (lastStory(this.#messages)[1]?.content ?? '') : ''
   }
 
   stop(): void {
@@ -105,8 +140,9 @@ export class App {
 
   /** Puts the keyboard where the next thing is done. */
   focus(): void {
-    if (this.store.state.model && !this.store.state.picking) byId('prompt', HTMLTextAreaElement).focus()
-    else this.picker.focus()
+    const { model, picking } = this.store.state
+    if (model && !picking) byId('prompt', HTMLTextAreaElement).focus({ preventScroll: true })
+    else if (picking || this.store.state.phase === 'empty') this.picker.focus()
   }
 
   get pageIsEmpty(): boolean {
@@ -118,17 +154,21 @@ export class App {
     setText(byId('status', HTMLElement), text)
   }
 
-  #adopt(model: Model): void {
+  #adopt(model: Model, choice: Choice): void {
     const { info } = model
     this.settings.model(info)
     this.#facts(model)
     this.store.set({ phase: 'ready', model, picking: false, tab: info.chatTemplate ? 'chat' : 'completion' })
     this.clear()
     this.announce(`${info.name} is ready`)
+    performance.mark('webtern:ready')
     this.focus()
+    const waiting = this.#waiting
+    this.#waiting = null
+    if (waiting?.choice === choice) void this.say(waiting.turns)
   }
 
-  async #run(model: Model, text: string): Promise<void> {
+  async #run(model: Model, text: string): Promise<boolean> {
     const { tab } = this.store.state
     const chat = tab === 'chat'
     const abort = new AbortController()
@@ -141,17 +181,19 @@ export class App {
     this.#resetBlock()
     this.store.set({ phase: 'running' })
     this.announce('Writing')
-    const asked: ChatMessage[] = chat ? [...this.#messages, { role: 'user', content: text }] : []
+    const said: ChatMessage = { role: 'user', content: text }
+    const before = this.store.state.choice === TINY ? remembered(this.#messages, text) : this.#messages
     const system: ChatMessage[] = this.settings.system === '' ? [] : [{ role: 'system', content: this.settings.system }]
     try {
-      const prompt = chat ? { messages: [...system, ...asked] } : { prompt: text }
+      const prompt = chat ? { messages: [...system, ...before, said] } : { prompt: text }
       await this.#show(
         model.generate({ ...prompt, ...this.settings.options(), signal: abort.signal }),
         recording,
         answer,
       )
-      if (chat) this.#messages = [...asked, { role: 'assistant', content: recording.text }]
+      if (chat) this.#messages = [...this.#messages, said, { role: 'assistant', content: recording.text }]
       this.#speak(recording.text)
+      return recording.result?.finishReason !== 'abort'
     } catch (error) {
       answer.close()
       const code = codeOf(error)
@@ -159,6 +201,7 @@ export class App {
       if (code !== 'aborted')
         this.#errors.show(error, code === 'crashed' && choice ? () => void this.load(choice) : null)
       if (code === 'crashed') void this.unload()
+      return false
     } finally {
       this.#runAbort = null
       this.#stats.memory(model.info)
@@ -172,6 +215,10 @@ export class App {
     await follow(run, recording, () => {
       const inView = isInView(answer.element)
       answer.draw(recording)
+      if (recording.firstTokenAt !== null && !this.#written) {
+        this.#written = true
+        performance.mark('webtern:first-token')
+      }
       this.#block.draw()
       this.#stats.draw(recording)
       if (inView) answer.element.scrollIntoView({ block: 'end' })

@@ -2,14 +2,20 @@
 
 import { FrameLoop } from './dom'
 import type { Recording } from './recording'
-import type { Run } from 'webtern'
+import { LIVE, type Clock } from './replay'
+import type { GenerateEvent } from 'webtern'
 
-/** Ends when the run does, with everything drawn. */
-export async function follow(run: Run, recording: Recording, draw: () => void): Promise<void> {
+/** Ends when the events do, with everything drawn. */
+export async function follow(
+  events: AsyncIterable<GenerateEvent>,
+  recording: Recording,
+  draw: () => void,
+  clock: Clock = LIVE,
+): Promise<void> {
   const frames = new FrameLoop(draw)
   frames.request()
-  for await (const event of run) {
-    recording.add(event, performance.now())
+  for await (const event of events) {
+    recording.add(event, clock.arrival())
     if (event.type !== 'done') frames.request()
   }
   frames.flush()

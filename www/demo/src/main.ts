@@ -1,4 +1,7 @@
-/** Starts the page: connects buttons, keys and state, and loads the model that the address names, if any. */
+/**
+ * Starts the page: connects buttons, keys and state, and loads a model. In the address, `?model=` names another than the
+ * embedded one (nothing: none), `?prompt=` is asked at once, and `#race` and `#convert` are the other views.
+ */
 
 import { App } from './app'
 import { checkpointOfFiles } from './checkpoint'
@@ -8,20 +11,32 @@ import { acceptDrops } from './drops'
 import { bytes, count } from './format'
 import { Race } from './race'
 import { VIEWS, type State, type Tab } from './state'
+import { Suggestions } from './suggestions'
 import { startTheme } from './theme'
+import { TINY } from './tiny'
 import { choiceOfUrl, type Choice } from './view-picker'
+import { SuggestionsView } from './view-suggestions'
 
 const app = new App()
 const converter = new Converter({ announce: (text) => app.announce(text), use: (choice) => run(choice) })
-const race = new Race({
-  announce: (text) => app.announce(text),
-  choice: () => (app.store.state.model?.info.diffusion ? app.store.state.choice : null),
-})
+const race = new Race({ announce: (text) => app.announce(text), choice: () => raced(app.store.state) })
 const prompt = byId('prompt', HTMLTextAreaElement)
+const suggestions = new SuggestionsView(
+  byId('suggestion-chips', HTMLElement),
+  Suggestions.all(),
+  (turns) => void app.say(turns),
+)
 const switcher = byId('switch', HTMLButtonElement)
+let opened = false
 const tabs: Readonly<Record<Tab, HTMLButtonElement>> = {
   chat: byId('tab-chat', HTMLButtonElement),
   completion: byId('tab-completion', HTMLButtonElement),
+}
+
+/** What can be raced: the model that is loaded, if it knows two ways to write, or the embedded one. */
+function raced({ model, choice }: State): Choice | null {
+  if (!model) return TINY
+  return model.info.diffusion ? choice : null
 }
 
 function submit(): void {
@@ -59,9 +74,16 @@ window.addEventListener('keydown', (event) => {
   if (event.key === 'Escape') app.stop()
 })
 
+byId('race-chip', HTMLButtonElement).addEventListener('click', () => {
+  location.hash = 'race'
+  followAddress()
+  race.demonstrate()
+})
+
 /** The view that the address names, as in `#convert`; the models where it names none. */
 function followAddress(): void {
   const view = VIEWS.find((name) => location.hash === `#${name}`) ?? 'run'
+  if (view !== 'convert') open()
   const before = app.store.state.view
   if (view === before) return
   app.store.set({ view })
@@ -71,11 +93,25 @@ function followAddress(): void {
 }
 window.addEventListener('hashchange', followAddress)
 
+/** When models are looked at for the first time, loads the one that the address names, or the embedded one. */
+function open(): void {
+  if (opened) return
+  opened = true
+  const parameters = new URLSearchParams(location.search)
+  const model = parameters.get('model') ?? TINY.label
+  if (model === '') return
+  // As one reads it: since the page was asked for.
+  void app.load(model === TINY.label ? TINY : choiceOfUrl(model), 0)
+  const question = parameters.get('prompt')
+  if (question !== null) void app.say([question])
+}
+
 /** Loads a model, in the view where it will be seen. */
 function run(choice: Choice): void {
+  opened = true
+  void app.load(choice)
   location.hash = 'run'
   followAddress()
-  void app.load(choice)
 }
 
 acceptDrops({
@@ -102,8 +138,10 @@ for (const name of ['chat', 'completion'] as const) {
 }
 
 app.store.subscribe((state, before) => {
-  const { view, phase, model, picking, tab } = state
-  if (view === 'race' && model !== before.model) race.focus()
+  const { view, phase, model, choice, picking, tab } = state
+  if (view === 'race' && raced(state) !== raced(before)) race.focus()
+  // The embedded model is there so soon that the page around it does not wait.
+  const working = model !== null || (phase === 'loading' && choice === TINY)
   document.body.dataset['phase'] = phase
   document.body.dataset['view'] = view
   for (const name of VIEWS) {
@@ -111,11 +149,11 @@ app.store.subscribe((state, before) => {
     if (name === view) link.setAttribute('aria-current', 'page')
     else link.removeAttribute('aria-current')
   }
-  byId('picker', HTMLElement).hidden = model !== null && !picking
+  byId('picker', HTMLElement).hidden = !picking && (model !== null || phase === 'loading')
   byId('picker-close', HTMLButtonElement).hidden = model === null
-  byId('workspace', HTMLElement).hidden = model === null || picking
-  byId('model-chip', HTMLElement).hidden = model === null
-  switcher.hidden = byId('unload', HTMLButtonElement).hidden = model === null
+  byId('workspace', HTMLElement).hidden = !working || picking
+  byId('model-chip', HTMLElement).hidden = byId('unload', HTMLButtonElement).hidden = model === null
+  switcher.hidden = !working
   switcher.setAttribute('aria-expanded', String(picking))
   if (model) {
     const { info } = model
@@ -140,10 +178,17 @@ app.store.subscribe((state, before) => {
   invite(state)
 })
 
-/** What an empty page says, with prompts to start from. */
-function invite({ tab, choice, model }: State): void {
+/** What an empty page says, and what there is to ask. */
+function invite({ tab, choice, phase }: State): void {
   const place = byId('empty', HTMLElement)
-  place.hidden = !app.pageIsEmpty || model === null
+  const tiny = choice === TINY && tab === 'chat'
+  const chips = byId('suggestions', HTMLFieldSetElement)
+  chips.hidden = !tiny
+  chips.disabled = phase === 'running'
+  byId('dock', HTMLElement).toggleAttribute('data-compact', !app.pageIsEmpty)
+  if (phase === 'ready') suggestions.follow(app.story)
+  byId('tiny-invite', HTMLElement).hidden = !app.pageIsEmpty || !tiny
+  place.hidden = !app.pageIsEmpty || tiny
   if (place.hidden) return
   const examples = (choice?.examples ?? []).map((text) => {
     const button = el('button', { type: 'button', class: 'example', 'data-testid': 'example' }, text)
@@ -161,7 +206,6 @@ function invite({ tab, choice, model }: State): void {
 }
 
 startTheme()
+app.store.set({})
 followAddress()
 void app.picker.list()
-const asked = new URLSearchParams(location.search).get('model')
-if (asked) void app.load(choiceOfUrl(asked))

@@ -5,12 +5,19 @@
 
 import { loadModel, type Model } from 'webtern'
 import { byId, el, setText } from './dom'
+import { Suggestions } from './suggestions'
+import { TINY } from './tiny'
 import { duration, significant } from './format'
 import { codeOf, ErrorView } from './view-error'
 import { LaneView, type Finish } from './view-lane'
+import { SuggestionsView } from './view-suggestions'
 import type { Choice } from './view-picker'
 
 const MAX_TOKENS = 128
+
+/** A race that takes less can hardly be watched, and is shown again so that it takes {@link WATCHED_MS}. */
+const SHORT_MS = 2000
+const WATCHED_MS = 5000
 
 /** What the race asks of the page around it. */
 export interface Surroundings {
@@ -24,16 +31,22 @@ export class Race {
   readonly #lanes = [new LaneView('ar'), new LaneView('adaptive')] as const
   readonly #prompt = byId('race-prompt', HTMLInputElement)
   readonly #verdict = byId('race-verdict', HTMLElement)
+  readonly #again = byId('race-again', HTMLButtonElement)
+  /** How many times slower the last race is shown again. */
+  #factor = 1
   readonly #errors = new ErrorView('race-error', {}, () => this.focus())
+  readonly #suggestions = Suggestions.raced()
   #models: { readonly choice: Choice; readonly lanes: Promise<readonly Model[]> } | null = null
   #abort: AbortController | null = null
 
   constructor(private readonly surroundings: Surroundings) {
+    new SuggestionsView(byId('race-suggestions', HTMLElement), this.#suggestions, ([prompt]) => this.race(prompt ?? ''))
     byId('race-form', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault()
       void this.start()
     })
     byId('race-stop', HTMLButtonElement).addEventListener('click', () => this.stop())
+    this.#again.addEventListener('click', () => void this.replay())
   }
 
   /** Shows prompts that suit the model, and puts the keyboard where one is written. */
@@ -43,14 +56,25 @@ export class Race {
     byId('race-start', HTMLButtonElement).disabled = !choice
     const chips = (choice?.examples ?? []).map((text) => {
       const chip = el('button', { type: 'button', class: 'example', 'data-testid': 'race-example' }, text)
-      chip.addEventListener('click', () => {
-        this.#prompt.value = text
-        void this.start()
-      })
+      chip.addEventListener('click', () => this.race(text))
       return chip
     })
+    byId('race-suggestions', HTMLElement).hidden = choice !== TINY
     byId('race-examples', HTMLElement).replaceChildren(...chips)
-    this.#prompt.focus()
+    this.#prompt.focus({ preventScroll: true })
+  }
+
+  /** Races with this prompt. */
+  race(prompt: string): void {
+    if (this.#abort) return
+    this.#prompt.value = prompt
+    void this.start()
+  }
+
+  /** Races with a suggestion. */
+  demonstrate(): void {
+    const [suggestion] = this.#suggestions.present('')
+    this.race(suggestion?.turns[0] ?? '')
   }
 
   async start(): Promise<void> {
@@ -61,6 +85,7 @@ export class Race {
     this.#abort = abort
     this.#errors.hide()
     this.#busy(true)
+    this.#again.hidden = true
     setText(this.#verdict, '')
     try {
       const models = await this.#load(choice)
@@ -80,6 +105,19 @@ export class Race {
       this.#abort = null
       this.#busy(false)
     }
+  }
+
+  /** Shows the last race again, slowly enough to be watched. */
+  async replay(): Promise<void> {
+    if (this.#abort) return
+    const abort = new AbortController()
+    this.#abort = abort
+    this.#busy(true)
+    this.#again.hidden = true
+    await Promise.all(this.#lanes.map((lane) => lane.replay(this.#factor, abort.signal)))
+    this.#again.hidden = false
+    this.#abort = null
+    this.#busy(false)
   }
 
   stop(): void {
@@ -121,6 +159,9 @@ export class Race {
       `${significant(second.ms / Math.max(first.ms, 1))} times as fast. ${same}.`
     setText(this.#verdict, words)
     this.surroundings.announce(words)
+    this.#factor = Math.ceil(WATCHED_MS / Math.max(second.ms, 1))
+    this.#again.hidden = second.ms > SHORT_MS
+    setText(this.#again, `Watch it ${String(this.#factor)} times slower`)
   }
 
   #busy(busy: boolean): void {

@@ -4,9 +4,10 @@ import { byId, setText } from './dom'
 import { follow } from './follow'
 import { duration } from './format'
 import { Recording } from './recording'
+import { LIVE, noted, Replay, type Clock, type TimedEvent } from './replay'
 import { attachTip, type TokenNote } from './tip'
 import { AnswerView } from './view-transcript'
-import type { ChatMessage, DecodeMode, GenerateResult, Model } from 'webtern'
+import type { ChatMessage, DecodeMode, GenerateEvent, GenerateResult, Model } from 'webtern'
 
 const SUB_BLOCK = 8
 
@@ -19,6 +20,8 @@ export interface Finish {
 export class LaneView {
   readonly #list: HTMLOListElement
   readonly #notes = new WeakMap<Element, TokenNote>()
+  /** The latest run: who wrote, when it began, and what came when. */
+  #latest: { readonly name: string; readonly startedAt: number; readonly events: TimedEvent[] } | null = null
 
   constructor(readonly mode: DecodeMode) {
     this.#list = byId(`lane-${mode}`, HTMLOListElement)
@@ -32,29 +35,45 @@ export class LaneView {
 
   /** Answers a prompt. A run that is aborted ends like any other, with finish reason `abort`. */
   async run(model: Model, text: string, maxTokens: number, signal: AbortSignal): Promise<Finish> {
-    this.clear()
     const { mode } = this
-    const recording = new Recording(performance.now(), SUB_BLOCK)
-    const answer = new AnswerView(model.info.name, '', this.#notes)
-    this.#list.append(answer.element)
     const messages: ChatMessage[] = [{ role: 'user', content: text }]
     const prompt = model.info.chatTemplate ? { messages } : { prompt: text }
+    const latest = { name: model.info.name, startedAt: performance.now(), events: [] }
+    this.#latest = latest
+    const events = noted(model.generate({ ...prompt, mode, maxTokens, signal }), latest.events)
+    return this.#show(latest.name, latest.startedAt, events, LIVE)
+  }
+
+  /** Shows the latest run again, slower. */
+  async replay(factor: number, signal: AbortSignal): Promise<void> {
+    if (!this.#latest) return
+    const { name, startedAt, events } = this.#latest
+    const replay = new Replay(events, startedAt, factor, signal)
+    await this.#show(name, startedAt, replay.events(), replay)
+  }
+
+  async #show(name: string, startedAt: number, events: AsyncIterable<GenerateEvent>, clock: Clock): Promise<Finish> {
+    this.clear()
+    const recording = new Recording(startedAt, SUB_BLOCK)
+    const answer = new AnswerView(name, '', this.#notes)
+    this.#list.append(answer.element)
+    const draw = (): void => {
+      answer.draw(recording)
+      this.#figures(recording, clock.now())
+    }
     try {
-      await follow(model.generate({ ...prompt, mode, maxTokens, signal }), recording, () => {
-        answer.draw(recording)
-        this.#figures(recording)
-      })
+      await follow(events, recording, draw, clock)
     } finally {
       answer.close()
     }
     const { result } = recording
-    if (!result) throw new Error(`the run in mode ${mode} ended without a result`)
+    if (!result) throw new Error(`the run in mode ${this.mode} ended without a result`)
     answer.finish(recording, result)
     return { ms: recording.lastTokenAt - recording.startedAt, result }
   }
 
-  #figures(recording: Recording): void {
-    const until = recording.result ? Math.max(recording.lastTokenAt, recording.startedAt) : performance.now()
+  #figures(recording: Recording, now: number): void {
+    const until = recording.result ? Math.max(recording.lastTokenAt, recording.startedAt) : now
     this.#say('clock', duration(until - recording.startedAt))
     this.#say('tokens', String(recording.decided))
     this.#say('passes', String(recording.passes))

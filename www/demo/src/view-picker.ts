@@ -1,7 +1,8 @@
-/** Choosing a model: one of those served with the page, a URL, or a file. */
+/** Choosing a model: the embedded one, one of those served with the page, a URL, or a file. */
 
-import { byId, el, setText } from './dom'
+import { byId, el } from './dom'
 import { bytes } from './format'
+import { TINY } from './tiny'
 import type { ModelSource } from 'webtern'
 
 /** A model that somebody chose, and what the page may say about it before it is loaded. */
@@ -30,7 +31,7 @@ export class PickerView {
       event.preventDefault()
       const checked = this.#form.querySelector<HTMLInputElement>('input:checked')
       const picked = checked && this.#bundled.get(checked.value)
-      if (picked) this.choose({ source: modelUrl(picked.file), label: picked.title, examples: picked.examples })
+      this.choose(picked ? { source: modelUrl(picked.file), label: picked.title, examples: picked.examples } : TINY)
     })
     const url = byId('model-url', HTMLInputElement)
     byId('url-form', HTMLFormElement).addEventListener('submit', (event) => {
@@ -44,30 +45,22 @@ export class PickerView {
     })
   }
 
-  /** Fills the list. A page that is served without models says so and offers the other two ways. */
+  /** Adds the models that are served with the page to the list. */
   async list(): Promise<void> {
-    const note = byId('bundled-note', HTMLElement)
-    const models = await fetchManifest()
-    if (models.length === 0) {
-      setText(note, 'No model is served with this page. Load one from a URL or from this computer.')
-      return
-    }
     const list = byId('bundled', HTMLFieldSetElement)
-    note.remove()
-    for (const [i, model] of models.entries()) {
+    for (const model of await fetchManifest()) {
       this.#bundled.set(model.file, model)
       list.append(
         el(
           'label',
           { class: 'choice', 'data-testid': 'bundled-model', 'data-file': model.file },
-          el('input', { type: 'radio', name: 'bundled', value: model.file, checked: i === 0 }),
+          el('input', { type: 'radio', name: 'bundled', value: model.file }),
           el('strong', {}, model.title),
           el('span', { class: 'figures' }, bytes(model.bytes)),
           el('span', { class: 'muted' }, model.description),
         ),
       )
     }
-    byId('load-bundled', HTMLButtonElement).disabled = false
   }
 
   /** Puts the keyboard where a choice can be made. */

@@ -103,11 +103,19 @@ describe('loading', () => {
   it('by the list, with the keyboard only', async () => {
     const page = await browser.newPage({ viewport: { width: 1200, height: 800 } })
     await page.goto(`${site.url}demo/`)
-    await page.getByTestId('bundled-model').first().waitFor()
+    await page.waitForSelector('body[data-phase=ready]')
+    await page.getByTestId('switch-model').focus()
+    await page.keyboard.press('Enter')
+    await page.getByTestId('bundled-model').nth(1).waitFor()
     await shot(page, 'picker')
     await page.emulateMedia({ colorScheme: 'dark' })
     await shot(page, 'picker-dark')
-    await page.locator('[name=bundled]').first().focus()
+    expect(
+      await page
+        .locator('[name=bundled]')
+        .first()
+        .evaluate((input) => input === document.activeElement),
+    ).toBe(true)
     await page.keyboard.press('ArrowDown')
     await page.keyboard.press('Enter')
     await page.waitForSelector('body[data-phase=ready]')
@@ -143,7 +151,7 @@ describe('loading', () => {
 
   it('takes all files of a split model at once', async () => {
     const page = await browser.newPage()
-    await page.goto(`${site.url}demo/`)
+    await page.goto(`${site.url}demo/?model=`)
     const files = split(tinyLlama(), 2).map((part, i) => ({
       name: `tiny-0000${String(i + 1)}-of-00002.gguf`,
       mimeType: '',

@@ -80,7 +80,7 @@ it('every mode writes what the command line writes', async () => {
 
 /** Loads by the page's own form, writes 8 tokens each way, and gives the longest task of the main thread. */
 async function longestTask(page: Page, type: string): Promise<number> {
-  await page.goto(`${site.url}demo/`)
+  await page.goto(`${site.url}demo/?model=`)
   await page.getByTestId('model-url').fill(`${site.url}models/smollm2-subln-${type}.gguf`)
   await page.evaluate(() => {
     const tasks: number[] = []

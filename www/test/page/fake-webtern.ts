@@ -18,6 +18,11 @@ import { FakeError, sleep } from './fake-error'
 
 export { convertCheckpoint, inspectCheckpoint, inspectModel, verifyModel } from './fake-checkpoint'
 
+declare global {
+  /** What was asked of a model last, for tests to look at. */
+  var lastRequest: GenerateOptions
+}
+
 const BLOCK = 32
 const MASK = 3
 const ANSWER =
@@ -28,7 +33,9 @@ const ANSWER =
 const MARKUP = '<img src=x onerror="window.hit=1"> <b>bold</b> <script>window.hit=1</script>'
 
 export const loadModel: LoadModel = async (source, options = {}) => {
-  const name = source instanceof File ? source.name : typeof source === 'string' ? source : ''
+  // The embedded model has no address that could say how it behaves, so that of the page does.
+  const address = source === 'tiny' ? `tiny${location.search}` : typeof source === 'string' ? source : ''
+  const name = source instanceof File ? source.name : address
   const total = name.includes('unsized') ? null : 1_224_416
   const step = name.includes('slow') ? 120 : 4
   for (let i = 1; i <= 25; i += 1) {
@@ -48,7 +55,7 @@ export const loadModel: LoadModel = async (source, options = {}) => {
 function model(name: string): Model {
   const ar = name.includes('stories')
   const info: ModelInfo = {
-    name: ar ? 'stories260K' : 'tiny-dlm',
+    name: ar ? 'stories260K' : name.startsWith('tiny') ? 'tiny' : 'tiny-dlm',
     architecture: ar ? 'llama' : 'bitnet',
     parameters: ar ? 292_800 : 3_146_000,
     quantisation: ar ? 'F32' : 'Q2_0',
@@ -67,6 +74,7 @@ function model(name: string): Model {
     info,
     generate: (options) => {
       if (unloaded) throw new FakeError('aborted', 'the model was unloaded')
+      globalThis.lastRequest = options
       return new FakeRun(info, options)
     },
     tokenize: (text) => Promise.resolve(text.split(' ').map((_, i) => i)),

@@ -157,7 +157,7 @@ describe('what goes wrong', () => {
 
 describe('a local file', () => {
   it('loads by the picker and by dropping it on the page', async () => {
-    await page.goto(served.url)
+    await page.goto(`${served.url}?model=`)
     await at('model-file').setInputFiles({ name: 'mine.gguf', mimeType: '', buffer: Buffer.from('GGUF') })
     await phase('ready')
     await at('unload').click()
@@ -176,7 +176,8 @@ describe('a narrow screen', () => {
   it('never scrolls sideways', async () => {
     await page.setViewportSize({ width: 360, height: 700 })
     const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)
-    await page.goto(served.url)
+    await page.goto(`${served.url}?model=`)
+    await at('picker').waitFor()
     expect(await overflow()).toBeLessThanOrEqual(0)
     await open('dlm.gguf')
     await ask('fast')

@@ -63,6 +63,24 @@ it('answers one prompt in two modes and says which was first', async () => {
   expect(await passes('lane-adaptive')).toBeLessThan(await passes('lane-ar'))
 })
 
+it('shows a short race again, slower, with the same outcome', async () => {
+  await open('dlm.gguf')
+  await race('About terns, fast')
+  await at('race-verdict').filter({ hasText: 'was first' }).waitFor()
+  const figures = () => page.locator('.lanes dd').allTextContents()
+  const [verdict, before] = [await at('race-verdict').textContent(), await figures()]
+  await at('race-again').click()
+  await at('lane-adaptive').locator('.mask').first().waitFor()
+  await at('race-stop').waitFor()
+  await at('race-again').waitFor()
+  expect(await figures()).toEqual(before)
+  expect(await at('race-verdict').textContent()).toBe(verdict)
+  await at('race-again').click()
+  await at('race-stop').click()
+  await at('race-start').waitFor()
+  expect(await finish('lane-adaptive')).toMatch(/stop|length/)
+})
+
 it('fits a narrow screen', async () => {
   await page.setViewportSize({ width: 360, height: 700 })
   await open('dlm.gguf')

@@ -49,6 +49,8 @@ export async function compiles(file: File, signal: AbortSignal): Promise<void> {
   }
   sameType(await run.text())<string>(true)
   sameType(await model.tokenize(''))<number[]>(true)
+  await loadModel('tiny', { wasmBaseUrl: '/assets/' })
+  sameType(await inspectModel('tiny'))<ModelReport>(true)
   await loadModel({ repo: 'o/n', file: 'm.gguf', revision: 'main' })
   await loadModel(new Uint8Array(8))
   await loadModel([file, file])

@@ -1,4 +1,6 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
+import type { WorkerPort } from '../../src/channel.js'
+import { loadModelWith } from '../../src/engine.js'
 import { WebternError } from '../../src/errors.js'
 import type { GenerateEvent, LoadProgress, Run } from '../../src/types.js'
 import { edgeError, Fake, rejection } from './fake.js'
@@ -70,6 +72,22 @@ describe('loadModel', () => {
     },
   )
 
+  it('asks before the worker has spoken, and gives up when that is of another release', async () => {
+    const sent: string[] = []
+    const port: WorkerPort = {
+      postMessage: (message) => void sent.push(message.type),
+      terminate: () => void sent.push('terminated'),
+      onmessage: null,
+      onerror: null,
+      onmessageerror: null,
+    }
+    const loading = loadModelWith(() => ({ port, name: 'w.js' }))(bytes)
+    expect(sent).toEqual(['request'])
+    port.onmessage?.(new MessageEvent('message', { data: { type: 'ready', version: 0 } }))
+    expect(await rejection(loading)).toMatchObject({ code: 'crashed' })
+    expect(sent).toEqual(['request', 'terminated'])
+  })
+
   it('is aborted before it starts without a worker', async () => {
     const fake = new Fake()
     expect(await rejection(fake.loadModel(bytes, { signal: AbortSignal.abort('why') }))).toMatchObject({
@@ -103,7 +121,18 @@ describe('loadModel', () => {
     expect(String(error)).toContain(url)
   })
 
-  it('takes the wasm file from wasmBaseUrl', async () => {
+  it('takes the model of this package, and the wasm file, from wasmBaseUrl', async () => {
+    const fetched = vi.spyOn(globalThis, 'fetch')
+    const error = await rejection(new Fake().loadModel('tiny', { wasmBaseUrl: 'http://127.0.0.1:9/assets?v=1' }))
+    expect(error).toMatchObject({ code: 'network' })
+    expect(fetched.mock.calls.map(([address]) => (address instanceof URL ? address.href : address)).sort()).toEqual([
+      'http://127.0.0.1:9/assets/fake/webtern_bg.wasm',
+      'http://127.0.0.1:9/assets/tiny.gguf',
+    ])
+    fetched.mockRestore()
+  })
+
+  it('says where it looked for the wasm file', async () => {
     const error = await rejection(new Fake().loadModel(bytes, { wasmBaseUrl: 'http://127.0.0.1:9/assets' }))
     expect(String(error)).toContain('http://127.0.0.1:9/assets/fake/webtern_bg.wasm')
   })

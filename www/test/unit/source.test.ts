@@ -30,8 +30,8 @@ interface Read {
   readonly largest: number
 }
 
-async function readAll(parts: SourceParts): Promise<Read> {
-  const input = openSource(parts)
+async function readAll(parts: SourceParts, wasmBaseUrl?: string): Promise<Read> {
+  const input = openSource(parts, wasmBaseUrl)
   const files: Read['files'][number][] = []
   let largest = 0
   for await (const { name, size, pieces } of input.files()) {
@@ -52,6 +52,12 @@ describe('describeSource', () => {
   it('resolves URLs against the page', () => {
     expect(describeSource('m.gguf', 'https://a.org/app/')).toEqual(url('https://a.org/app/m.gguf'))
     expect(describeSource(new URL('https://b.org/m.gguf'), undefined)).toEqual(url('https://b.org/m.gguf'))
+  })
+
+  it('knows the model of this package by its name, which is no URL', () => {
+    expect(describeSource('tiny', undefined)).toEqual({ kind: 'tiny' })
+    expect(describeSource('./tiny', 'https://a.org/app/')).toEqual(url('https://a.org/app/tiny'))
+    expect(describeSource('tiny.gguf', 'https://a.org/app/')).toEqual(url('https://a.org/app/tiny.gguf'))
   })
 
   it('spells out the URL of a Hugging Face file', () => {
@@ -121,6 +127,30 @@ describe('openSource', () => {
       total: 4,
       files: [{ name: 'my model.gguf', size: 4, bytes: 'GGUF' }],
     })
+  })
+
+  it('asks for the first file at once, and for no file twice', async () => {
+    const asked: string[] = []
+    const base = await server((request, response) => {
+      asked.push(`${request.method ?? ''} ${request.url ?? ''}`)
+      response.end('GGUF')
+    })
+    const input = openSource(url(`${base}/1`))
+    await vi.waitFor(() => expect(asked).toEqual(['GET /1']))
+    for await (const { pieces } of input.files()) for await (const piece of pieces) expect(piece).toHaveLength(4)
+    expect(asked).toEqual(['GET /1'])
+  })
+
+  it('finds the model of this package where wasmBaseUrl says, and says so where it is not', async () => {
+    const base = await server((request, response) =>
+      request.url === '/assets/tiny.gguf' ? response.end('GGUF') : response.writeHead(404).end(),
+    )
+    expect(await readAll({ kind: 'tiny' }, `${base}/assets/`)).toMatchObject({
+      files: [{ name: 'tiny.gguf', bytes: 'GGUF' }],
+    })
+    const error = await rejection(readAll({ kind: 'tiny' }, `${base}/other/`))
+    expect(error).toMatchObject({ code: 'http' })
+    expect(String(error)).toMatch(/other\/tiny\.gguf answered 404 .*wasmBaseUrl/)
   })
 
   it('reads all parts and knows their total size', async () => {
