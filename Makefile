@@ -2,7 +2,8 @@
 #
 #   make demo    builds everything and serves the demo page
 #   make test    runs every check and test, natively and in headless Chromium
-#   make bench   times forward passes and kernels (MODEL=file.gguf to choose the model)
+#   make bench   times forward passes and kernels natively, then webtern beside wllama in headless Chromium
+#                (MODEL=file.gguf to choose the model, BENCH="--rounds 3 --busy" for options of the second half)
 #   make eval    asks the embedded model its held-out questions in every decode mode, and writes models/tiny/modes.{json,svg}
 #   make convert-memory   converts a checkpoint of 2 GB and shows how much memory that takes (Linux)
 #
@@ -23,6 +24,8 @@ NODE_MODULES := www/node_modules/.package-lock.json
 VENV := $(TARGET_DIR)/venv
 FIXTURES := $(or $(WEBTERN_FIXTURES),../shared/fixtures)
 SMOLLM2 := $(FIXTURES)/smollm2-135m-dlm-subln
+BENCH_MODELS := $(or $(MODEL),$(patsubst %,$(TARGET_DIR)/models/smollm2-135m-%.gguf,q2_0 q4_0 q8_0))
+BENCH ?=
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 CHROMEDRIVER ?= $(shell command -v chromedriver)
 export CHROMIUM CHROMEDRIVER
@@ -69,19 +72,20 @@ test-e2e: test-tools build $(VENV)/ready
 	cargo build --quiet
 	cd www && npx vite build demo --logLevel warn && WEBTERN_PYTHON=$(abspath $(VENV))/bin/python npm run --silent test:e2e
 
-bench: $(TARGET_DIR)/models/ready
-	for model in $(or $(MODEL),$(wildcard $(TARGET_DIR)/models/*.gguf)); do \
-	  echo "== $$model"; cargo run --quiet --release -- bench $$model; done
+bench: build $(BENCH_MODELS)
+	[ -n "$(CHROMIUM)" ] || { echo "The benchmark needs Chromium: apt-get install chromium, or set CHROMIUM." >&2; exit 1; }
+	for model in $(BENCH_MODELS); do echo "== $$model"; cargo run --quiet --release -- bench $$model; done
+	cd www && npm run --silent bench -- $(foreach model,$(BENCH_MODELS),--models $(abspath $(model))) \
+	  --out $(abspath $(TARGET_DIR))/bench $(BENCH)
 
 eval:
 	cargo run --quiet --release -- eval tiny models/tiny/eval.jsonl \
 	  --report models/tiny/modes.json --svg models/tiny/modes.svg
 
 # Models of SmolLM2-135M's shape with random weights, the usual load of the benchmarks.
-$(TARGET_DIR)/models/ready:
-	mkdir -p $(TARGET_DIR)/models
-	if [ -z "$(MODEL)" ]; then for type in q2_0 q8_0; do cargo run --quiet --example random_model -- \
-	  --tokenizer $(SMOLLM2) --type $$type -o $(TARGET_DIR)/models/smollm2-135m-$$type.gguf; done; touch $@; fi
+$(TARGET_DIR)/models/smollm2-135m-%.gguf: $(wildcard examples/random_model/*.rs)
+	mkdir -p $(@D)
+	cargo run --quiet --release --example random_model -- --tokenizer $(SMOLLM2) --type $* -o $@
 
 convert-memory:
 	WEBTERN_CHECKPOINT_MB=2048 cargo test --quiet --test convert_memory -- --nocapture

@@ -186,7 +186,8 @@ fn models_in_the_shape_of_smollm2_load_and_decode() {
     .unwrap();
     for linear in [GgmlType::Q2_0, GgmlType::Q8_0] {
         let mask_token = Some(16);
-        let model = RandomModel { shape: Shape { layers: 2, ..SMOLLM2_135M }, linear, mask_token, seed: 7 };
+        let model =
+            RandomModel { shape: Shape { layers: 2, ..SMOLLM2_135M }, linear, mask_token, unending: true, seed: 7 };
         let file = model.write(Vec::new(), &tokenizer).unwrap();
         let mut engine = engine(&file);
         let info = engine.info();
@@ -201,6 +202,9 @@ fn models_in_the_shape_of_smollm2_load_and_decode() {
         let expected = without_cache(&mut engine, &prompt, 4);
         let outcome = answer(&mut engine, json!({ "prompt": "Once upon a time", "mode": "ar", "maxTokens": 4 }));
         assert_eq!(outcome.tokens, expected, "{linear}");
+        // The model is unending.
+        let whole = outcome.finish_reason == FinishReason::Length && !outcome.text.contains('\u{fffd}');
+        assert!(whole, "{linear}: {outcome:?}");
         for mode in ["greedy", "iterative", "adaptive"] {
             let request = json!({ "prompt": "Once upon a time", "mode": mode, "maxTokens": 6 });
             let outcome = answer(&mut engine, request);

@@ -2,6 +2,9 @@
 //!
 //! Weights are drawn with the deviation that training starts from, so that pre-norm layers keep activations and logits
 //! near 1 at any depth. Ternary types get those weights ternarised, one scale for the tensor.
+//!
+//! An unending model never takes a token that ends a text, or that is part of a character, as the likeliest: their rows of the
+//! embedding, which is also the head, are zero. So their logits are 0, and of thousands of random ones the largest is above that.
 
 #![forbid(unsafe_code)]
 
@@ -12,9 +15,12 @@ use std::io::Write;
 use webtern::Result;
 use webtern::gguf::{GgmlType, Metadata, TensorSpec, Writer};
 use webtern::quant;
+use webtern::tokenizer::{TokenText, TokenType, Tokenizer};
 
 /// Standard deviation of every weight that is not a norm's gain; `initializer_range` of SmolLM2.
 const DEVIATION: f64 = 0.02;
+
+const EMBEDDING: &str = "token_embd.weight";
 
 /// Sizes of a llama.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +46,8 @@ pub(crate) struct RandomModel {
     pub(crate) linear: GgmlType,
     /// Makes it a block-diffusion model.
     pub(crate) mask_token: Option<u32>,
+    /// Makes it write text without end and in whole characters.
+    pub(crate) unending: bool,
     pub(crate) seed: u64,
 }
 
@@ -81,7 +89,7 @@ impl RandomModel {
         let matrix =
             |name: String, cols: usize, rows: usize, ty| TensorSpec { name, dims: vec![cols as u64, rows as u64], ty };
         let norm = |name: String| TensorSpec { name, dims: vec![hidden as u64], ty: GgmlType::F32 };
-        let mut tensors = vec![matrix("token_embd.weight".into(), hidden, vocab, GgmlType::Q8_0)];
+        let mut tensors = vec![matrix(EMBEDDING.into(), hidden, vocab, GgmlType::Q8_0)];
         for layer in 0..layers {
             let name = |part: &str| format!("blk.{layer}.{part}.weight");
             tensors.extend(["attn_norm", "ffn_norm"].map(|part| norm(name(part))));
@@ -109,11 +117,28 @@ impl RandomModel {
         let tensors = self.tensors(vocab);
         let mut writer = Writer::new(out, &self.metadata(tokenizer), &tensors)?;
         let mut normal = Normal::new(self.seed);
+        let unwritten = if self.unending { unwritten(&Tokenizer::from_metadata(tokenizer)?) } else { Vec::new() };
         for spec in &tensors {
-            writer.write_tensor(&spec.name, &weights(spec, &mut normal)?)?;
+            let mut bytes = weights(spec, &mut normal)?;
+            if spec.name == EMBEDDING {
+                let row = bytes.len() / vocab;
+                for &id in &unwritten {
+                    bytes[id * row..][..row].fill(0);
+                }
+            }
+            writer.write_tensor(&spec.name, &bytes)?;
         }
         writer.finish()
     }
+}
+
+/// Tokens that an unending model does not write: those that are no text, and those that are not whole characters.
+fn unwritten(tokenizer: &Tokenizer) -> Vec<usize> {
+    let text = |id| {
+        let normal = tokenizer.token_type(id) == Some(TokenType::Normal);
+        normal && str::from_utf8(tokenizer.token_bytes(id)).is_ok_and(|text| !text.is_empty())
+    };
+    (0..tokenizer.len()).filter(|&id| !text(id as u32)).collect()
 }
 
 /// The bytes of a tensor: gains of one for a norm, else random weights.

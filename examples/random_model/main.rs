@@ -1,7 +1,8 @@
 //! Writes a model of random weights in the shape of SmolLM2-135M, for benchmarks and load tests.
 //!
 //! Speed, memory and loading depend on shapes and types, not on what the weights say, so no download is needed to measure
-//! them: a checkpoint's tokenizer is enough. The file is valid in every respect, and what the model writes is noise.
+//! them: a checkpoint's tokenizer is enough. The file is valid in every respect, and what the model writes, greedily decoded, is noise
+//! without end.
 //!
 //! ```sh
 //! cargo run --release --example random_model -- --tokenizer CHECKPOINT_DIR --type q2_0 -o random.gguf
@@ -85,6 +86,7 @@ fn run(args: &Args) -> Result<()> {
             Type::F16 => GgmlType::F16,
         },
         mask_token: args.mask_token_id,
+        unending: true,
         seed: args.seed,
     };
     let out = File::create(&args.output)

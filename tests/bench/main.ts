@@ -1,0 +1,120 @@
+/**
+ * `make bench`, the half that runs in a browser: webtern beside wllama 3.8.1 and wllama 2.3.1 in headless Chromium, on the same files.
+ *
+ *     check      every engine writes what webtern writes              check.ts, agreement.ts
+ *     measure    in turns, each time in a browser of its own          schedule.ts, measure.ts, visit.ts
+ *     report     medians and ratios: a table, JSON, a chart           output.ts, summary.ts, report.ts, chart.ts
+ *
+ * `www/scripts/bench.mjs` bundles and starts it.
+ */
+
+import { existsSync } from 'node:fs'
+import { join, relative, resolve } from 'node:path'
+import { keepBusy } from './busy.js'
+import { checkModel, checkTrained, TRAINED, type Checked, type Checking } from './check.js'
+import { OURS, titleOf } from './engines.js'
+import { BenchError } from './errors.js'
+import { measure } from './measure.js'
+import { parseOptions, USAGE, type ModelFile, type Options } from './options.js'
+import { resultsOf, SHOWN, write, type Measurement } from './output.js'
+import { report, threadCount } from './report.js'
+import { schedule, type Turn } from './schedule.js'
+import { startSite, type Site } from './site.js'
+import { browserVersion, StepError } from './visit.js'
+
+/** A case that failed so often in a row is not tried any more. */
+const FAILURES = 2
+
+/** Runs the benchmark and returns the exit code: 0 ok, 1 failed, 2 wrong usage. */
+export async function main(args: readonly string[], root: string, built: string): Promise<number> {
+  try {
+    const fixtures = process.env['WEBTERN_FIXTURES'] ?? resolve(root, '../shared/fixtures')
+    await run(parseOptions(args, { root, fixtures }), root, fixtures, built)
+    return 0
+  } catch (error) {
+    if (!(error instanceof BenchError) && !(error instanceof StepError)) throw error
+    const usage = error instanceof BenchError && error.code === 'bad-option'
+    const message = error instanceof StepError ? error.toString() : error.message
+    console.error(`bench: ${message}${usage ? `\n${USAGE}` : ''}`)
+    return usage ? 2 : 1
+  }
+}
+
+async function run(options: Options, root: string, fixtures: string, built: string): Promise<void> {
+  const www = join(root, 'www')
+  const titles = new Map([OURS, ...options.engines].map((engine) => [engine, titleOf(engine, www)]))
+  const chromium = await browserVersion()
+  const trained = { name: 'stories260K', path: join(fixtures, TRAINED.file) }
+  const site = await startSite(join(root, 'tests/bench'), www, built, [...options.models, trained])
+  try {
+    const checked = await check({ site, ...options }, options.models, trained)
+    const measurements = await measureAll(options, site, checked)
+    const results = resultsOf(options.models, titles, checked, measurements)
+    const files = write(options, chromium, results, measurements)
+    console.log(`${report(results, SHOWN)}\n\n${files.map((file) => relative(root, file)).join('\n')}`)
+  } finally {
+    await site.close()
+  }
+}
+
+// ---- check
+
+async function check(
+  checking: Checking,
+  models: readonly ModelFile[],
+  trained: ModelFile,
+): Promise<ReadonlyMap<string, Checked>> {
+  if (existsSync(trained.path)) {
+    say(`checking texts of ${trained.name}`)
+    for (const [engine, reason] of await checkTrained(checking, trained)) say(`  ${engine} does not run it: ${reason}`)
+  } else say(`${trained.path} is missing: texts of a trained model are not compared`)
+  const checked = new Map<string, Checked>()
+  for (const model of models) {
+    say(`checking tokens of ${model.name}`)
+    checked.set(model.name, await checkModel(checking, model))
+  }
+  return checked
+}
+
+// ---- measure
+
+async function measureAll(
+  options: Options,
+  site: Site,
+  checked: ReadonlyMap<string, Checked>,
+): Promise<readonly Measurement[]> {
+  const { engines, threads, rounds, timeoutMs } = options
+  const models = new Map(options.models.map((model) => [model.name, model]))
+  const runs = (engine: string, model: string): boolean => {
+    const verdict = checked.get(model)?.verdicts.get(engine)
+    return engine === OURS || (verdict !== undefined && 'agreement' in verdict)
+  }
+  const turns = schedule({ engines, models: [...models.keys()], threads, rounds }, runs)
+  const measurements: Measurement[] = []
+  const busy = options.busy ? keepBusy() : undefined
+  try {
+    for (const [i, turn] of turns.entries()) {
+      const model = models.get(turn.model)
+      const prompts = checked.get(turn.model)?.prompts
+      if (!model || !prompts || givenUp(turn, measurements)) continue
+      say(`${i + 1} of ${turns.length}: ${turn.engine}, ${turn.model}, ${threadCount(turn.threads)}`)
+      const sample = await measure(site.pageOf(turn.engine), site.addressOf(model), turn.threads, prompts, timeoutMs)
+      if (sample.failure) say(`  failed: ${sample.failure.step}: ${sample.failure.reason}`)
+      measurements.push({ ...turn, sample })
+    }
+  } finally {
+    busy?.stop()
+  }
+  return measurements
+}
+
+/** Whether a case has failed too often in a row. */
+function givenUp({ engine, model, threads }: Turn, measurements: readonly Measurement[]): boolean {
+  const before = measurements.filter((one) => one.engine === engine && one.model === model && one.threads === threads)
+  const last = before.slice(-FAILURES)
+  return last.length === FAILURES && last.every(({ sample }) => sample.failure)
+}
+
+function say(line: string): void {
+  console.error(`bench: ${line}`)
+}

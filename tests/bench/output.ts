@@ -1,0 +1,82 @@
+/** From measurements to results, and to the files that keep them. */
+
+import { mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { cpus, release, type } from 'node:os'
+import { join } from 'node:path'
+import { chart } from './chart.js'
+import type { Checked } from './check.js'
+import { OURS } from './engines.js'
+import { CONTEXT_LENGTH, DECODE_TOKENS, type Sample } from './measure.js'
+import type { ModelFile, Options } from './options.js'
+import { PREFILL_TOKENS } from './prompts.js'
+import { shownAs, type Results } from './report.js'
+import type { Turn } from './schedule.js'
+import { againstFewestThreads, againstOthers, rowsOf, type Measured } from './summary.js'
+
+/** A turn and what it found. */
+export type Measurement = Turn & { readonly sample: Sample }
+
+/** How the figures of this benchmark are shown. */
+export const SHOWN = shownAs(PREFILL_TOKENS, DECODE_TOKENS)
+
+/** Sums up a run. */
+export function resultsOf(
+  models: readonly ModelFile[],
+  titles: ReadonlyMap<string, string>,
+  checked: ReadonlyMap<string, Checked>,
+  measurements: readonly Measurement[],
+): Results {
+  const rows = rowsOf(measurements.map(measuredOf))
+  const sizes = new Map(models.map(({ name, path }) => [name, statSync(path).size]))
+  return {
+    models: models.map(({ name }) => name),
+    titles,
+    verdicts: new Map([...checked].map(([model, { verdicts }]) => [model, verdicts])),
+    rows,
+    againstOthers: againstOthers(rows, OURS, sizes),
+    againstFewestThreads: againstFewestThreads(rows),
+  }
+}
+
+function measuredOf({ engine, model, threads, sample }: Measurement): Measured {
+  const { loadMs, prefillMs, decodeMs, peakBytes, failure } = sample
+  const found = Object.entries({ loadMs, prefillMs, decodeMs, peakBytes: peakBytes ?? undefined })
+  return {
+    ...{ engine, model, threads },
+    ran: sample.threads,
+    values: Object.fromEntries(found.filter(([, value]) => value !== undefined)),
+    failure: failure && `${failure.step}: ${failure.reason}`,
+  }
+}
+
+/** Writes `bench.json`, which has everything, and `bench.svg`, and returns their paths. */
+export function write(
+  options: Options,
+  chromium: string,
+  results: Results,
+  measurements: readonly Measurement[],
+): readonly string[] {
+  const { engines, threads, rounds, busy, timeoutMs, models } = options
+  const { titles, verdicts, ...summary } = results
+  const processors = cpus()
+  const data = {
+    date: new Date().toISOString(),
+    machine: { system: `${type()} ${release()}`, processor: processors[0]?.model, cores: processors.length },
+    chromium,
+    engines: Object.fromEntries(titles),
+    options: { engines, threads, rounds, busy, timeoutMs },
+    lengths: { prefillTokens: PREFILL_TOKENS, decodeTokens: DECODE_TOKENS, contextLength: CONTEXT_LENGTH },
+    files: models.map(({ name, path }) => ({ name, bytes: statSync(path).size })),
+    checks: Object.fromEntries([...verdicts].map(([model, ofModel]) => [model, Object.fromEntries(ofModel)])),
+    ...summary,
+    measurements,
+  }
+  const heading = `webtern and wllama in Chromium ${chromium.split('.')[0] ?? ''}${busy ? ', on a busy machine' : ''}`
+  const files = {
+    [join(options.out, 'bench.json')]: `${JSON.stringify(data, null, 2)}\n`,
+    [join(options.out, 'bench.svg')]: chart(heading, results.rows, titles, SHOWN),
+  }
+  mkdirSync(options.out, { recursive: true })
+  for (const [path, contents] of Object.entries(files)) writeFileSync(path, contents)
+  return Object.keys(files)
+}

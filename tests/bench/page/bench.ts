@@ -1,0 +1,58 @@
+/** The page's side of a visit: what the harness calls, with the clock. */
+
+import type { LoadedEngine, LoadEngine, Settings, Step } from './engine.js'
+
+/** A load and how long it took. */
+export interface TimedLoad extends Pick<LoadedEngine, 'threads' | 'build'> {
+  readonly ms: number
+}
+
+/** A text and how long it took. */
+export interface TimedText {
+  readonly ms: number
+  readonly text: string
+  readonly newTokens: number
+  readonly promptTokens: number
+}
+
+/** What a page of the benchmark offers. Errors cross as they are thrown. */
+export interface PageBench {
+  load(url: string, settings: Settings): Promise<TimedLoad>
+  write(prompt: string, tokens: number): Promise<TimedText>
+  trace(prompt: string, tokens: number): Promise<readonly Step[]>
+  memoryBytes(): number | null
+}
+
+declare global {
+  /** The engine of the page. */
+  var bench: PageBench
+}
+
+/** Offers an engine as `bench`. */
+export function offer(load: LoadEngine): void {
+  let engine: LoadedEngine | undefined
+  const loaded = (): LoadedEngine => {
+    if (!engine) throw new Error('no model is loaded')
+    return engine
+  }
+  globalThis.bench = {
+    async load(url, settings) {
+      const { ms, value } = await timed(() => load(url, settings))
+      engine = value
+      return { ms, threads: value.threads, build: value.build }
+    },
+    async write(prompt, tokens) {
+      const { ms, value } = await timed(() => loaded().write(prompt, tokens))
+      const { text, newTokens } = value
+      return { ms, text, newTokens, promptTokens: await value.promptTokens() }
+    },
+    trace: (prompt, tokens) => loaded().trace(prompt, tokens),
+    memoryBytes: () => loaded().memoryBytes(),
+  }
+}
+
+async function timed<T>(work: () => Promise<T>): Promise<{ readonly ms: number; readonly value: T }> {
+  const begin = performance.now()
+  const value = await work()
+  return { ms: performance.now() - begin, value }
+}

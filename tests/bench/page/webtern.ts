@@ -1,0 +1,36 @@
+/**
+ * webtern. Its page also counts tokens, by which prompts are cut to size.
+ *
+ * It takes over what two prompts have in common without being asked, which is nothing here, or BOS: no two prompts begin alike.
+ */
+
+import { loadModel } from 'webtern'
+import type { GenerateResult, Model } from '../../../www/src/types.js'
+import { offer } from './bench.js'
+
+declare global {
+  /** Number of tokens of a prompt, those that the model wants around it included. */
+  var countTokens: (text: string) => Promise<number>
+}
+
+offer(async (url, { threads, contextLength }) => {
+  const model = await loadModel(url, { threads, contextLength })
+  globalThis.countTokens = async (text) => (await model.tokenize(text)).length
+  return {
+    threads: model.info.threads,
+    build: `${model.info.artefact}, ${model.info.kernel}`,
+    async write(prompt, tokens) {
+      const { text, stats } = await greedily(model, prompt, tokens)
+      return { text, newTokens: stats.newTokens, promptTokens: () => stats.promptTokens }
+    },
+    async trace(prompt, tokens) {
+      const result = await greedily(model, prompt, tokens)
+      return result.tokens.map((token) => ({ token, candidates: [] }))
+    },
+    memoryBytes: () => model.info.memoryBytes,
+  }
+})
+
+function greedily(model: Model, prompt: string, maxTokens: number): Promise<GenerateResult> {
+  return model.generate({ prompt, mode: 'ar', temperature: 0, maxTokens }).result()
+}

@@ -1,0 +1,43 @@
+/**
+ * Who is measured when. Whatever else the machine does, and however warm it gets, should meet all engines alike: so they take turns, each
+ * round begins with another one, and no engine's measurements lie together.
+ */
+
+/** One engine with one model and a number of threads: what is measured once a round. */
+export interface Case {
+  readonly engine: string
+  readonly model: string
+  readonly threads: number
+}
+
+/** A case in one of the rounds, which count from 0. */
+export interface Turn extends Case {
+  readonly round: number
+}
+
+/** What is to be measured. */
+export interface Plan {
+  readonly engines: readonly string[]
+  readonly models: readonly string[]
+  readonly threads: readonly number[]
+  readonly rounds: number
+}
+
+/** All turns in order, without those of engines that do not run a model. */
+export function schedule(plan: Plan, runs: (engine: string, model: string) => boolean): Turn[] {
+  return Array.from({ length: plan.rounds }, (_, round) =>
+    plan.models.flatMap((model) =>
+      plan.threads.flatMap((threads) =>
+        rotated(plan.engines, round)
+          .filter((engine) => runs(engine, model))
+          .map((engine) => ({ engine, model, threads, round })),
+      ),
+    ),
+  ).flat()
+}
+
+/** `list` begun at another place. */
+function rotated<T>(list: readonly T[], by: number): T[] {
+  const start = by % Math.max(list.length, 1)
+  return [...list.slice(start), ...list.slice(0, start)]
+}

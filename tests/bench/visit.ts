@@ -1,0 +1,117 @@
+/**
+ * A visit: one engine in a browser of its own. So nothing carries over from one measurement to the next, and what hangs or crashes
+ * ends with its browser.
+ */
+
+import type { Browser, Page } from 'playwright-core'
+import { startBrowser } from '../../www/test/chromium.js'
+import { BenchError } from './errors.js'
+import type {} from './page/bench.js'
+
+/** How long a browser may take to end by itself. */
+const CLOSING_MS = 10_000
+
+/** A step of a visit that did not work out. */
+export class StepError extends Error {
+  override readonly name = 'StepError'
+  readonly step: string
+
+  constructor(step: string, reason: string) {
+    super(reason)
+    this.step = step
+  }
+
+  override toString(): string {
+    return `${this.step}: ${this.message}`
+  }
+}
+
+/**
+ * The version of the browser that visits will have.
+ *
+ * @throws {BenchError} `missing` when there is none
+ */
+export async function browserVersion(): Promise<string> {
+  try {
+    const browser = await startBrowser()
+    const version = browser.version()
+    await browser.close()
+    return version
+  } catch (error) {
+    throw new BenchError('missing', `Chromium cannot be started, CHROMIUM must be its path: ${firstLine(error)}`)
+  }
+}
+
+/** What a visit can do. */
+export interface Visitor {
+  readonly browser: Browser
+  readonly page: Page
+  /**
+   * Does a part of the visit, within the time limit.
+   *
+   * @throws {StepError} whatever went wrong
+   */
+  readonly step: <T>(name: string, work: (page: Page) => Promise<T>) => Promise<T>
+}
+
+/** Opens an engine's page in a new browser, and closes it when `work` is done. */
+export async function visit<T>(address: string, timeoutMs: number, work: (visitor: Visitor) => Promise<T>): Promise<T> {
+  const browser = await startBrowser()
+  try {
+    const page = await browser.newPage()
+    // A page's own limit would end steps with another message.
+    page.setDefaultTimeout(0)
+    const step = <U>(name: string, work: (page: Page) => Promise<U>): Promise<U> => limited(name, timeoutMs, work(page))
+    await step('page', async (page) => {
+      await page.goto(address)
+      await page.waitForFunction(() => 'bench' in globalThis)
+    })
+    return await work({ browser, page, step })
+  } finally {
+    await end(browser)
+  }
+}
+
+async function limited<T>(step: string, timeoutMs: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new StepError(step, `timed out after ${timeoutMs / 1000} s`)), timeoutMs)
+  })
+  try {
+    return await Promise.race([work, timeout])
+  } catch (error) {
+    throw error instanceof StepError ? error : new StepError(step, firstLine(error))
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** An error of the page comes with the stack of the page, and Playwright's words before it. */
+function firstLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error)
+  return (text.split('\n')[0] ?? '').replace(/^page\.\w+: /, '')
+}
+
+/** Closes a browser, by force if need be. */
+async function end(browser: Browser): Promise<void> {
+  const pid = await pidOf(browser).catch(() => undefined)
+  const closed = await Promise.race([
+    browser.close().then(() => true),
+    new Promise<false>((resolve) => setTimeout(resolve, CLOSING_MS, false).unref()),
+  ])
+  if (!closed && pid !== undefined) kill(pid)
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has ended in the meantime.
+  }
+}
+
+async function pidOf(browser: Browser): Promise<number | undefined> {
+  const session = await browser.newBrowserCDPSession()
+  const { processInfo } = await session.send('SystemInfo.getProcessInfo')
+  return processInfo.find(({ type }) => type === 'browser')?.id
+}

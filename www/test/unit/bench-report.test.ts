@@ -1,0 +1,111 @@
+/** How the benchmark of tests/bench sums up and shows what was measured. */
+
+import { describe, expect, it } from 'vitest'
+import { chart } from '../../../tests/bench/chart.js'
+import { report, shownAs } from '../../../tests/bench/report.js'
+import { againstFewestThreads, againstOthers, rowsOf, type Measured } from '../../../tests/bench/summary.js'
+
+const shown = shownAs(128, 64)
+const sizes = new Map([
+  ['small', 60],
+  ['middle', 90],
+  ['large', 145],
+])
+const titles = new Map([
+  ['ours', 'ours 1'],
+  ['old', 'old <2>'],
+])
+
+const measured = (engine: string, model: string, threads: number, decodeMs?: number, failure?: string): Measured => ({
+  ...{ engine, model, threads, failure },
+  ran: threads,
+  values: decodeMs === undefined ? {} : { decodeMs },
+})
+
+const all = [
+  measured('ours', 'small', 1, 100),
+  measured('old', 'middle', 1, 300),
+  measured('ours', 'small', 1, 200),
+  measured('old', 'middle', 1, undefined, 'decode: timed out after 120 s'),
+  measured('old', 'large', 1, 900),
+  measured('ours', 'small', 2, 75),
+]
+
+describe('rows', () => {
+  const rows = rowsOf(all)
+
+  it('gather the rounds of a case', () => {
+    expect(rows.map(({ engine, model, threads }) => [engine, model, threads])).toEqual([
+      ['ours', 'small', 1],
+      ['old', 'middle', 1],
+      ['old', 'large', 1],
+      ['ours', 'small', 2],
+    ])
+    expect(rows[0]?.spreads).toEqual({ decodeMs: { median: 150, min: 100, max: 200, count: 2 } })
+    expect(rows[1]).toMatchObject({ spreads: { decodeMs: { count: 1 } }, failures: ['decode: timed out after 120 s'] })
+  })
+
+  it('are compared with the engine that runs the model, or the one next in size', () => {
+    const [comparison, ...others] = againstOthers(rows, 'ours', sizes)
+    expect(comparison).toMatchObject({ ours: { model: 'small' }, theirs: { model: 'middle' }, times: { decodeMs: 2 } })
+    expect(others).toEqual([])
+    const same = againstOthers(rowsOf([...all, measured('old', 'small', 1, 450)]), 'ours', sizes)
+    expect(same[0]).toMatchObject({ theirs: { model: 'small' }, times: { decodeMs: 3 } })
+  })
+
+  it('are compared with one thread', () => {
+    const found = againstFewestThreads(rows)
+    expect(found).toMatchObject([{ ours: { threads: 2 }, theirs: { threads: 1 }, times: { decodeMs: 2 } }])
+    expect(againstFewestThreads([])).toEqual([])
+  })
+})
+
+describe('the report', () => {
+  const rows = rowsOf([...all, { ...measured('old', 'small', 2, 640), ran: 1 }])
+  const text = report(
+    {
+      models: ['small', 'middle', 'large'],
+      titles,
+      verdicts: new Map([
+        ['small', new Map([['old', { refusal: 'load: no such type' }]])],
+        ['middle', new Map([['old', { agreement: { tokens: 40, nearTies: 2, widest: 0.0314 } }]])],
+      ]),
+      rows,
+      againstOthers: againstOthers(rows, 'ours', sizes),
+      againstFewestThreads: againstFewestThreads(rows),
+    },
+    shown,
+  )
+
+  it.each([
+    ['medians as rates, and between what', /^ours 1 +1 +- +- +427 \(320 to 640\) +-$/m],
+    ['threads that did not run', /^old <2> +2 \(ran 1\) +- +- +100 +-$/m],
+    ['what does not run', /^old <2> does not run it: load: no such type$/m],
+    ['near-ties', /^webtern and old <2> agree on 40 tokens, 2 of them near-ties \(up to 0\.031 nats\)$/m],
+    ['failures', /^old <2>, 1 thread, 1 times: decode: timed out after 120 s$/m],
+    ['who is faster', /^ours 1, small, 1 thread +: old <2>, middle, 1 thread +- +- +2\.00x +-$/m],
+    ['what threads bring', /^ours 1, small, 2 threads +: ours 1, small, 1 thread +- +- +2\.00x +-$/m],
+  ])('says %s', (_, line) => {
+    expect(text).toMatch(line)
+  })
+})
+
+describe('the chart', () => {
+  const svg = chart('a "b" & c', rowsOf([...all, measured('old', 'small', 1, undefined, 'load: lost')]), titles, shown)
+
+  it('has a bar for every case in every plot, the best as long as the plot', () => {
+    expect(svg.match(/<rect /g)).toHaveLength(4 * 5)
+    // 64 tokens in 75 ms are the most, and half as long is twice as slow.
+    expect(svg).toContain('width="424.0"')
+    expect(svg).toContain('width="212.0"')
+    expect(svg).toContain('>853<')
+    expect(svg).toContain('>failed<')
+  })
+
+  it('is for light and dark readers, and its text is escaped', () => {
+    expect(svg).toMatch(/^<svg [^>]*aria-label="a &quot;b&quot; &amp; c">/)
+    expect(svg).toContain('prefers-color-scheme: dark')
+    expect(svg).toContain('old &lt;2>, 1 thread')
+    expect(svg).not.toMatch(/NaN|undefined|Infinity/)
+  })
+})
