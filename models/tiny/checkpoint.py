@@ -14,7 +14,7 @@ from model import BitLinear, ternary
 
 # The last norm's gain is lowered by this: the same best tokens, with less confidence (temperature scaling, arXiv:1706.04599).
 # Trained to the end on answers that are never in doubt, the model is surer of several tokens at once than it is right.
-CONFIDENCE = 1.0
+CONFIDENCE = 0.4
 
 
 def export(model, folder, confidence=CONFIDENCE):
