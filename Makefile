@@ -73,6 +73,7 @@ test-e2e: test-tools build $(VENV)/ready
 	cd www && npx vite build demo --logLevel warn && WEBTERN_PYTHON=$(abspath $(VENV))/bin/python npm run --silent test:e2e
 
 bench: build $(BENCH_MODELS)
+	cd www && npm run --silent build -- --bench
 	[ -n "$(CHROMIUM)" ] || { echo "The benchmark needs Chromium: apt-get install chromium, or set CHROMIUM." >&2; exit 1; }
 	for model in $(BENCH_MODELS); do echo "== $$model"; cargo run --quiet --release -- bench $$model; done
 	cd www && npm run --silent bench -- $(foreach model,$(BENCH_MODELS),--models $(abspath $(model))) \
@@ -85,7 +86,7 @@ eval:
 # Models of SmolLM2-135M's shape with random weights, the usual load of the benchmarks.
 $(TARGET_DIR)/models/smollm2-135m-%.gguf: $(wildcard examples/random_model/*.rs)
 	mkdir -p $(@D)
-	cargo run --quiet --release --example random_model -- --tokenizer $(SMOLLM2) --type $* -o $@
+	cargo run --quiet --release --example random_model -- --tokenizer $(SMOLLM2) --type $* --mask-token-id 4 -o $@
 
 convert-memory:
 	WEBTERN_CHECKPOINT_MB=2048 cargo test --quiet --test convert_memory -- --nocapture

@@ -16,10 +16,11 @@ mod spm;
 mod stream;
 mod text;
 mod vocabulary;
+mod words;
 
-pub(crate) use bpe::{LLAMA_BPE_PATTERN, PreTokenizer, QWEN2_PATTERN};
 pub(crate) use ids::MASK_NAMES;
 pub(crate) use text::{byte_level, byte_of_name};
+pub(crate) use words::{LLAMA_BPE_PATTERN, PreTokenizer, QWEN2_PATTERN};
 
 pub use ids::{MaskChoice, SpecialIds};
 pub use stream::{TokenText, Utf8Stream};

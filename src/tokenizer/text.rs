@@ -111,6 +111,18 @@ pub(crate) fn byte_level(c: char) -> Option<u8> {
     }
 }
 
+/// The character that stands for a byte in a byte-level vocabulary: [`byte_level`] turned around.
+pub(super) fn byte_level_char(byte: u8) -> char {
+    let byte = u32::from(byte);
+    let c = match byte {
+        0x00..=0x20 => byte + 0x100,
+        0x7f..=0xa0 => byte - 0x7f + 0x121,
+        0xad => 0x143,
+        _ => byte,
+    };
+    char::from_u32(c).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +140,7 @@ mod tests {
                 next - 1
             };
             assert_eq!(char::from_u32(spelt).and_then(byte_level), Some(byte as u8), "byte {byte}");
+            assert_eq!(byte_level_char(byte as u8) as u32, spelt, "byte {byte}");
         }
         assert_eq!(char::from_u32(next).and_then(byte_level), None);
     }

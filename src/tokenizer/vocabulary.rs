@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::bpe::PreTokenizer;
 use super::ids::SpecialIds;
+use super::words::PreTokenizer;
 use crate::Result;
 use crate::gguf::Metadata;
 

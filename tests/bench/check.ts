@@ -137,7 +137,7 @@ function loaded<T>(
   threads: number,
   work: (visitor: Visitor) => Promise<T>,
 ): Promise<T> {
-  return visit(site.pageOf(engine), timeoutMs, async (visitor) => {
+  return visit(site.pageOf(engine), 'bench', timeoutMs, async (visitor) => {
     const settings = { threads, contextLength: CONTEXT_LENGTH }
     await visitor.step('load', (page) =>
       page.evaluate(([model, settings]) => bench.load(model, settings), [site.addressOf(model), settings] as const),

@@ -3,6 +3,7 @@
  *
  *     check      every engine writes what webtern writes              check.ts, agreement.ts
  *     measure    in turns, each time in a browser of its own          schedule.ts, measure.ts, visit.ts
+ *     kernels    against a loop on registers                        kernels.ts, page/kernels.ts
  *     report     medians and ratios: a table, JSON, a chart           output.ts, summary.ts, report.ts, chart.ts
  *
  * `www/scripts/bench.mjs` bundles and starts it.
@@ -14,6 +15,7 @@ import { keepBusy } from './busy.js'
 import { checkModel, checkTrained, TRAINED, type Checked, type Checking } from './check.js'
 import { OURS, titleOf } from './engines.js'
 import { BenchError } from './errors.js'
+import { kernelTimings } from './kernels.js'
 import { measure } from './measure.js'
 import { parseOptions, USAGE, type ModelFile, type Options } from './options.js'
 import { resultsOf, SHOWN, write, type Measurement } from './output.js'
@@ -49,7 +51,10 @@ async function run(options: Options, root: string, fixtures: string, built: stri
   try {
     const checked = await check({ site, ...options }, options.models, trained)
     const measurements = await measureAll(options, site, checked)
-    const results = resultsOf(options.models, titles, checked, measurements)
+    say('timing kernels')
+    const kernels = await kernelTimings(www, site, options.timeoutMs)
+    if (!kernels) say('  not there: build them by npm run build -- --bench')
+    const results = resultsOf(options.models, titles, checked, measurements, kernels ?? [])
     const files = write(options, chromium, results, measurements)
     console.log(`${report(results, SHOWN)}\n\n${files.map((file) => relative(root, file)).join('\n')}`)
   } finally {

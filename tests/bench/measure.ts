@@ -8,10 +8,13 @@
  * - `prefillMs`: one token after a prompt of 128.
  * - `decodeMs`: 65 tokens after a prompt of 8, minus 1 token after another prompt of 8: what is left are 64 passes over one token.
  *
+ * - `cost`: 64 tokens after a prompt of 8, block by block, in three ways: `blocks.ts`. Only webtern does this, so its own times will do.
+ *
  * To warm up, every engine reads other prompts of 128 tokens and writes 8 more, once and then on until two seconds are over: so long
  * may the browser compile what runs often.
  */
 
+import { costOf, type BlockCost } from './blocks.js'
 import { growth, resident } from './memory.js'
 import type { TimedText } from './page/bench.js'
 import type { Settings } from './page/engine.js'
@@ -36,6 +39,8 @@ export interface Sample {
   readonly loadMs?: number
   readonly prefillMs?: number
   readonly decodeMs?: number
+  /** What blocks cost, where the engine and the model decode them. */
+  readonly cost?: BlockCost
   /** What the tab's process grew by at its peak; `null` where the system does not tell. */
   readonly peakBytes?: number | null
   /** Size of the WebAssembly memory; `null` where the engine does not tell. */
@@ -54,7 +59,7 @@ export async function measure(
 ): Promise<Sample> {
   let sample: Sample = {}
   try {
-    await visit(address, timeoutMs, async (visitor) => {
+    await visit(address, 'bench', timeoutMs, async (visitor) => {
       for await (const found of measured(visitor, model, { threads, contextLength: CONTEXT_LENGTH }, prompts)) {
         sample = { ...sample, ...found }
       }
@@ -94,6 +99,10 @@ async function* measured(
   const first = await write('decode', short[0], SHORT_TOKENS, 1)
   const all = await write('decode', short[1], SHORT_TOKENS, 1 + DECODE_TOKENS)
   yield { decodeMs: all - first }
+  const runs = await step('blocks', (page) =>
+    page.evaluate(([prompt, tokens]) => bench.blocks(prompt, tokens), [short[0], DECODE_TOKENS] as const),
+  )
+  if (runs) yield { cost: costOf(runs) }
   const wasmBytes = await step('memory', (page) => page.evaluate(() => bench.memoryBytes()))
   const after = await step('memory', () => resident(browser))
   yield { wasmBytes, peakBytes: growth(before, after) }

@@ -3,11 +3,13 @@
 import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { cpus, release, type } from 'node:os'
 import { join } from 'node:path'
+import { blockRows } from './blocks.js'
 import { chart } from './chart.js'
 import type { Checked } from './check.js'
 import { OURS } from './engines.js'
 import { CONTEXT_LENGTH, DECODE_TOKENS, type Sample } from './measure.js'
 import type { ModelFile, Options } from './options.js'
+import type { KernelTiming } from './page/kernel-timing.js'
 import { PREFILL_TOKENS } from './prompts.js'
 import { shownAs, type Results } from './report.js'
 import type { Turn } from './schedule.js'
@@ -25,6 +27,7 @@ export function resultsOf(
   titles: ReadonlyMap<string, string>,
   checked: ReadonlyMap<string, Checked>,
   measurements: readonly Measurement[],
+  kernels: readonly KernelTiming[],
 ): Results {
   const rows = rowsOf(measurements.map(measuredOf))
   const sizes = new Map(models.map(({ name, path }) => [name, statSync(path).size]))
@@ -33,6 +36,20 @@ export function resultsOf(
     titles,
     verdicts: new Map([...checked].map(([model, { verdicts }]) => [model, verdicts])),
     rows,
+    kernels,
+    blocks: blockRows(
+      measurements.flatMap(({ engine, model, threads, sample: { cost, decodeMs } }) =>
+        cost && decodeMs !== undefined
+          ? {
+              engine,
+              model,
+              threads,
+              cost,
+              tokenMs: decodeMs / DECODE_TOKENS,
+            }
+          : [],
+      ),
+    ),
     againstOthers: againstOthers(rows, OURS, sizes),
     againstFewestThreads: againstFewestThreads(rows),
   }

@@ -1,6 +1,8 @@
 /** The results as text: a table for every model, then who is how many times as fast. */
 
 import type { Verdict } from './agreement.js'
+import { BLOCK, type BlockRow } from './blocks.js'
+import type { KernelTiming } from './page/kernel-timing.js'
 import type { Case } from './schedule.js'
 import type { Spread } from './statistics.js'
 import { METRICS, type Comparison, type Metric, type Row } from './summary.js'
@@ -13,6 +15,8 @@ export interface Results {
   /** Models by name, then engines other than webtern. */
   readonly verdicts: ReadonlyMap<string, ReadonlyMap<string, Verdict>>
   readonly rows: readonly Row[]
+  readonly blocks: readonly BlockRow[]
+  readonly kernels: readonly KernelTiming[]
   readonly againstOthers: readonly Comparison[]
   readonly againstFewestThreads: readonly Comparison[]
 }
@@ -66,6 +70,8 @@ export function report(results: Results, shown: Readonly<Record<Metric, Shown>>)
     ...sections,
     comparisons('Times as fast as (of memory: times less)', results.againstOthers, title, shown),
     comparisons('What threads bring', results.againstFewestThreads, title, shown),
+    blocks(results.blocks),
+    kernels(results.kernels),
   ]
     .filter((section) => section !== '')
     .join('\n\n')
@@ -97,6 +103,39 @@ function comparisons(
     ...METRICS.map((metric) => (times[metric] === undefined ? '-' : `${times[metric].toFixed(2)}x`)),
   ])
   return [heading, table([header, ...body])].join('\n')
+}
+
+/** When a pass over a block is worth it. */
+function blocks(rows: readonly BlockRow[]): string {
+  if (rows.length === 0) return ''
+  const header = [
+    '',
+    'threads',
+    'pass, ms',
+    'with dual cache, ms',
+    'commit, ms',
+    'tokens a pass to beat AR',
+    'with dual cache',
+  ]
+  const body = rows.map((row) => [
+    row.model,
+    `${row.threads}`,
+    ...[row.passMs, row.dualPassMs, row.commitMs, row.tokensToBeatAr, row.dualTokensToBeatAr].map(figure),
+  ])
+  return [`Blocks of ${BLOCK}`, table([header, ...body])].join('\n')
+}
+
+/** How near kernels come to what the processor could do: the first timing of a backend is the loop on registers. */
+function kernels(timings: readonly KernelTiming[]): string {
+  if (timings.length === 0) return ''
+  const ceiling = (name: string): number | undefined =>
+    timings.find((other) => other.rows === 0 && other.name === `${name.split(' ')[0] ?? ''} registers`)?.gmacs
+  const body = timings.map(({ name, rows, gmacs }) => {
+    const most = ceiling(name)
+    const share = most === undefined || rows === 0 ? '' : `${((gmacs / most) * 100).toFixed(0)} %`
+    return [name, rows === 0 ? '' : `${rows}`, figure(gmacs), share]
+  })
+  return ['Kernels in the browser, one thread', table([['', 'rows', 'GMAC/s', 'of registers'], ...body])].join('\n')
 }
 
 /** A number of threads in words. */

@@ -10,6 +10,7 @@ import type { ModelFile } from './options.js'
 /** Modules that pages load as they are, from these addresses, rather than bundled. */
 const SERVED = new Map([
   ['webtern', '/dist/index.js'],
+  ['webtern-bench', '/bench-wasm/webtern.js'],
   ['@wllama/wllama/esm/index.js', '/wllama-3/index.js'],
   ['wllama-2/esm/index.js', '/wllama-2/index.js'],
 ])
@@ -17,7 +18,7 @@ const SERVED = new Map([
 const asServed: Plugin = {
   name: 'as-served',
   setup(esbuild) {
-    esbuild.onResolve({ filter: /^(webtern$|@wllama|wllama-2)/ }, ({ path }) => ({
+    esbuild.onResolve({ filter: /^(webtern$|webtern-bench$|@wllama|wllama-2)/ }, ({ path }) => ({
       path: SERVED.get(path) ?? path,
       external: true,
     }))
@@ -25,8 +26,8 @@ const asServed: Plugin = {
 }
 
 export interface Site {
-  /** The page of an engine. */
-  pageOf(engine: string): string
+  /** The page of an engine, or of the kernels. */
+  pageOf(name: string): string
   /** The address of a model, from the pages. */
   addressOf(model: ModelFile): string
   close(): Promise<void>
@@ -41,7 +42,7 @@ export async function startSite(
 ): Promise<Site> {
   mkdirSync(built, { recursive: true })
   await build({
-    entryPoints: ENGINES.map((engine) => join(sources, 'page', `${engine}.ts`)),
+    entryPoints: [...ENGINES, 'kernels'].map((page) => join(sources, 'page', `${page}.ts`)),
     outdir: built,
     bundle: true,
     format: 'esm',
@@ -57,14 +58,11 @@ export async function startSite(
       '/': join(sources, 'page'),
       '/built': built,
       '/dist': join(www, 'dist'),
+      '/bench-wasm': join(www, 'wasm/bench'),
       '/wllama-3': join(www, 'node_modules/@wllama/wllama/esm'),
       '/wllama-2': join(www, 'node_modules/wllama-2/esm'),
       ...Object.fromEntries(models.map((model) => [dirname(addressOf(model)), dirname(model.path)])),
     },
   })
-  return {
-    pageOf: (engine) => `${site.url}?engine=${engine}`,
-    addressOf,
-    close: () => site.close(),
-  }
+  return { pageOf: (name) => `${site.url}?page=${name}`, addressOf, close: () => site.close() }
 }

@@ -54,8 +54,13 @@ export interface Visitor {
   readonly step: <T>(name: string, work: (page: Page) => Promise<T>) => Promise<T>
 }
 
-/** Opens an engine's page in a new browser, and closes it when `work` is done. */
-export async function visit<T>(address: string, timeoutMs: number, work: (visitor: Visitor) => Promise<T>): Promise<T> {
+/** Opens a page in a new browser, waits until it offers `global`, and closes it when `work` is done. */
+export async function visit<T>(
+  address: string,
+  global: 'bench' | 'timeKernels',
+  timeoutMs: number,
+  work: (visitor: Visitor) => Promise<T>,
+): Promise<T> {
   const browser = await startBrowser()
   try {
     const page = await browser.newPage()
@@ -64,7 +69,7 @@ export async function visit<T>(address: string, timeoutMs: number, work: (visito
     const step = <U>(name: string, work: (page: Page) => Promise<U>): Promise<U> => limited(name, timeoutMs, work(page))
     await step('page', async (page) => {
       await page.goto(address)
-      await page.waitForFunction(() => 'bench' in globalThis)
+      await page.waitForFunction((global) => global in globalThis, global)
     })
     return await work({ browser, page, step })
   } finally {

@@ -119,6 +119,10 @@ export class Channel {
         return this.#take(message.name, message.id)?.reject(unpackError(message.error))
       case 'crash':
         return this.close(unpackError(message.error))
+      case 'helping':
+      case 'failed':
+        // Said to the engine by its helpers.
+        return
     }
   }
 

@@ -23,9 +23,9 @@ export async function connect<T>(
   const abort = (): void => channel.close(aborted())
   signal?.addEventListener('abort', abort)
   try {
-    // What is asked before the worker is there waits for it.
-    const [, result] = await Promise.all([channel.ready, use(channel)])
-    return result
+    // What is sent before the worker listens is lost if its script waits for something.
+    await channel.ready
+    return await use(channel)
   } catch (error) {
     const reason = toWebternError(error, 'crashed')
     channel.close(reason)

@@ -1,6 +1,6 @@
 /** The page's side of a visit: what the harness calls, with the clock. */
 
-import type { LoadedEngine, LoadEngine, Settings, Step } from './engine.js'
+import type { BlockRuns, LoadedEngine, LoadEngine, Settings, Step } from './engine.js'
 
 /** A load and how long it took. */
 export interface TimedLoad extends Pick<LoadedEngine, 'threads' | 'build'> {
@@ -20,6 +20,7 @@ export interface PageBench {
   load(url: string, settings: Settings): Promise<TimedLoad>
   write(prompt: string, tokens: number): Promise<TimedText>
   trace(prompt: string, tokens: number): Promise<readonly Step[]>
+  blocks(prompt: string, tokens: number): Promise<BlockRuns | null>
   memoryBytes(): number | null
 }
 
@@ -47,6 +48,7 @@ export function offer(load: LoadEngine): void {
       return { ms, text, newTokens, promptTokens: await value.promptTokens() }
     },
     trace: (prompt, tokens) => loaded().trace(prompt, tokens),
+    blocks: (prompt, tokens) => loaded().blocks(prompt, tokens),
     memoryBytes: () => loaded().memoryBytes(),
   }
 }

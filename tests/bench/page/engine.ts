@@ -32,6 +32,23 @@ export interface Written {
   promptTokens(): number | Promise<number>
 }
 
+/** A text that was decoded block by block, and how long that took without the prompt. */
+export interface BlockRun {
+  readonly ms: number
+  readonly passes: number
+  readonly commits: number
+}
+
+/** The same prompt continued in three ways, which say together what a pass and a commit cost. */
+export interface BlockRuns {
+  /** As few passes as there are blocks. */
+  readonly fewest: BlockRun
+  /** As many passes as there are tokens. */
+  readonly most: BlockRun
+  /** As many, with the dual cache. */
+  readonly dual: BlockRun
+}
+
 /** An engine with a model. Everything is greedy: temperature 0. */
 export interface LoadedEngine {
   /** Threads that really run. */
@@ -42,6 +59,8 @@ export interface LoadedEngine {
   write(prompt: string, tokens: number): Promise<Written>
   /** The same token by token, for comparison and not for timing. */
   trace(prompt: string, tokens: number): Promise<readonly Step[]>
+  /** Decodes block by block; `null` where the engine or the model does not. */
+  blocks(prompt: string, tokens: number): Promise<BlockRuns | null>
   /** Size of the WebAssembly memory in bytes; `null` where the engine does not tell. */
   memoryBytes(): number | null
 }

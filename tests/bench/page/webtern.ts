@@ -5,8 +5,9 @@
  */
 
 import { loadModel } from 'webtern'
-import type { GenerateResult, Model } from '../../../www/src/types.js'
+import type { DecodeOptions, GenerateResult, Model } from '../../../www/src/types.js'
 import { offer } from './bench.js'
+import type { BlockRun } from './engine.js'
 
 declare global {
   /** Number of tokens of a prompt, those that the model wants around it included. */
@@ -27,10 +28,24 @@ offer(async (url, { threads, contextLength }) => {
       const result = await greedily(model, prompt, tokens)
       return result.tokens.map((token) => ({ token, candidates: [] }))
     },
+    async blocks(prompt, tokens) {
+      if (model.info.diffusion === null) return null
+      const run = (options: DecodeOptions): Promise<BlockRun> => inBlocks(model, prompt, tokens, options)
+      return {
+        fewest: await run({ mode: 'greedy', subBlockSize: model.info.diffusion.blockSize }),
+        most: await run({ mode: 'iterative', threshold: 1 }),
+        dual: await run({ mode: 'iterative', threshold: 1, dualCache: true }),
+      }
+    },
     memoryBytes: () => model.info.memoryBytes,
   }
 })
 
 function greedily(model: Model, prompt: string, maxTokens: number): Promise<GenerateResult> {
   return model.generate({ prompt, mode: 'ar', temperature: 0, maxTokens }).result()
+}
+
+async function inBlocks(model: Model, prompt: string, maxTokens: number, options: DecodeOptions): Promise<BlockRun> {
+  const { stats } = await model.generate({ prompt, temperature: 0, maxTokens, ...options }).result()
+  return { ms: stats.decodeMs, passes: stats.passes, commits: stats.commits }
 }

@@ -58,6 +58,7 @@ offer(async (url, { threads, contextLength }) => {
         await model.decode([best.token], {})
       }
     },
+    blocks: () => Promise.resolve(null),
     memoryBytes: () => null,
   }
 })

@@ -42,6 +42,7 @@ offer(async (url, { threads, contextLength }) => {
       const { choices } = await model.createCompletion(request)
       return steps(choices[0]?.logprobs)
     },
+    blocks: () => Promise.resolve(null),
     memoryBytes: () => null,
   }
 })

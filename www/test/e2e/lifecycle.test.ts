@@ -115,7 +115,7 @@ describe('memory', () => {
     isolated.route('fault/wasm/relaxed/webtern_bg.wasm', (_, response) =>
       response.writeHead(200, { 'content-type': 'application/wasm' }).end(withMemoryCap(8)),
     )
-    const options = { wasmBaseUrl: '/fault/wasm/' }
+    const options = { wasmBaseUrl: '/fault/wasm/', threads: 1 }
     expect(await load(page, bytes, options)).toMatchObject({ code: 'ok' })
     const model = tinyLlama()
     const tensor = { name: 'token_embd.weight', dims: [64, 1 << 16], type: 0, data: Buffer.alloc(64 << 18) }
@@ -173,8 +173,8 @@ describe('a crash', () => {
   })
 
   it('an unload in the middle of a generation rejects it, and ends the worker', async () => {
-    await loaded(page, bytes)
-    expect(page.workers()).toHaveLength(1)
+    const { threads } = await loaded(page, bytes)
+    expect(page.workers()).toHaveLength(threads)
     const code = await page.evaluate(async () => {
       const text = model.generate({ prompt: 'e', maxTokens: 100 }).text()
       await model.unload()

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import { load, loaded, noWorkers, openPage, startBrowser } from './support/browser.ts'
 import { fixture, itNeeds } from './support/files.ts'
 import { tinyLlama, write } from './support/gguf.ts'
@@ -23,9 +23,10 @@ beforeAll(async () => {
 })
 
 beforeEach(async () => {
-  await page?.close()
   page = await openPage(browser, site.url)
 })
+
+afterEach(() => page.close())
 
 afterAll(async () => {
   await browser.close()
@@ -91,11 +92,15 @@ it('a helper that does not start is done without', async () => {
 
 it('memory that cannot be shared leaves one thread, and says so', async () => {
   const { href } = new URL('/dist/worker.js', site.url)
+  const refuse = `
+    const { Memory } = WebAssembly
+    WebAssembly.Memory = class { constructor(type) { if (type.shared) throw new RangeError('no'); return new Memory(type) } }`
   const stub = site.route('elsewhere/unshared.js', (_, response) =>
-    response.writeHead(200, { 'content-type': 'text/javascript', 'cross-origin-embedder-policy': 'require-corp' }).end(`
-        const { Memory } = WebAssembly
-        WebAssembly.Memory = class { constructor(type) { if (type.shared) throw new RangeError('no'); return new Memory(type) } }
-        await import(${JSON.stringify(href)})`),
+    response
+      .writeHead(200, { 'content-type': 'text/javascript', 'cross-origin-embedder-policy': 'require-corp' })
+      .end(
+        `import ${JSON.stringify(`data:text/javascript,${encodeURIComponent(refuse)}`)}; import ${JSON.stringify(href)}`,
+      ),
   )
   const { threads, notices, artefact } = await loaded(page, bytes, { threads: 2, workerUrl: stub })
   expect([threads, artefact.endsWith('-threads')]).toEqual([1, false])

@@ -71,9 +71,9 @@ describe('the library', () => {
       })
     }
     const page = await openPage(browser, site.url)
-    expect(await load(page, 'tiny', { wasmBaseUrl: '/elsewhere' })).toMatchObject({ code: 'ok' })
+    expect(await load(page, 'tiny', { wasmBaseUrl: '/elsewhere', threads: 1 })).toMatchObject({ code: 'ok' })
     expect(asked.sort()).toEqual(['elsewhere/relaxed/webtern_bg.wasm', 'elsewhere/tiny.gguf'])
-    const { code, message } = await load(page, 'tiny', { wasmBaseUrl: '/without/' })
+    const { code, message } = await load(page, 'tiny', { wasmBaseUrl: '/without/', threads: 1 })
     expect(`${code}: ${message}`).toMatch(/^http: .*without\/tiny\.gguf answered 404 .*wasmBaseUrl/)
     await page.close()
   })

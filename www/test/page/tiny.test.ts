@@ -30,6 +30,7 @@ afterEach(async () => {
 
 const at = (id: string) => page.getByTestId(id)
 const phase = (name: string) => page.waitForSelector(`body[data-phase=${name}]`)
+const suggestions = () => page.locator('[data-testid=suggestions] [data-testid=suggestion]')
 const suggestion = (task: string) => page.locator(`[data-testid=suggestions] [data-task=${task}]`)
 const said = () => page.locator('.turn.you .said').allTextContents()
 
@@ -116,14 +117,14 @@ describe('the embedded model', () => {
 describe('suggestions', () => {
   it('are one of each task, are asked with a click, and change', async () => {
     await open()
-    const tasks = await at('suggestion').evaluateAll((chips) => chips.map((chip) => chip.getAttribute('data-task')))
+    const tasks = await suggestions().evaluateAll((chips) => chips.map((chip) => chip.getAttribute('data-task')))
     expect(tasks.sort()).toEqual([
       ...['add', 'count', 'day', 'hello', 'month', 'opposite', 'other', 'recall', 'reverse', 'sort', 'spell'],
       ...['story', 'subtract', 'thanks'],
     ])
-    const before = await at('suggestion').allTextContents()
+    const before = await suggestions().allTextContents()
     await at('more-suggestions').click()
-    const after = await at('suggestion').allTextContents()
+    const after = await suggestions().allTextContents()
     // Several stories lead to the same question.
     expect(after.filter((text) => before.includes(text) && !text.startsWith('A story, then'))).toEqual([])
 
@@ -143,7 +144,7 @@ describe('suggestions', () => {
     const messages = await told()
     expect(messages).toEqual([`user: ${story}`, expect.stringMatching(/^assistant: The tern/), `user: ${question}`])
 
-    expect(await at('suggestion').first().getAttribute('data-task')).toBe('recall')
+    expect(await suggestions().first().getAttribute('data-task')).toBe('recall')
     expect(await suggestion('recall').textContent()).not.toContain('then')
     await choose('recall', 3)
     expect((await told()).slice(0, 2)).toEqual(messages.slice(0, 2))

@@ -1,6 +1,8 @@
 /** How the benchmark of tests/bench sums up and shows what was measured. */
 
 import { describe, expect, it } from 'vitest'
+import { blockRows, costOf } from '../../../tests/bench/blocks.js'
+import type { Verdict } from '../../../tests/bench/agreement.js'
 import { chart } from '../../../tests/bench/chart.js'
 import { report, shownAs } from '../../../tests/bench/report.js'
 import { againstFewestThreads, againstOthers, rowsOf, type Measured } from '../../../tests/bench/summary.js'
@@ -60,17 +62,48 @@ describe('rows', () => {
   })
 })
 
+describe('the cost of blocks', () => {
+  it('is what explains all runs', () => {
+    // 5 ms a pass, 7 a commit, 3 a pass with the dual cache.
+    const runs = {
+      fewest: { ms: 2 * 5 + 2 * 7, passes: 2, commits: 2 },
+      most: { ms: 64 * 5 + 2 * 7, passes: 64, commits: 2 },
+      dual: { ms: 64 * 3 + 2 * 7, passes: 64, commits: 2 },
+    }
+    expect(costOf(runs)).toEqual({ passMs: 5, commitMs: 7, dualPassMs: 3 })
+  })
+
+  it('is the median of each case', () => {
+    const cost = (passMs: number) => ({ passMs, dualPassMs: 1, commitMs: 0 })
+    const of = (threads: number, passMs: number) => ({
+      ...{ engine: 'ours', model: 'm', threads, tokenMs: 2 },
+      cost: cost(passMs),
+    })
+    expect(blockRows([of(1, 4), of(1, 100), of(1, 6), of(2, 5)])).toMatchObject([
+      { threads: 1, passMs: 6, tokensToBeatAr: 3, dualTokensToBeatAr: 0.5 },
+      { threads: 2, passMs: 5, tokensToBeatAr: 2.5 },
+    ])
+  })
+})
+
 describe('the report', () => {
   const rows = rowsOf([...all, { ...measured('old', 'small', 2, 640), ran: 1 }])
   const text = report(
     {
       models: ['small', 'middle', 'large'],
       titles,
-      verdicts: new Map([
+      verdicts: new Map<string, Map<string, Verdict>>([
         ['small', new Map([['old', { refusal: 'load: no such type' }]])],
         ['middle', new Map([['old', { agreement: { tokens: 40, nearTies: 2, widest: 0.0314 } }]])],
       ]),
       rows,
+      blocks: blockRows([
+        { engine: 'ours', model: 'small', threads: 1, tokenMs: 10, cost: { passMs: 19, dualPassMs: 8, commitMs: 16 } },
+      ]),
+      kernels: [
+        { name: 'simd128 registers', rows: 0, gmacs: 50 },
+        { name: 'simd128 ternary', rows: 32, gmacs: 45.04 },
+      ],
       againstOthers: againstOthers(rows, 'ours', sizes),
       againstFewestThreads: againstFewestThreads(rows),
     },
@@ -85,6 +118,8 @@ describe('the report', () => {
     ['failures', /^old <2>, 1 thread, 1 times: decode: timed out after 120 s$/m],
     ['who is faster', /^ours 1, small, 1 thread +: old <2>, middle, 1 thread +- +- +2\.00x +-$/m],
     ['what threads bring', /^ours 1, small, 2 threads +: ours 1, small, 1 thread +- +- +2\.00x +-$/m],
+    ['how many tokens a pass must bring', /^small +1 +19\.0 +8\.00 +16\.0 +2\.00 +0\.842$/m],
+    ['how near the ceiling kernels are', /^simd128 ternary +32 +45\.0 +90 %$/m],
   ])('says %s', (_, line) => {
     expect(text).toMatch(line)
   })

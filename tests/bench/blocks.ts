@@ -1,0 +1,69 @@
+/**
+ * What decoding block by block costs, and how much a pass must bring to be worth it.
+ *
+ * A block of {@link BLOCK} tokens takes some passes over the block and one more to store it (commit). One token at a time takes a pass over
+ * one row for each. So a block is faster when its passes bring more than `BLOCK * passMs / (BLOCK * tokenMs - commitMs)` tokens each.
+ */
+
+import type { BlockRuns } from './page/engine.js'
+import { spread } from './statistics.js'
+import type { Case } from './schedule.js'
+
+/** Tokens of a block. */
+export const BLOCK = 32
+
+/** Milliseconds of the parts. */
+export interface BlockCost {
+  /** A pass over the whole block, of which half is masked on average. */
+  readonly passMs: number
+  /** With the dual cache: a pass over a sub-block of 8, or now and then over the block; their mean. */
+  readonly dualPassMs: number
+  readonly commitMs: number
+}
+
+/** A case, its median costs, and the tokens that a pass must bring to beat one token at a time. */
+export interface BlockRow extends Case, BlockCost {
+  readonly tokensToBeatAr: number
+  readonly dualTokensToBeatAr: number
+}
+
+/** The parts of what runs took. */
+export function costOf({ fewest, most, dual }: BlockRuns): BlockCost {
+  const passMs = (most.ms - fewest.ms) / (most.passes - fewest.passes)
+  const commitMs = (fewest.ms - fewest.passes * passMs) / fewest.commits
+  return { passMs, commitMs, dualPassMs: (dual.ms - dual.commits * commitMs) / dual.passes }
+}
+
+/** Medians of every case that was measured. `tokenMs` is its pass over one token. */
+export function blockRows(
+  measured: readonly (Case & {
+    readonly cost: BlockCost
+    readonly tokenMs: number
+  })[],
+): readonly BlockRow[] {
+  const cases = new Map(
+    measured.map(({ engine, model, threads }) => [
+      JSON.stringify([engine, model, threads]),
+      { engine, model, threads },
+    ]),
+  )
+  return [...cases.values()].map((one) => {
+    const same = measured.filter(
+      ({ engine, model, threads }) => engine === one.engine && model === one.model && threads === one.threads,
+    )
+    const median = (values: readonly number[]): number => spread(values)?.median ?? NaN
+    const tokenMs = median(same.map((each) => each.tokenMs))
+    const passMs = median(same.map(({ cost }) => cost.passMs))
+    const dualPassMs = median(same.map(({ cost }) => cost.dualPassMs))
+    const commitMs = median(same.map(({ cost }) => cost.commitMs))
+    const toBeat = (ms: number): number => (BLOCK * ms) / (BLOCK * tokenMs - commitMs)
+    return {
+      ...one,
+      passMs,
+      dualPassMs,
+      commitMs,
+      tokensToBeatAr: toBeat(passMs),
+      dualTokensToBeatAr: toBeat(dualPassMs),
+    }
+  })
+}
