@@ -1,6 +1,6 @@
 //! Timing of forward passes and kernels, for `webtern bench`.
 //!
-//! Every figure is the median of several runs after one that is not counted.
+//! Every figure is the median of several runs, after some that are not counted.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,9 @@ const MATRIX: (usize, usize) = (1536, 576);
 
 /// Rounds of the loop on registers: some hundred microseconds.
 const PEAK_ROUNDS: usize = 100_000;
+
+/// Shorter runs are repeated.
+const MIN_RUN_MS: f64 = 2.0;
 
 /// A kind of pass and how long it took.
 #[derive(Clone, Debug, Serialize)]
@@ -50,13 +53,23 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-fn time(runs: usize, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
-    run()?;
+/// Milliseconds of one call. A run is as many calls as the clock needs: browsers round theirs to 0.1 ms.
+fn time(runs: usize, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
+    call()?;
+    let mut run = |calls: usize| -> Result<f64> {
+        let begin = now_ms();
+        for _ in 0..calls {
+            call()?;
+        }
+        Ok(now_ms() - begin)
+    };
+    let mut calls = 1;
+    while run(calls)? < MIN_RUN_MS {
+        calls *= 2;
+    }
     let mut times = Vec::with_capacity(runs);
     for _ in 0..runs {
-        let begin = now_ms();
-        run()?;
-        times.push(now_ms() - begin);
+        times.push(run(calls)? / calls as f64);
     }
     Ok(median(times))
 }

@@ -253,6 +253,8 @@ impl Engine {
             self.session = run.into_session();
         }
         let prompt = self.encode(&request.prompt)?;
+        self.transformer.renew_kernels();
+        self.info.kernel = self.transformer.kernel();
         let Self { transformer, session, traits, .. } = self;
         self.run = Some(Generation::start(transformer, session, &prompt, &request.options, traits)?);
         Ok(())

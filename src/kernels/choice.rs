@@ -3,11 +3,14 @@
 //! The relaxed instructions of WebAssembly are slow on some processors and fast on others, an engine may have them wrong, and
 //! a page cannot ask which processor it runs on. So a backend must first get a few products right, some of them of the
 //! largest values there are, and those that do race for a few milliseconds.
+//!
+//! A browser compiles what runs often once more, and better, while it runs; before that the race may have another winner. So a
+//! [`Choice`] is made again some times, whenever a generation begins late enough after the last one.
 
 #![forbid(unsafe_code)]
 
 use super::scalar::Scalar;
-use super::{Kernels, Q8_BLOCK, Q8_TOTAL, Q8Rows, float};
+use super::{Kernels, Q8_BLOCK, Q8_TOTAL, Q8Rows, available, float};
 use crate::platform::now_ms;
 use crate::tensor::{GroupLayout, STRIP, STRIP_LINE, Strip, TILE, TILE_BYTES};
 
@@ -22,6 +25,41 @@ const ROUNDS: usize = 6;
 
 /// Milliseconds of a turn: several ticks of the coarsest clock.
 const TURN_MS: f64 = 0.3;
+
+/// Races after the first, in WebAssembly. Elsewhere code does not become faster.
+const MORE_RACES: u32 = if cfg!(target_family = "wasm") { 4 } else { 0 };
+
+/// Milliseconds until the second race; each wait is four times as long as the one before.
+const FIRST_WAIT_MS: f64 = 100.0;
+
+/// The backend in use.
+#[derive(Clone, Copy)]
+pub struct Choice {
+    kernels: &'static dyn Kernels,
+    left: u32,
+    made: f64,
+    wait: f64,
+}
+
+impl Choice {
+    /// Lets the backends race.
+    #[expect(clippy::new_without_default, reason = "takes milliseconds")]
+    pub fn new() -> Self {
+        Self { kernels: fastest(&available()), left: MORE_RACES, made: now_ms(), wait: FIRST_WAIT_MS }
+    }
+
+    /// The winner.
+    pub fn kernels(&self) -> &'static dyn Kernels {
+        self.kernels
+    }
+
+    /// Lets them race again if it is time.
+    pub fn renew(&mut self) {
+        if self.left > 0 && now_ms() - self.made > self.wait {
+            *self = Self { left: self.left - 1, wait: self.wait * 4.0, ..Self::new() };
+        }
+    }
+}
 
 /// The fastest of `backends` that is right. The scalar one, which is last, takes part only where it is alone.
 pub(super) fn fastest(backends: &[&'static dyn Kernels]) -> &'static dyn Kernels {

@@ -1,7 +1,7 @@
 //! The inner loops, once per instruction set.
 //!
 //! [`Kernels`] is the one interface; [`scalar`] is its specification in plain loops, never tuned, and what runs where nothing
-//! better is compiled in. [`available`] is the only list of backends, and [`best`] the fastest of those that pass a self-test.
+//! better is compiled in. [`available`] is the only list of backends, and a [`Choice`] the fastest of those that pass a self-test.
 //! Integer results must equal the scalar ones bit for bit on every backend; the floating-point ones do too, because the order
 //! of their additions is part of the specification.
 //!
@@ -29,8 +29,9 @@ mod x86_64;
 #[cfg(test)]
 mod tests;
 
+pub use choice::Choice;
+
 use crate::tensor::{STRIP, Strip, TILE};
-use std::sync::LazyLock;
 
 /// Activations that share one scale in the kernels of grouped weights.
 pub const Q8_BLOCK: usize = 32;
@@ -117,7 +118,12 @@ impl Q8Rows<'_> {
     }
 }
 
-/// Every backend that this machine can run. The choice between them is [`best`]'s.
+/// The size of parts that are no longer than `limit` and as good as equal: a short one costs nearly as much as a long one.
+fn even_parts(length: usize, limit: usize) -> usize {
+    length.div_ceil(length.div_ceil(limit).max(1)).max(1)
+}
+
+/// Every backend that this machine can run. Which of them runs is a [`Choice`].
 pub fn available() -> Vec<&'static dyn Kernels> {
     #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
     let relaxed = wasm32::relaxed::BACKENDS;
@@ -130,10 +136,4 @@ pub fn available() -> Vec<&'static dyn Kernels> {
         _ => None,
     };
     relaxed.into_iter().chain(vector).chain([&scalar::Scalar as &dyn Kernels]).collect()
-}
-
-/// The backend to use, chosen the first time it is asked for.
-pub fn best() -> &'static dyn Kernels {
-    static BEST: LazyLock<&dyn Kernels> = LazyLock::new(|| choice::fastest(&available()));
-    *BEST
 }

@@ -5,17 +5,18 @@
 //! the same is the order:
 //!
 //! - **One row** of activations: each tile is decoded in registers, field after field, and used once.
-//! - **More rows**: [`CHUNK`] tiles are decoded into a scratch of 8 KiB on the stack, which stays in the first-level cache
+//! - **More rows**: up to [`CHUNK`] tiles are decoded into a scratch of 9 KiB on the stack, which stays in the first-level cache
 //!   while `N` activation rows at a time pass over it. The sums of `N` rows fit the vector registers.
 //!
 //! Codes are the weights plus one, so sums start at minus the total of the activations where a step multiplies codes.
 
 #![forbid(unsafe_code)]
 
+use super::even_parts;
 use crate::tensor::{TILE, TILE_BYTES};
 
-/// Tiles decoded at a time: 512 columns.
-const CHUNK: usize = 32;
+/// Tiles decoded at a time, at most: 576 columns.
+const CHUNK: usize = 36;
 
 /// Steps in a tile.
 const STEPS: usize = 4;
@@ -31,8 +32,11 @@ pub(super) trait Step: Copy {
     type Sums: Copy;
     /// Sums of one activation row in lanes that take a whole chunk.
     type Totals: Copy;
-    /// Steps that [`Step::Sums`] can take: a multiple of 4.
+    /// Steps that [`Step::Sums`] can take: a multiple of 8.
     const LIMIT: usize;
+    /// Sums that one row of activations needs, because each waits for its last multiplication: 1, 2 or 4. More of them would
+    /// take registers from the weights.
+    const CHAINS: usize;
     /// What a weight of zero is multiplied as.
     const ZERO: i32;
 
@@ -64,11 +68,7 @@ pub(super) fn tile<S: Step, const N: usize>(step: S, tiles: &[u8], x: &[i8], tot
     let (x, _) = x.as_chunks();
     match sums {
         [] => {}
-        [sums] => {
-            for (tiles, x) in tiles.chunks(CHUNK).zip(x.chunks(CHUNK * STEPS)) {
-                add(sums, vector(step, tiles, x));
-            }
-        }
+        [sums] => vector(step, tiles, x, sums),
         sums => matrix::<S, N>(step, tiles, x, sums),
     }
 }
@@ -78,30 +78,31 @@ fn add(sums: &mut [i32; TILE], more: [i32; TILE]) {
     sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
 }
 
-/// Products with one row. Even and odd fields are summed apart, so that no multiplication waits for the one before.
+/// Products with one row.
 #[inline(always)]
-fn vector<S: Step>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad]) -> [i32; TILE] {
+fn vector<S: Step>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], out: &mut [i32; TILE]) {
     let (x, _) = x.as_chunks::<STEPS>();
-    let (zero, mut totals) = step.zero();
-    let part = S::LIMIT / 2;
+    let (zero, none) = step.zero();
+    let part = even_parts(tiles.len(), S::LIMIT * S::CHAINS / STEPS);
     for (tiles, x) in tiles.chunks(part).zip(x.chunks(part)) {
-        let mut sums = [zero; 2];
+        let mut sums = [zero; STEPS];
         for (tile, x) in tiles.iter().zip(x) {
             sums[0] = step.step(sums[0], step.decode::<0>(tile), x[0]);
-            sums[1] = step.step(sums[1], step.decode::<1>(tile), x[1]);
-            sums[0] = step.step(sums[0], step.decode::<2>(tile), x[2]);
-            sums[1] = step.step(sums[1], step.decode::<3>(tile), x[3]);
+            sums[1 % S::CHAINS] = step.step(sums[1 % S::CHAINS], step.decode::<1>(tile), x[1]);
+            sums[2 % S::CHAINS] = step.step(sums[2 % S::CHAINS], step.decode::<2>(tile), x[2]);
+            sums[3 % S::CHAINS] = step.step(sums[3 % S::CHAINS], step.decode::<3>(tile), x[3]);
         }
-        totals = step.settle(step.settle(totals, sums[0]), sums[1]);
+        let totals = sums[..S::CHAINS].iter().fold(none, |totals, &sums| step.settle(totals, sums));
+        add(out, step.rows(totals));
     }
-    step.rows(totals)
 }
 
 #[inline(always)]
 fn matrix<S: Step, const N: usize>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], sums: &mut [[i32; TILE]]) {
     let width = tiles.len() * STEPS;
     let mut scratch = [[0; TILE_BYTES]; CHUNK * STEPS];
-    for (index, tiles) in tiles.chunks(CHUNK).enumerate() {
+    let chunk = even_parts(tiles.len(), CHUNK);
+    for (index, tiles) in tiles.chunks(chunk).enumerate() {
         let (weights, _) = scratch.split_at_mut(tiles.len() * STEPS);
         for (tile, weights) in tiles.iter().zip(weights.as_chunks_mut::<STEPS>().0) {
             step.store(step.decode::<0>(tile), &mut weights[0]);
@@ -109,7 +110,7 @@ fn matrix<S: Step, const N: usize>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Qua
             step.store(step.decode::<2>(tile), &mut weights[2]);
             step.store(step.decode::<3>(tile), &mut weights[3]);
         }
-        let part = |row: usize| &x[row * width + index * CHUNK * STEPS..][..weights.len()];
+        let part = |row: usize| &x[row * width + index * chunk * STEPS..][..weights.len()];
         let (whole, rest) = sums.as_chunks_mut::<N>();
         for (group, sums) in whole.iter_mut().enumerate() {
             let products = multiply(step, weights, std::array::from_fn::<_, N, _>(|n| part(group * N + n)));
@@ -127,8 +128,9 @@ fn matrix<S: Step, const N: usize>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Qua
 fn multiply<S: Step, const N: usize>(step: S, weights: &[[u8; TILE_BYTES]], x: [&[Quad]; N]) -> [[i32; TILE]; N] {
     let (zero, none) = step.zero();
     let mut totals = [none; N];
-    for (part, weights) in weights.chunks(S::LIMIT).enumerate() {
-        let x = x.map(|x| &x[part * S::LIMIT..][..weights.len()]);
+    let part = even_parts(weights.len(), S::LIMIT);
+    for (index, weights) in weights.chunks(part).enumerate() {
+        let x = x.map(|x| &x[index * part..][..weights.len()]);
         let mut sums = [zero; N];
         for (i, weights) in weights.iter().enumerate() {
             let weights = step.load(weights);

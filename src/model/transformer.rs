@@ -18,7 +18,7 @@ use super::config::Config;
 use super::pass::{Attention, LanguageModel, Pass, not_finite};
 use super::weights::{Layer, Projection, Weights};
 use crate::error::Result;
-use crate::kernels::{self, Kernels};
+use crate::kernels::{Choice, Kernels};
 use crate::ops::{Best, Heads, Input, Linear, Norm, Product, Store, attend, best, multiply, multiply_gated};
 use crate::parallel::{Lead, team};
 use crate::tensor::zeroed_f32;
@@ -27,6 +27,7 @@ use std::ops::Range;
 /// A model with its weights and the cache of one sequence.
 pub struct Transformer {
     network: Network,
+    choice: Choice,
     cache: KvCache,
     context_length: usize,
     logits: Vec<f32>,
@@ -73,8 +74,9 @@ impl Transformer {
     pub(super) fn new(config: Config, weights: Weights, context_length: usize) -> Self {
         let heads = Heads { kv_heads: config.kv_heads, dim: config.head_dim };
         let cache = KvCache::new(config.layers, heads);
-        let network = Network { config, weights, kernels: kernels::best() };
-        Self { network, cache, context_length, logits: Vec::new() }
+        let choice = Choice::new();
+        let network = Network { config, weights, kernels: choice.kernels() };
+        Self { network, choice, cache, context_length, logits: Vec::new() }
     }
 
     /// The shape of the model.
@@ -85,6 +87,12 @@ impl Transformer {
     /// The name of the kernels it runs on.
     pub fn kernel(&self) -> &'static str {
         self.network.kernels.name()
+    }
+
+    /// Lets the kernels race again if it is time, see [`Choice::renew`]. Results do not depend on it.
+    pub fn renew_kernels(&mut self) {
+        self.choice.renew();
+        self.network.kernels = self.choice.kernels();
     }
 
     fn check(&self, pass: &Pass<'_>) -> Result<()> {

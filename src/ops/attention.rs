@@ -168,7 +168,7 @@ impl Unit<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::best;
+    use crate::kernels::Choice;
     use crate::parallel::team;
 
     /// Values that differ from position to position and head to head.
@@ -193,7 +193,7 @@ mod tests {
         }
         let mut out = vec![f32::NAN; visible.len() * width];
         let cache = KeyValues { heads, keys: &key_pages, values: &value_pages };
-        attend(&team().lead(), best(), (&queries, width), cache, visible, &mut out);
+        attend(&team().lead(), Choice::new().kernels(), (&queries, width), cache, visible, &mut out);
 
         for (index, &got) in out.iter().enumerate() {
             let (row, head, element) = (index / width, index % width / dim, index % dim);

@@ -126,6 +126,7 @@ fn join(parts: Vec<Part>) -> Best {
 mod tests {
     use super::*;
     use crate::gguf::GgmlType;
+    use crate::kernels::Choice;
     use crate::parallel::team;
     use crate::quant;
     use crate::tensor::{AlignedBytes, BlockMatrix};
@@ -143,7 +144,7 @@ mod tests {
     /// Logits, and what [`best`] and [`best_of`] make of them.
     fn run(vocab: usize, rows: usize, without: Option<u32>, x: impl Fn(usize) -> f32) -> (Vec<f32>, Vec<Best>) {
         let weights: Vec<f32> = (0..vocab * COLS).map(|i| ((i * i % 101) as f32 - 50.0) / 100.0).collect();
-        let (matrix, kernels, lead) = (head(&weights), crate::kernels::best(), team().lead());
+        let (matrix, kernels, lead) = (head(&weights), Choice::new().kernels(), team().lead());
         let linear = Linear { weights: matrix.operand(), scale: None, bias: None };
         let x: Vec<f32> = (0..rows * COLS).map(x).collect();
         let input = Input::new(&lead, kernels, (&x, COLS), None, [matrix.operand()]);

@@ -181,7 +181,7 @@ fn decoded(
 mod tests {
     use super::*;
     use crate::gguf::GgmlType;
-    use crate::kernels::best;
+    use crate::kernels::Choice;
     use crate::parallel::team;
     use crate::quant;
     use crate::tensor::{AlignedBytes, Matrix};
@@ -212,11 +212,11 @@ mod tests {
         let bias: Vec<f32> = (0..rows).map(|row| row as f32).collect();
         let linear = Linear { weights: matrix.operand(), scale: Some(2.0), bias: Some(&bias) };
         let lead = team().lead();
-        let input = Input::new(&lead, best(), (&x, cols), None, [matrix.operand()]);
+        let input = Input::new(&lead, Choice::new().kernels(), (&x, cols), None, [matrix.operand()]);
         let (mut set, mut added) = (vec![f32::NAN; count * rows], vec![100.0; count * rows]);
         multiply(
             &lead,
-            best(),
+            Choice::new().kernels(),
             [
                 Product { linear, input: &input, out: &mut set, store: Store::Set },
                 Product { linear, input: &input, out: &mut added, store: Store::Add },
@@ -243,11 +243,11 @@ mod tests {
         let (x, (gate, _), (up, _)) = (activations(), matrix(GgmlType::Q2_0, 3), matrix(GgmlType::Q8_0, 4));
         let [gate, up] = [&gate, &up].map(|matrix| Linear { weights: matrix.operand(), scale: None, bias: None });
         let lead = team().lead();
-        let input = Input::new(&lead, best(), (&x, cols), None, [gate.weights, up.weights]);
+        let input = Input::new(&lead, Choice::new().kernels(), (&x, cols), None, [gate.weights, up.weights]);
         let [mut gates, mut ups, mut gated] = [(); 3].map(|()| vec![0.0; count * rows]);
         let product = |linear, out| Product { linear, input: &input, out, store: Store::Set };
-        multiply(&lead, best(), [product(gate, &mut gates), product(up, &mut ups)]);
-        multiply_gated(&lead, best(), [(gate, &input), (up, &input)], Activation::Relu2, &mut gated);
+        multiply(&lead, Choice::new().kernels(), [product(gate, &mut gates), product(up, &mut ups)]);
+        multiply_gated(&lead, Choice::new().kernels(), [(gate, &input), (up, &input)], Activation::Relu2, &mut gated);
         Activation::Relu2.gate(&mut gates, &ups);
         assert_eq!(gated, gates);
     }

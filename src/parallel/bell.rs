@@ -6,8 +6,8 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Looks at the condition before sleeping: 20 to 50 microseconds.
-const LOOKS: u32 = 10_000;
+/// Looks at the condition before sleeping: 50 to 100 microseconds. WebAssembly has no instruction to pause between two.
+const LOOKS: u32 = if cfg!(target_family = "wasm") { 60_000 } else { 5_000 };
 
 /// Wakes those who wait for a condition, which must be on atomics that are read and written in sequentially consistent order.
 pub(super) struct Bell {

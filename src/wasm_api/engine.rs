@@ -5,6 +5,7 @@
 use super::{Result, json, parse, throw};
 use crate::chat::Message;
 use crate::engine::{self, EngineOptions, Request};
+use crate::kernels::Choice;
 use crate::model;
 use crate::tokenizer::EncodeOptions;
 use serde::Deserialize;
@@ -23,6 +24,8 @@ impl Loader {
     #[wasm_bindgen(constructor)]
     pub fn new(options: &str) -> Result<Self> {
         let options = EngineOptions::from_json(options).map_err(throw)?;
+        // Makes the browser compile the kernels while the model comes.
+        let _warm = Choice::new();
         Ok(Self { loader: model::Loader::new(options.load_options()), options })
     }
 

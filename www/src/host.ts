@@ -214,7 +214,8 @@ class Host {
           continue
         }
         const { result } = event
-        const stats = { ...result.stats, threads: info.threads, artefact: info.artefact }
+        const { kernel } = fromJson(engine.info())
+        const stats = { ...result.stats, kernel, threads: info.threads, artefact: info.artefact }
         return { result: { ...result, stats }, memoryBytes: wasm.memory.buffer.byteLength }
       }
       if (generation.aborted) throw new WebternError('crashed', 'the engine did not end a cancelled run')

@@ -131,7 +131,7 @@ export interface ModelInfo {
   readonly chatTemplate: boolean
   /** What the engine did otherwise than asked, one sentence each. */
   readonly notices: readonly string[]
-  /** Name of the kernels in use. */
+  /** Name of the kernels in use; a generation's stats have it as of then. */
   readonly kernel: string
   /** Name of the WebAssembly build in use. */
   readonly artefact: string

@@ -52,7 +52,9 @@ export interface EngineRequest extends Omit<DecodeOptions, 'signal'> {
 /** The engine's last event: the numbers that only the page side knows are missing. */
 export interface EngineDone {
   readonly type: 'done'
-  readonly result: Omit<GenerateResult, 'stats'> & { readonly stats: Omit<GenerateStats, 'artefact' | 'threads'> }
+  readonly result: Omit<GenerateResult, 'stats'> & {
+    readonly stats: Omit<GenerateStats, 'artefact' | 'threads' | 'kernel'>
+  }
 }
 
 /** An event from the engine. */

@@ -78,6 +78,11 @@ impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
     }
 
     #[inline(always)]
+    fn floats(self, rows: &[f32; STRIP]) -> Self::Floats {
+        load_floats(rows)
+    }
+
+    #[inline(always)]
     fn rows(self, floats: Self::Floats) -> [f32; STRIP] {
         let mut rows = [0.0; STRIP];
         for (rows, floats) in rows.as_chunks_mut::<4>().0.iter_mut().zip(floats) {

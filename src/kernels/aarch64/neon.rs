@@ -32,6 +32,7 @@ impl Step for Neon {
     type Totals = [[int32x4_t; 2]; 4];
     /// A lane grows by at most `2 * 127` a step.
     const LIMIT: usize = 128;
+    const CHAINS: usize = 4;
     const ZERO: i32 = 1;
 
     #[inline(always)]
@@ -112,7 +113,7 @@ impl Kernels for Neon {
     }
 
     fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
-        groups::strip::<_, _, 4>(Codes::<false>, Codes::<true>, strip, x, out);
+        groups::strip::<_, _, 4, 4>(Codes::<false>, Codes::<true>, strip, x, out);
     }
 
     fn peak(&self, rounds: usize) -> u64 {

@@ -4,7 +4,7 @@
 //! taken as unsigned (`vpdpbusd` of x86-64) it can be the code plus 128, where it is taken as signed (`sdot` of arm64) the code
 //! itself, and some get neither right. Each is a backend of its own, and the self-test decides.
 
-use super::vector::{load, lower, rows, scale, splat};
+use super::vector::{load, load_floats, lower, rows, scale, splat};
 use crate::kernels::groups::Group;
 use crate::tensor::{STRIP, STRIP_LINE};
 use core::arch::wasm32::*;
@@ -56,6 +56,10 @@ impl<const CODES: u8> Group for QuadDots<CODES> {
         lower(floats, total, mins, by)
     }
 
+    fn floats(self, rows: &[f32; STRIP]) -> [v128; 2] {
+        load_floats(rows)
+    }
+
     fn rows(self, floats: [v128; 2]) -> [f32; STRIP] {
         rows(floats)
     }
@@ -90,6 +94,10 @@ impl Group for PairDots {
 
     fn lower(self, floats: [v128; 2], total: i32, mins: &[f32; STRIP], by: f32) -> [v128; 2] {
         lower(floats, total, mins, by)
+    }
+
+    fn floats(self, rows: &[f32; STRIP]) -> [v128; 2] {
+        load_floats(rows)
     }
 
     fn rows(self, floats: [v128; 2]) -> [f32; STRIP] {

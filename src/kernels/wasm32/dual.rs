@@ -25,10 +25,11 @@ fn interleave<const S: usize>(a: v128, b: v128) -> [v128; 2] {
 impl Step for Dual {
     type Weights = [v128; 4];
     type Sums = [v128; 4];
-    /// The sums of `A`, then those of `A + 2^14 B`. These fit i32 for 2064 columns, four chunks.
+    /// The sums of `A`, then those of `A + 2^14 B`. These fit i32 for 2064 columns.
     type Totals = [v128; 8];
     /// A lane of i32 takes two products a step.
     const LIMIT: usize = 32;
+    const CHAINS: usize = 1;
     const ZERO: i32 = 0;
 
     fn decode<const S: usize>(self, tile: &[u8; TILE_BYTES]) -> [v128; 4] {

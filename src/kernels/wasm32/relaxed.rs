@@ -16,10 +16,25 @@ use core::arch::wasm32::*;
 
 /// Every backend of relaxed instructions, see [`QuadDots`] for what distinguishes the first three.
 pub(in crate::kernels) const BACKENDS: [&dyn Kernels; 4] = [
-    &Backend { name: "wasm32-relaxed-u8", ternary: Quads, bytes: QuadDots::<UNSIGNED>, nibbles: QuadDots::<NIBBLES> },
-    &Backend { name: "wasm32-relaxed-i8", ternary: Quads, bytes: QuadDots::<SIGNED>, nibbles: QuadDots::<NIBBLES> },
-    &Backend { name: "wasm32-relaxed-i7", ternary: Quads, bytes: Words::<false>, nibbles: QuadDots::<NIBBLES> },
-    &Backend { name: "wasm32-relaxed-i7x2", ternary: Pairs, bytes: Words::<false>, nibbles: PairDots },
+    &Backend::<_, _, _, 4, 4> {
+        name: "wasm32-relaxed-u8",
+        ternary: Quads,
+        bytes: QuadDots::<UNSIGNED>,
+        nibbles: QuadDots::<NIBBLES>,
+    },
+    &Backend::<_, _, _, 4, 4> {
+        name: "wasm32-relaxed-i8",
+        ternary: Quads,
+        bytes: QuadDots::<SIGNED>,
+        nibbles: QuadDots::<NIBBLES>,
+    },
+    &Backend::<_, _, _, 2, 4> {
+        name: "wasm32-relaxed-i7",
+        ternary: Quads,
+        bytes: Words::<false>,
+        nibbles: QuadDots::<NIBBLES>,
+    },
+    &Backend::<_, _, _, 2, 4> { name: "wasm32-relaxed-i7x2", ternary: Pairs, bytes: Words::<false>, nibbles: PairDots },
 ];
 
 fn codes<const S: usize>(tile: &[u8; TILE_BYTES]) -> [v128; 4] {
@@ -36,6 +51,7 @@ impl Step for Pairs {
     type Totals = [v128; 4];
     /// A lane grows by at most `2 * 2 * 127` a step.
     const LIMIT: usize = 64;
+    const CHAINS: usize = 1;
     const ZERO: i32 = 1;
 
     fn decode<const S: usize>(self, tile: &[u8; TILE_BYTES]) -> [v128; 4] {
@@ -82,6 +98,7 @@ impl Step for Quads {
     type Sums = [v128; 4];
     type Totals = [v128; 4];
     const LIMIT: usize = 128;
+    const CHAINS: usize = 2;
     const ZERO: i32 = 1;
 
     fn decode<const S: usize>(self, tile: &[u8; TILE_BYTES]) -> [v128; 4] {

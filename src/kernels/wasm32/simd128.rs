@@ -8,18 +8,21 @@ use crate::kernels::{Kernels, Q8Rows};
 use crate::tensor::{STRIP, Strip, TILE};
 
 /// Without the relaxed instructions.
-pub(in crate::kernels) static SIMD128: Backend<Dual, Words<false>, Words<true>> =
+pub(in crate::kernels) static SIMD128: Backend<Dual, Words<false>, Words<true>, 2, 2> =
     Backend { name: "wasm32-simd128", ternary: Dual, bytes: Words, nibbles: Words };
 
-/// A backend that multiplies ternary weights with `S`, codes of 8 bits with `B` and of 4 bits with `H`.
-pub(in crate::kernels) struct Backend<S, B, H> {
+/// A backend that multiplies ternary weights with `S`, codes of 8 bits with `B`, `N` activation rows at a time, and of 4 bits with `H`, `M`
+/// at a time: as many as leave room for the weights in 16 registers.
+pub(in crate::kernels) struct Backend<S, B, H, const N: usize, const M: usize> {
     pub(super) name: &'static str,
     pub(super) ternary: S,
     pub(super) bytes: B,
     pub(super) nibbles: H,
 }
 
-impl<S: Step + Sync, B: Group + Sync, H: Group + Sync> Kernels for Backend<S, B, H> {
+impl<S: Step + Sync, B: Group + Sync, H: Group + Sync, const N: usize, const M: usize> Kernels
+    for Backend<S, B, H, N, M>
+{
     fn name(&self) -> &'static str {
         self.name
     }
@@ -29,7 +32,7 @@ impl<S: Step + Sync, B: Group + Sync, H: Group + Sync> Kernels for Backend<S, B,
     }
 
     fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
-        groups::strip::<_, _, 2>(self.bytes, self.nibbles, strip, x, out);
+        groups::strip::<_, _, N, M>(self.bytes, self.nibbles, strip, x, out);
     }
 
     fn peak(&self, rounds: usize) -> u64 {

@@ -30,7 +30,8 @@ pub(super) fn store_line(bytes: &mut [u8; 64], line: [v128; 4]) {
     }
 }
 
-fn load_floats(values: &[f32; 8]) -> [v128; 2] {
+/// Eight f32.
+pub(super) fn load_floats(values: &[f32; 8]) -> [v128; 2] {
     bytemuck::cast_ref::<_, [[u8; 16]; 2]>(values).each_ref().map(load)
 }
 

@@ -1,6 +1,6 @@
 //! Grouped integers by `i32x4.dot_i16x8_s`, eight multiplications an instruction, on operands widened to i16.
 
-use super::vector::{load, lower, rows, scale, splat};
+use super::vector::{load, load_floats, lower, rows, scale, splat};
 use crate::kernels::groups::Group;
 use crate::tensor::{STRIP, STRIP_LINE};
 use core::arch::wasm32::*;
@@ -52,6 +52,10 @@ impl<const NIBBLES: bool> Group for Words<NIBBLES> {
 
     fn lower(self, floats: [v128; 2], total: i32, mins: &[f32; STRIP], by: f32) -> [v128; 2] {
         lower(floats, total, mins, by)
+    }
+
+    fn floats(self, rows: &[f32; STRIP]) -> [v128; 2] {
+        load_floats(rows)
     }
 
     fn rows(self, floats: [v128; 2]) -> [f32; STRIP] {

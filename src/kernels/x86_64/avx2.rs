@@ -40,6 +40,7 @@ impl Step for Avx2 {
     type Totals = [__m256i; 2];
     /// A lane of i16 grows by at most `2 * 2 * 127` a step.
     const LIMIT: usize = 64;
+    const CHAINS: usize = 2;
     const ZERO: i32 = 1;
 
     #[inline(always)]
@@ -153,7 +154,7 @@ impl Kernels for Avx2 {
     fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
         #[target_feature(enable = "avx2")]
         fn compiled(avx2: Avx2, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
-            groups::strip::<_, _, 4>(Bytes(avx2), Nibbles(avx2), strip, x, out);
+            groups::strip::<_, _, 4, 4>(Bytes(avx2), Nibbles(avx2), strip, x, out);
         }
         // SAFETY: `self` proves that AVX2 is there.
         unsafe { compiled(*self, strip, x, out) }

@@ -105,6 +105,11 @@ impl Group for Bytes {
     }
 
     #[inline(always)]
+    fn floats(self, rows: &[f32; STRIP]) -> __m256 {
+        load_floats(self.0, rows)
+    }
+
+    #[inline(always)]
     fn rows(self, floats: __m256) -> [f32; STRIP] {
         rows(self.0, floats)
     }
@@ -143,6 +148,11 @@ impl Group for Nibbles {
     #[inline(always)]
     fn lower(self, floats: __m256, total: i32, mins: &[f32; STRIP], by: f32) -> __m256 {
         lower(self.0, floats, total, mins, by)
+    }
+
+    #[inline(always)]
+    fn floats(self, rows: &[f32; STRIP]) -> __m256 {
+        load_floats(self.0, rows)
     }
 
     #[inline(always)]

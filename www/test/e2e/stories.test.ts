@@ -41,6 +41,7 @@ it('the library tells the story', async () => {
   expect(streamed).toBe(STORY)
   expect(result.finishReason).toBe('length')
   expect(result.tokens).toHaveLength(64)
+  expect(result.stats.kernel).toMatch(/^wasm32-/)
   expect(result.stats).toMatchObject({ newTokens: 64, mode: 'ar', blocks: 0, commits: 0 })
   expect(await page.evaluate((ids) => model.detokenize(ids), result.tokens)).toBe(STORY)
 })

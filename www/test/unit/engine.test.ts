@@ -154,7 +154,7 @@ describe('generate', () => {
     expect(second).toEqual(first)
     expect(await collect(run)).toEqual(first)
     expect(await run.text()).toBe('abc')
-    expect((await run.result()).stats).toMatchObject({ threads: 1, artefact: 'fake', mode: 'ar' })
+    expect((await run.result()).stats).toMatchObject({ threads: 1, artefact: 'fake', kernel: 'scalar', mode: 'ar' })
     expect(fake.requests).toMatchObject([{ prompt: 'p', stop: ['end'], maxTokens: 3 }])
     expect(model.info.memoryBytes).toBe(2 * 65536)
   })

@@ -229,7 +229,6 @@ export class Fake {
           blocks: 0,
           commits: 0,
           mode: 'ar',
-          kernel: 'scalar',
         },
       },
     })
