@@ -123,7 +123,7 @@ describe('suggestions', () => {
       ...['story', 'subtract', 'thanks'],
     ])
     const before = await suggestions().allTextContents()
-    await at('more-suggestions').click()
+    await at('suggestions').getByTestId('more-suggestions').click()
     const after = await suggestions().allTextContents()
     // Several stories lead to the same question.
     expect(after.filter((text) => before.includes(text) && !text.startsWith('A story, then'))).toEqual([])
