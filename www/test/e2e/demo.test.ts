@@ -2,7 +2,7 @@
 
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
-import { startBrowser } from './support/browser.ts'
+import { noWorkers, startBrowser } from './support/browser.ts'
 import { openDemo } from './support/demo.ts'
 import { fixture, itNeeds, screenshotPath } from './support/files.ts'
 import { split, tinyLlama, write } from './support/gguf.ts'
@@ -83,7 +83,7 @@ describe('an autoregressive model', () => {
     expect(await page.getByTestId('answer').last().getAttribute('data-finish')).toBe('abort')
     await page.getByTestId('unload').click()
     await page.waitForSelector('body[data-phase=empty]')
-    expect(page.workers()).toEqual([])
+    await noWorkers(page)
     await page.close()
   })
 
