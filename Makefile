@@ -80,7 +80,7 @@ bench: build $(BENCH_MODELS)
 	  --out $(abspath $(TARGET_DIR))/bench $(BENCH)
 
 eval:
-	cargo run --quiet --release -- eval tiny models/tiny/eval.jsonl \
+	cargo run --quiet --release -- eval tiny models/tiny/eval.jsonl --threads 1 \
 	  --report models/tiny/modes.json --svg models/tiny/modes.svg
 
 # Models of SmolLM2-135M's shape with random weights, the usual load of the benchmarks.

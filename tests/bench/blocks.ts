@@ -5,7 +5,7 @@
  * one row for each. So a block is faster when its passes bring more than `BLOCK * passMs / (BLOCK * tokenMs - commitMs)` tokens each.
  */
 
-import type { BlockRuns } from './page/engine.js'
+import type { BlockRun, BlockRuns } from './page/engine.js'
 import { spread } from './statistics.js'
 import type { Case } from './schedule.js'
 
@@ -18,6 +18,7 @@ export interface BlockCost {
   readonly passMs: number
   /** With the dual cache: a pass over a sub-block of 8, or now and then over the block; their mean. */
   readonly dualPassMs: number
+  /** A pass over a block whose logits nobody wants, as in a prefill. */
   readonly commitMs: number
 }
 
@@ -27,11 +28,11 @@ export interface BlockRow extends Case, BlockCost {
   readonly dualTokensToBeatAr: number
 }
 
-/** The parts of what runs took. */
-export function costOf({ fewest, most, dual }: BlockRuns): BlockCost {
-  const passMs = (most.ms - fewest.ms) / (most.passes - fewest.passes)
-  const commitMs = (fewest.ms - fewest.passes * passMs) / fewest.commits
-  return { passMs, commitMs, dualPassMs: (dual.ms - dual.commits * commitMs) / dual.passes }
+/** The parts of what runs took, when a token of a prefill takes `rowMs`. */
+export function costOf({ full, dual }: BlockRuns, rowMs: number): BlockCost {
+  const commitMs = BLOCK * rowMs
+  const passMs = ({ ms, commits, passes }: BlockRun): number => (ms - commits * commitMs) / passes
+  return { commitMs, passMs: passMs(full), dualPassMs: passMs(dual) }
 }
 
 /** Medians of every case that was measured. `tokenMs` is its pass over one token. */

@@ -8,7 +8,7 @@
  * - `prefillMs`: one token after a prompt of 128.
  * - `decodeMs`: 65 tokens after a prompt of 8, minus 1 token after another prompt of 8: what is left are 64 passes over one token.
  *
- * - `cost`: 64 tokens after a prompt of 8, block by block, in three ways: `blocks.ts`. Only webtern does this, so its own times will do.
+ * - `cost`: 64 tokens after a prompt of 8, block by block, in two ways: `blocks.ts`. Only webtern does this, so its own times will do.
  *
  * To warm up, every engine reads other prompts of 128 tokens and writes 8 more, once and then on until two seconds are over: so long
  * may the browser compile what runs often.
@@ -95,14 +95,15 @@ async function* measured(
   for (let ms = 0; ms < WARM_UP_MS; [next, other] = [other, next]) {
     ms += await write('warm-up', next, PREFILL_TOKENS, WARM_UP_TOKENS)
   }
-  yield { prefillMs: await write('prefill', prefill, PREFILL_TOKENS, 1) }
+  const prefillMs = await write('prefill', prefill, PREFILL_TOKENS, 1)
+  yield { prefillMs }
   const first = await write('decode', short[0], SHORT_TOKENS, 1)
   const all = await write('decode', short[1], SHORT_TOKENS, 1 + DECODE_TOKENS)
   yield { decodeMs: all - first }
   const runs = await step('blocks', (page) =>
     page.evaluate(([prompt, tokens]) => bench.blocks(prompt, tokens), [short[0], DECODE_TOKENS] as const),
   )
-  if (runs) yield { cost: costOf(runs) }
+  if (runs) yield { cost: costOf(runs, prefillMs / PREFILL_TOKENS) }
   const wasmBytes = await step('memory', (page) => page.evaluate(() => bench.memoryBytes()))
   const after = await step('memory', () => resident(browser))
   yield { wasmBytes, peakBytes: growth(before, after) }

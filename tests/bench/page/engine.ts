@@ -39,13 +39,11 @@ export interface BlockRun {
   readonly commits: number
 }
 
-/** The same prompt continued in three ways, which say together what a pass and a commit cost. */
+/** The same prompt continued in two ways, a token in each pass. */
 export interface BlockRuns {
-  /** As few passes as there are blocks. */
-  readonly fewest: BlockRun
-  /** As many passes as there are tokens. */
-  readonly most: BlockRun
-  /** As many, with the dual cache. */
+  /** Passes over whole blocks. */
+  readonly full: BlockRun
+  /** With the dual cache. */
   readonly dual: BlockRun
 }
 

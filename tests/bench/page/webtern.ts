@@ -32,8 +32,7 @@ offer(async (url, { threads, contextLength }) => {
       if (model.info.diffusion === null) return null
       const run = (options: DecodeOptions): Promise<BlockRun> => inBlocks(model, prompt, tokens, options)
       return {
-        fewest: await run({ mode: 'greedy', subBlockSize: model.info.diffusion.blockSize }),
-        most: await run({ mode: 'iterative', threshold: 1 }),
+        full: await run({ mode: 'iterative', threshold: 1 }),
         dual: await run({ mode: 'iterative', threshold: 1, dualCache: true }),
       }
     },

@@ -66,11 +66,10 @@ describe('the cost of blocks', () => {
   it('is what explains all runs', () => {
     // 5 ms a pass, 7 a commit, 3 a pass with the dual cache.
     const runs = {
-      fewest: { ms: 2 * 5 + 2 * 7, passes: 2, commits: 2 },
-      most: { ms: 64 * 5 + 2 * 7, passes: 64, commits: 2 },
+      full: { ms: 64 * 5 + 2 * 7, passes: 64, commits: 2 },
       dual: { ms: 64 * 3 + 2 * 7, passes: 64, commits: 2 },
     }
-    expect(costOf(runs)).toEqual({ passMs: 5, commitMs: 7, dualPassMs: 3 })
+    expect(costOf(runs, 7 / 32)).toEqual({ passMs: 5, commitMs: 7, dualPassMs: 3 })
   })
 
   it('is the median of each case', () => {
