@@ -7,7 +7,7 @@
 
 import type { BlockRun, BlockRuns } from './page/engine.js'
 import { spread } from './statistics.js'
-import type { Case } from './schedule.js'
+import { byCase, type Case } from './schedule.js'
 
 /** Tokens of a block. */
 export const BLOCK = 32
@@ -42,16 +42,8 @@ export function blockRows(
     readonly tokenMs: number
   })[],
 ): readonly BlockRow[] {
-  const cases = new Map(
-    measured.map(({ engine, model, threads }) => [
-      JSON.stringify([engine, model, threads]),
-      { engine, model, threads },
-    ]),
-  )
-  return [...cases.values()].map((one) => {
-    const same = measured.filter(
-      ({ engine, model, threads }) => engine === one.engine && model === one.model && threads === one.threads,
-    )
+  return byCase(measured).map((same) => {
+    const [{ engine, model, threads }] = same
     const median = (values: readonly number[]): number => spread(values)?.median ?? NaN
     const tokenMs = median(same.map((each) => each.tokenMs))
     const passMs = median(same.map(({ cost }) => cost.passMs))
@@ -59,7 +51,9 @@ export function blockRows(
     const commitMs = median(same.map(({ cost }) => cost.commitMs))
     const toBeat = (ms: number): number => (BLOCK * ms) / (BLOCK * tokenMs - commitMs)
     return {
-      ...one,
+      engine,
+      model,
+      threads,
       passMs,
       dualPassMs,
       commitMs,

@@ -15,6 +15,18 @@ export interface Turn extends Case {
   readonly round: number
 }
 
+/** What belongs to one case, by case, in the order in which cases are met first. */
+export function byCase<T extends Case>(list: readonly T[]): (readonly [T, ...T[]])[] {
+  const cases = new Map<string, [T, ...T[]]>()
+  for (const one of list) {
+    const key = JSON.stringify([one.model, one.threads, one.engine])
+    const known = cases.get(key)
+    if (known) known.push(one)
+    else cases.set(key, [one])
+  }
+  return [...cases.values()]
+}
+
 /** What is to be measured. */
 export interface Plan {
   readonly engines: readonly string[]

@@ -1,6 +1,6 @@
 /** What a run found out: medians of each case, and how they compare. Plain data, which is what goes into `bench.json`. */
 
-import type { Case } from './schedule.js'
+import { byCase, type Case } from './schedule.js'
 import { advantage, spread, type Spread } from './statistics.js'
 
 /** What is measured, all of it costs: the less the better. */
@@ -31,15 +31,8 @@ export interface Comparison {
 
 /** The rows, in the order in which their cases were met first. */
 export function rowsOf(measured: readonly Measured[]): Row[] {
-  const cases = new Map<string, Measured[]>()
-  for (const one of measured) {
-    const key = JSON.stringify([one.model, one.threads, one.engine])
-    cases.set(key, [...(cases.get(key) ?? []), one])
-  }
-  return [...cases.values()].flatMap((ofCase) => {
-    const [first] = ofCase
-    if (!first) return []
-    const { engine, model, threads } = first
+  return byCase(measured).map((ofCase) => {
+    const [{ engine, model, threads }] = ofCase
     const ran = ofCase.find((one) => one.ran !== undefined)?.ran
     const failures = ofCase.flatMap(({ failure }) => failure ?? [])
     return { engine, model, threads, ran, failures, spreads: spreadsOf(ofCase) }

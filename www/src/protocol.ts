@@ -1,8 +1,8 @@
 /**
  * The conversation between page and worker.
  *
- * The first thing that the worker says is `ready`, with its version; requests may be on their way by then. Every request gets
- * any number of events and exactly one `result` or `error`. `crash` ends the conversation: nothing after it is answered.
+ * The worker speaks first: `ready`, with its version. Then every request gets any number of events and exactly one
+ * `result` or `error`. `crash` ends the conversation: nothing after it is answered.
  */
 
 import type { NamedBlob } from './blobs.js'

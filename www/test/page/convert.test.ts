@@ -1,33 +1,15 @@
 /** The convert view in a browser, on the stand-in library: what it shows, its keys, its errors, its manners. */
 
 import type { Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { servePage, type Served } from './served.ts'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { onPages } from './served.ts'
 
-vi.setConfig({ testTimeout: 30_000 })
-
-let served: Served
 let page: Page
-let errors: string[]
-
-beforeAll(async () => {
-  served = await servePage()
-}, 60_000)
-
-afterAll(() => served.close())
-
-beforeEach(async () => {
-  page = await served.browser.newPage({ viewport: { width: 1200, height: 800 } })
-  page.setDefaultTimeout(15_000)
-  errors = []
-  page.on('pageerror', (error) => errors.push(error.message))
-  await page.goto(`${served.url}#convert`)
+const served = onPages((opened) => {
+  page = opened
 })
 
-afterEach(async () => {
-  await page.close()
-  expect(errors).toEqual([])
-})
+beforeEach(() => page.goto(`${served.url}#convert`))
 
 const at = (id: string) => page.getByTestId(id)
 const step = (name: string) => page.waitForSelector(`[data-testid=converter][data-step=${name}]`)

@@ -1,31 +1,12 @@
 /** The page with the embedded model, on the stand-in library: ready by itself, suggestions, what the model is told. */
 
 import type { Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { servePage, type Served } from './served.ts'
+import { describe, expect, it } from 'vitest'
+import { onPages } from './served.ts'
 
-vi.setConfig({ testTimeout: 30_000 })
-
-let served: Served
 let page: Page
-let errors: string[]
-
-beforeAll(async () => {
-  served = await servePage()
-}, 60_000)
-
-afterAll(() => served.close())
-
-beforeEach(async () => {
-  page = await served.browser.newPage({ viewport: { width: 1200, height: 800 } })
-  page.setDefaultTimeout(15_000)
-  errors = []
-  page.on('pageerror', (error) => errors.push(error.message))
-})
-
-afterEach(async () => {
-  await page.close()
-  expect(errors).toEqual([])
+const served = onPages((opened) => {
+  page = opened
 })
 
 const at = (id: string) => page.getByTestId(id)
