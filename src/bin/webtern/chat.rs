@@ -3,12 +3,12 @@
 use crate::args::ChatArgs;
 use crate::generate::{interrupted, report, stream};
 use crate::load;
-use crate::output::line;
+use crate::output::{failure, line};
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 use std::sync::atomic::Ordering;
+use webtern::Result;
 use webtern::chat::Message;
 use webtern::engine::{Prompt, Request};
-use webtern::{Error, ErrorCode, Result};
 
 const HELP: &str = "/reset begins anew, /exit or Ctrl-D ends; Ctrl-C stops an answer";
 
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &ChatArgs, json: bool) -> Result<()> {
         }
         let mut input = String::new();
         let read = stdin().lock().read_line(&mut input);
-        if read.map_err(|error| Error::new(ErrorCode::Io, format!("standard input: {error}")))? == 0 {
+        if read.map_err(|error| failure("standard input", &error))? == 0 {
             return Ok(());
         }
         match input.trim() {

@@ -3,7 +3,7 @@
 use crate::args::EvalArgs;
 use crate::generate::interrupted;
 use crate::load;
-use crate::output::line;
+use crate::output::{failure, line};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use webtern::convert::write_whole;
@@ -60,16 +60,12 @@ pub(crate) fn run(args: &EvalArgs, json: bool) -> Result<()> {
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    write_whole(path, |out| out.write_all(text.as_bytes()).map_err(|error| failure(path, &error)))
+    write_whole(path, |out| out.write_all(text.as_bytes()).map_err(|error| failure(path.display(), &error)))
 }
 
 fn read(path: &Path) -> Result<Vec<Case>> {
-    let text = std::fs::read_to_string(path).map_err(|error| failure(path, &error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| failure(path.display(), &error))?;
     Case::read_lines(&text).map_err(|error| error.at(path.display()))
-}
-
-fn failure(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(ErrorCode::Io, format!("{}: {error}", path.display()))
 }
 
 fn label(setting: &Setting) -> String {

@@ -1,14 +1,15 @@
 //! What MODEL names: files on disk, or the model inside this program.
 
+use crate::output::failure;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::{self, Display, Formatter};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use webtern::Result;
 use webtern::convert::{Files, Folder};
 use webtern::gguf::split::SplitName;
-use webtern::{Error, ErrorCode, Result};
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
@@ -110,8 +111,4 @@ impl ModelFile {
             }
         }
     }
-}
-
-fn failure(name: &str, error: &std::io::Error) -> Error {
-    Error::new(ErrorCode::Io, format!("{name}: {error}"))
 }

@@ -1,7 +1,7 @@
 //! Standard output, which may be closed at any time, and the forms in which it is written.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write, stdout};
+use std::io::{self, ErrorKind, Write, stdout};
 use webtern::engine::DiffusionInfo;
 use webtern::findings::Finding;
 use webtern::{Error, ErrorCode, Result};
@@ -11,8 +11,13 @@ pub(crate) fn print(text: impl Display) -> Result<()> {
     let mut out = stdout().lock();
     match write!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
-        written => written.map_err(|error| Error::new(ErrorCode::Io, format!("standard output: {error}"))),
+        written => written.map_err(|error| failure("standard output", &error)),
     }
+}
+
+/// What the system says of a file or stream.
+pub(crate) fn failure(place: impl Display, error: &io::Error) -> Error {
+    Error::new(ErrorCode::Io, format!("{place}: {error}"))
 }
 
 /// As [`print()`], and ends the line.
