@@ -10,12 +10,15 @@
 #![forbid(unsafe_code)]
 
 use super::scalar::Scalar;
-use super::{Kernels, Q8_BLOCK, Q8_TOTAL, Q8Rows, available, float};
+use super::{Kernels, Q8_BLOCK, Q8Block, available, float};
 use crate::platform::now_ms;
 use crate::tensor::{GroupLayout, STRIP, STRIP_LINE, Strip, TILE, TILE_BYTES};
 
 /// Columns of the test products: more than one chunk of the ternary kernels.
 const COLS: usize = 640;
+
+/// Layouts of grouped weights.
+const LAYOUTS: [GroupLayout; 3] = [GroupLayout::Bytes32, GroupLayout::Bytes16, GroupLayout::Nibbles32];
 
 /// Activation rows in the race.
 const ROWS: usize = 32;
@@ -81,12 +84,10 @@ pub(super) fn is_right(kernels: &dyn Kernels) -> bool {
 /// Products to try backends on: 16 ternary rows, and 8 rows of grouped weights in every layout.
 struct Products {
     tiles: Vec<u8>,
-    lines: Vec<[u8; STRIP_LINE]>,
-    factors: Vec<[f32; STRIP]>,
+    strips: Vec<(GroupLayout, Vec<[u8; STRIP_LINE]>)>,
     x: Vec<i8>,
-    scales: Vec<f32>,
-    /// Of [`Q8_TOTAL`] activations, and of rows.
-    totals: [Vec<i32>; 2],
+    totals: Vec<i32>,
+    blocks: Vec<Q8Block>,
 }
 
 impl Products {
@@ -99,12 +100,19 @@ impl Products {
         let x: Vec<i8> = (0..ROWS * COLS).map(|i| (activation(i) * sign(i)) as i8).collect();
         // Every byte, after some of the smallest and some of the largest codes of 8 bits.
         let line_byte = |i: usize| [0x80, 0x7F].get(i / 1024).copied().unwrap_or(((i * 89) >> 3) as u8);
+        let lines = |layout: GroupLayout| {
+            let codes = layout.code_lines();
+            let code_line = |l: usize| std::array::from_fn(|i| line_byte(l * STRIP_LINE + i));
+            let factors =
+                |g: usize| bytemuck::cast::<[f32; STRIP], _>(std::array::from_fn(|row| (g + row) as f32 * 0.01));
+            let group = |g: usize| std::iter::once(factors(g)).chain((g * codes..(g + 1) * codes).map(code_line));
+            (0..COLS / layout.group()).flat_map(group).collect()
+        };
         Self {
             tiles: (0..COLS / TILE * TILE_BYTES).map(tile_byte).collect(),
-            lines: (0..COLS / 4).map(|l| std::array::from_fn(|i| line_byte(l * STRIP_LINE + i))).collect(),
-            factors: (0..COLS / 16).map(|g| std::array::from_fn(|row| (g + row) as f32 * 0.01)).collect(),
-            scales: (0..x.len() / Q8_BLOCK).map(|i| (i % 7) as f32 * 0.1).collect(),
-            totals: [Q8_TOTAL, COLS].map(|len| x.chunks_exact(len).map(float::total).collect()),
+            strips: LAYOUTS.map(|layout| (layout, lines(layout))).into(),
+            totals: x.chunks_exact(COLS).map(float::total).collect(),
+            blocks: (0..).zip(x.as_chunks().0).map(|(i, x)| Q8Block::new((i % 7) as f32 * 0.1, *x)).collect(),
             x,
         }
     }
@@ -112,26 +120,24 @@ impl Products {
     /// Ternary products with the first `rows` activation rows.
     fn ternary(&self, kernels: &dyn Kernels, rows: usize) -> Vec<[i32; TILE]> {
         let mut sums = vec![[0; TILE]; rows];
-        kernels.ternary_tile(&self.tiles, &self.x[..rows * COLS], &self.totals[1][..rows], &mut sums);
+        kernels.ternary_tile(&self.tiles, &self.x[..rows * COLS], &self.totals[..rows], &mut sums);
         sums
     }
 
     /// Grouped products with the first `rows` activation rows.
     fn grouped(&self, kernels: &dyn Kernels, layout: GroupLayout, rows: usize) -> Vec<[f32; STRIP]> {
-        let codes = &self.lines[..COLS / 4 / layout.per_byte()];
-        let factors = &self.factors[..COLS / layout.group()];
-        let strip = Strip { layout, zero: 0, codes, factors, mins: None };
-        let x = Q8Rows { cols: COLS, values: &self.x, scales: &self.scales, totals: &self.totals[0] };
+        let (_, lines) = self.strips.iter().find(|(of, _)| *of == layout).expect("there is a strip of every layout");
+        let strip = Strip { layout, zero: 0, mins: false, group_lines: 1 + layout.code_lines(), lines };
+        let x = &self.blocks[..rows * COLS / Q8_BLOCK];
         let mut out = vec![[0.0; STRIP]; rows];
         kernels.strip(&strip, x, &mut out);
         out
     }
 
     fn are_right(&self, kernels: &dyn Kernels) -> bool {
-        let layouts = [GroupLayout::Bytes32, GroupLayout::Bytes16, GroupLayout::Nibbles32];
         [1, 2, 3, 5].into_iter().all(|rows| {
             self.ternary(kernels, rows) == self.ternary(&Scalar, rows)
-                && layouts.iter().all(|&l| self.grouped(kernels, l, rows) == self.grouped(&Scalar, l, rows))
+                && LAYOUTS.into_iter().all(|l| self.grouped(kernels, l, rows) == self.grouped(&Scalar, l, rows))
         })
     }
 

@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{LANES, Q8_BLOCK, Q8_TOTAL};
+use super::{LANES, Q8_BLOCK, Q8Block};
 
 /// The smallest absolute maximum that an activation row is scaled by.
 const MIN_ABSMAX: f32 = 1e-5;
@@ -25,15 +25,12 @@ pub(super) fn quantize_row(x: &[f32], out: &mut [i8]) -> (f32, i32) {
 
 /// [`super::Kernels::quantize_q8`].
 #[inline(always)]
-pub(super) fn quantize_q8(x: &[f32], out: &mut [i8], scales: &mut [f32], totals: &mut [i32]) {
-    let (x, _) = x.as_chunks::<Q8_BLOCK>();
-    let (out, _) = out.as_chunks_mut::<Q8_BLOCK>();
-    let (totals, _) = totals.as_chunks_mut::<{ Q8_BLOCK / Q8_TOTAL }>();
-    for (((x, out), scale), totals) in x.iter().zip(out).zip(scales).zip(totals) {
+pub(super) fn quantize_q8(x: &[f32], out: &mut [Q8Block]) {
+    for (x, out) in x.as_chunks::<Q8_BLOCK>().0.iter().zip(out) {
         let max = absmax(x);
-        *scale = max / 127.0;
-        quantize(x, if max > 0.0 { 127.0 / max } else { 0.0 }, out);
-        totals.iter_mut().zip(out.chunks_exact(Q8_TOTAL)).for_each(|(sum, out)| *sum = total(out));
+        let mut values = [0; Q8_BLOCK];
+        quantize(x, if max > 0.0 { 127.0 / max } else { 0.0 }, &mut values);
+        *out = Q8Block::new(max / 127.0, values);
     }
 }
 
@@ -82,27 +79,31 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum
 }
 
-/// [`super::Kernels::panel`], `N` rows at a time, whose sums stay in registers.
+/// [`super::Kernels::panel`], `N` rows at a time, whose sums stay in registers. What is left is done up to four rows at a time: a row
+/// alone would wait for every addition.
 #[inline(always)]
 pub(super) fn panel<const N: usize>(
     (a, a_stride): (&[f32], usize),
     b: &[[f32; LANES]],
     (out, out_stride): (&mut [f32], usize),
 ) {
-    let mut whole = a.chunks(a_stride * N).zip(out.chunks_mut(out_stride * N));
     let rows = a.len().div_ceil(a_stride);
-    for (a, out) in whole.by_ref().take(rows / N) {
-        block::<N>(a, a_stride, b, out, out_stride);
-    }
-    if let Some((a, out)) = whole.next() {
-        for (a, out) in a.chunks(a_stride).zip(out.chunks_mut(out_stride)) {
-            block::<1>(a, a_stride, b, out, out_stride);
-        }
+    let mut row = 0;
+    while row < rows {
+        let (a, out) = (&a[row * a_stride..], &mut out[row * out_stride..]);
+        row += match rows - row {
+            left if left >= N => block::<N>(a, a_stride, b, out, out_stride),
+            1 => block::<1>(a, a_stride, b, out, out_stride),
+            2 => block::<2>(a, a_stride, b, out, out_stride),
+            3 => block::<3>(a, a_stride, b, out, out_stride),
+            _ => block::<4>(a, a_stride, b, out, out_stride),
+        };
     }
 }
 
+/// Does `N` rows and returns how many they were.
 #[inline(always)]
-fn block<const N: usize>(a: &[f32], a_stride: usize, b: &[[f32; LANES]], out: &mut [f32], out_stride: usize) {
+fn block<const N: usize>(a: &[f32], a_stride: usize, b: &[[f32; LANES]], out: &mut [f32], out_stride: usize) -> usize {
     let a: [&[f32]; N] = std::array::from_fn(|n| &a[n * a_stride..][..b.len()]);
     let mut sums: [[f32; LANES]; N] =
         std::array::from_fn(|n| *out[n * out_stride..].first_chunk().expect("a row of a panel has 8 values"));
@@ -117,4 +118,5 @@ fn block<const N: usize>(a: &[f32], a_stride: usize, b: &[[f32; LANES]], out: &m
     for (n, sums) in sums.iter().enumerate() {
         out[n * out_stride..][..LANES].copy_from_slice(sums);
     }
+    N
 }

@@ -4,19 +4,21 @@
 //! `sum * (factor * scale)` is added to one f32 a row, in the order of the groups. A lane is a row, so nothing is added across
 //! lanes and the order is the same on every instruction set.
 //!
-//! One row of activations takes weights that are decoded in registers. Several rows share what is decoded to a scratch, which
-//! stays in the first-level cache.
+//! One row of activations takes weights that are decoded in registers. Several rows share what is decoded: a group at a time goes
+//! past all of them.
+//!
+//! How many steps a group has is not a constant on purpose. It would be unrolled, its additions put in another order, and then V8,
+//! which keeps the order it is given, needs more registers than there are.
 
 #![forbid(unsafe_code)]
 
-use super::{Q8Rows, even_parts};
+use super::{Q8_BLOCK, Q8Block};
 use crate::tensor::{GroupLayout, STRIP, STRIP_LINE, Strip};
 
-/// Steps decoded at a time, at most: 576 columns.
-const SCRATCH: usize = 144;
+/// Steps in a block of activations.
+const BLOCK_STEPS: usize = Q8_BLOCK / 4;
 
-/// Four adjacent activations.
-type Quad = [i8; 4];
+type Line = [u8; STRIP_LINE];
 
 /// How an instruction set multiplies 8 rows by 4 columns. A value of the type is proof that the instructions are there.
 pub(super) trait Group: Copy {
@@ -26,43 +28,42 @@ pub(super) trait Group: Copy {
     type Sums: Copy;
     /// A float for each of the 8 rows.
     type Floats: Copy;
+    /// Four adjacent activations.
+    type Quad: Copy;
+    /// What multiplies several rows.
+    type Several: Group;
     /// What [`Group::decode`] adds to each weight.
     const OFFSET: i32;
 
+    fn several(self) -> Self::Several;
     /// Step `F` of those in a line.
-    fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> Self::Weights;
+    fn decode<const F: usize>(self, line: &Line) -> Self::Weights;
+    fn quads(x: &Q8Block) -> &[Self::Quad; BLOCK_STEPS];
     fn zero(self) -> (Self::Sums, Self::Floats);
     /// `sums + weights x`.
-    fn step(self, sums: Self::Sums, weights: Self::Weights, x: Quad) -> Self::Sums;
+    fn step(self, sums: Self::Sums, weights: Self::Weights, x: &Self::Quad) -> Self::Sums;
     /// `floats + (sums - offset) * (factors * scale)`.
-    fn scale(
-        self,
-        floats: Self::Floats,
-        sums: Self::Sums,
-        offset: i32,
-        factors: &[f32; STRIP],
-        scale: f32,
-    ) -> Self::Floats;
+    fn scale(self, floats: Self::Floats, sums: Self::Sums, offset: i32, factors: &Line, scale: f32) -> Self::Floats;
     /// `floats - total * (mins * scale)`.
-    fn lower(self, floats: Self::Floats, total: i32, mins: &[f32; STRIP], scale: f32) -> Self::Floats;
+    fn lower(self, floats: Self::Floats, total: i32, mins: &Line, scale: f32) -> Self::Floats;
     fn floats(self, rows: &[f32; STRIP]) -> Self::Floats;
     /// [`Group::floats`] turned around.
     fn rows(self, floats: Self::Floats) -> [f32; STRIP];
 }
 
-/// [`super::Kernels::strip`] with `bytes` for layouts of 8 bits, `N` activation rows at a time, and `nibbles` for those of 4, `M` at a time.
+/// [`super::Kernels::strip`] with `bytes` for layouts of 8 bits, and `nibbles` for those of 4; `N` activation rows at a time.
 #[inline(always)]
-pub(super) fn strip<B: Group, H: Group, const N: usize, const M: usize>(
+pub(super) fn strip<B: Group, H: Group, const N: usize>(
     bytes: B,
     nibbles: H,
     strip: &Strip<'_>,
-    x: Q8Rows<'_>,
+    x: &[Q8Block],
     out: &mut [[f32; STRIP]],
 ) {
     match strip.layout {
-        GroupLayout::Bytes32 => multiply::<_, 1, 8, N>(bytes, strip, x, out),
-        GroupLayout::Bytes16 => multiply::<_, 1, 4, N>(bytes, strip, x, out),
-        GroupLayout::Nibbles32 => multiply::<_, 2, 8, M>(nibbles, strip, x, out),
+        GroupLayout::Bytes32 => multiply::<_, 1, 8, N>(bytes, 0, strip, x, out),
+        GroupLayout::Bytes16 => multiply::<_, 1, 4, N>(bytes, 0, strip, x, out),
+        GroupLayout::Nibbles32 => multiply::<_, 2, 8, N>(nibbles, strip.zero, strip, x, out),
     }
 }
 
@@ -70,14 +71,15 @@ pub(super) fn strip<B: Group, H: Group, const N: usize, const M: usize>(
 #[inline(always)]
 fn multiply<G: Group, const FIELDS: usize, const STEPS: usize, const N: usize>(
     group: G,
+    zero: i32,
     strip: &Strip<'_>,
-    x: Q8Rows<'_>,
+    x: &[Q8Block],
     out: &mut [[f32; STRIP]],
 ) {
     match out {
         [] => {}
-        [out] => *out = vector::<_, FIELDS, STEPS>(group, strip, x),
-        out => matrix::<_, FIELDS, STEPS, N>(group, strip, x, out),
+        [out] => *out = vector::<_, FIELDS, STEPS>(group, zero, strip, x),
+        out => matrix::<_, FIELDS, STEPS, N>(group.several(), zero, strip, x, out),
     }
 }
 
@@ -85,20 +87,23 @@ fn multiply<G: Group, const FIELDS: usize, const STEPS: usize, const N: usize>(
 #[inline(always)]
 fn vector<G: Group, const FIELDS: usize, const STEPS: usize>(
     group: G,
+    zero: i32,
     strip: &Strip<'_>,
-    x: Q8Rows<'_>,
+    x: &[Q8Block],
 ) -> [f32; STRIP] {
     let (none, mut floats) = group.zero();
-    let quads = x.values.as_chunks().0.chunks_exact(STEPS);
-    for (index, (lines, quads)) in strip.codes.chunks_exact(STEPS / FIELDS).zip(quads).enumerate() {
+    for (index, lines) in strip.lines.chunks_exact(strip.group_lines).enumerate() {
+        let (head, codes) = lines.split_at(1 + usize::from(strip.mins));
+        let part = Part::of::<STEPS>(index);
+        let x = &x[part.block];
         let mut sums = none;
-        for (line, quads) in lines.iter().zip(quads.chunks_exact(FIELDS)) {
-            sums = group.step(sums, group.decode::<0>(line), quads[0]);
+        for (line, quads) in codes.iter().zip(G::quads(x)[part.step..].chunks_exact(FIELDS)) {
+            sums = group.step(sums, group.decode::<0>(line), &quads[0]);
             if FIELDS == 2 {
-                sums = group.step(sums, group.decode::<1>(line), quads[1]);
+                sums = group.step(sums, group.decode::<1>(line), &quads[1]);
             }
         }
-        floats = settle::<_, STEPS>(group, strip, x, index, floats, sums);
+        floats = settle::<_, STEPS>(group, zero, head, (x, part), floats, sums);
     }
     group.rows(floats)
 }
@@ -107,81 +112,90 @@ fn vector<G: Group, const FIELDS: usize, const STEPS: usize>(
 #[inline(always)]
 fn matrix<G: Group, const FIELDS: usize, const STEPS: usize, const N: usize>(
     group: G,
+    zero: i32,
     strip: &Strip<'_>,
-    x: Q8Rows<'_>,
+    x: &[Q8Block],
     out: &mut [[f32; STRIP]],
 ) {
-    let mut scratch = [group.decode::<0>(&[0; STRIP_LINE]); SCRATCH];
-    let chunk = even_parts(strip.factors.len(), SCRATCH / STEPS);
+    let width = x.len() / out.len();
+    let mut weights = [group.decode::<0>(&[0; STRIP_LINE]); STEPS];
     out.fill([0.0; STRIP]);
-    for (index, lines) in strip.codes.chunks(chunk * STEPS / FIELDS).enumerate() {
-        for (line, weights) in lines.iter().zip(scratch.chunks_exact_mut(FIELDS)) {
+    for (index, lines) in strip.lines.chunks_exact(strip.group_lines).enumerate() {
+        let (head, codes) = lines.split_at(1 + usize::from(strip.mins));
+        for (line, weights) in codes.iter().zip(weights.chunks_exact_mut(FIELDS)) {
             weights[0] = group.decode::<0>(line);
             if FIELDS == 2 {
                 weights[1] = group.decode::<1>(line);
             }
         }
-        let weights = &scratch.as_chunks().0[..lines.len() * FIELDS / STEPS];
-        let first = index * chunk;
+        let weights = &weights[..codes.len() * FIELDS];
+        let part = Part::of::<STEPS>(index);
+        let block = |row: usize| &x[row * width + part.block];
         let (whole, rest) = out.as_chunks_mut::<N>();
         let count = whole.len() * N;
         for (i, out) in whole.iter_mut().enumerate() {
-            add::<_, STEPS, N>(group, strip, weights, first, std::array::from_fn(|n| x.row(i * N + n)), out);
+            let x = std::array::from_fn(|n| block(i * N + n));
+            add::<_, STEPS, N>(group, zero, head, weights, (x, part), out);
         }
         for (i, out) in rest.as_chunks_mut().0.iter_mut().enumerate() {
-            add::<_, STEPS, 1>(group, strip, weights, first, [x.row(count + i)], out);
+            add::<_, STEPS, 1>(group, zero, head, weights, ([block(count + i)], part), out);
         }
     }
 }
 
-/// Adds products of decoded groups, the first of which is group `first`, with `N` rows.
+/// Where the activations of a group are.
+#[derive(Clone, Copy)]
+struct Part {
+    block: usize,
+    /// In the block.
+    step: usize,
+}
+
+impl Part {
+    /// Of group `index` of those with `STEPS` steps.
+    #[inline(always)]
+    fn of<const STEPS: usize>(index: usize) -> Self {
+        Self { block: index * STEPS / BLOCK_STEPS, step: index * STEPS % BLOCK_STEPS }
+    }
+}
+
+/// Adds products of a decoded group with `N` rows.
 #[inline(always)]
 fn add<G: Group, const STEPS: usize, const N: usize>(
     group: G,
-    strip: &Strip<'_>,
-    weights: &[[G::Weights; STEPS]],
-    first: usize,
-    x: [Q8Rows<'_>; N],
+    zero: i32,
+    head: &[Line],
+    weights: &[G::Weights],
+    (x, part): ([&Q8Block; N], Part),
     out: &mut [[f32; STRIP]; N],
 ) {
-    let (none, zero) = group.zero();
-    let mut floats = [zero; N];
-    for n in 0..N {
-        floats[n] = group.floats(&out[n]);
-    }
-    for (i, weights) in weights.iter().enumerate() {
-        let index = first + i;
-        let quads: [&[Quad]; N] = std::array::from_fn(|n| &x[n].values.as_chunks().0[index * STEPS..][..STEPS]);
-        let mut sums = [none; N];
-        for step in 0..STEPS {
-            for n in 0..N {
-                sums[n] = group.step(sums[n], weights[step], quads[n][step]);
-            }
-        }
+    let quads = x.map(|x| &G::quads(x)[part.step..][..weights.len()]);
+    let mut sums = [group.zero().0; N];
+    for (step, weights) in weights.iter().enumerate() {
         for n in 0..N {
-            floats[n] = settle::<_, STEPS>(group, strip, x[n], index, floats[n], sums[n]);
+            sums[n] = group.step(sums[n], *weights, &quads[n][step]);
         }
     }
     for n in 0..N {
-        out[n] = group.rows(floats[n]);
+        let floats = group.floats(&out[n]);
+        out[n] = group.rows(settle::<_, STEPS>(group, zero, head, (x[n], part), floats, sums[n]));
     }
 }
 
-/// `floats` and the sums of group `index` of one row.
+/// `floats` and the sums of one group and row.
 #[inline(always)]
 fn settle<G: Group, const STEPS: usize>(
     group: G,
-    strip: &Strip<'_>,
-    x: Q8Rows<'_>,
-    index: usize,
+    zero: i32,
+    head: &[Line],
+    (x, part): (&Q8Block, Part),
     floats: G::Floats,
     sums: G::Sums,
 ) -> G::Floats {
-    let scale = x.scales[index * STEPS / 8];
-    let total: i32 = x.totals[index * STEPS / 4..][..STEPS / 4].iter().sum();
-    let floats = group.scale(floats, sums, (G::OFFSET + strip.zero) * total, &strip.factors[index], scale);
-    match strip.mins {
-        Some(mins) => group.lower(floats, total, &mins[index], scale),
+    let total: i32 = x.totals[part.step / 4..][..STEPS / 4].iter().sum();
+    let floats = group.scale(floats, sums, (G::OFFSET + zero) * total, &head[0], x.scale);
+    match head.get(1) {
+        Some(mins) => group.lower(floats, total, mins, x.scale),
         None => floats,
     }
 }

@@ -33,7 +33,7 @@ pub use choice::Choice;
 
 use crate::tensor::{STRIP, Strip, TILE};
 
-/// Activations that share one scale in the kernels of grouped weights.
+/// Activations that share one scale where weights are grouped.
 pub const Q8_BLOCK: usize = 32;
 
 /// Activations that are added up in advance.
@@ -60,16 +60,15 @@ pub trait Kernels: Sync {
     /// `x` holds `sums.len()` rows, each as long as the tiles are wide; `totals` the total of each. Values are in -127..=127.
     fn ternary_tile(&self, tiles: &[u8], x: &[i8], totals: &[i32], sums: &mut [[i32; TILE]]);
 
-    /// Quantises activations in blocks of [`Q8_BLOCK`]: a scale `max|x| / 127` and `round_half_even(x / scale)`; and the totals of
-    /// every [`Q8_TOTAL`] of these.
-    fn quantize_q8(&self, x: &[f32], out: &mut [i8], scales: &mut [f32], totals: &mut [i32]) {
-        float::quantize_q8(x, out, scales, totals);
+    /// Quantises activations, a block for every [`Q8_BLOCK`].
+    fn quantize_q8(&self, x: &[f32], out: &mut [Q8Block]) {
+        float::quantize_q8(x, out);
     }
 
-    /// Dot products of 8 rows of grouped weights with `out.len()` rows made by [`Kernels::quantize_q8`]. Each is the sum over the
-    /// groups, in order, of `sum (code - zero) x * (factor * scale)`, the sum exact, less, where there are minimums,
-    /// `total * (min * scale)`.
-    fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]);
+    /// Dot products of 8 rows of grouped weights with `out.len()` rows of activations, which `x` holds one after the other. Each is
+    /// the sum over the groups, in order, of `sum (code - zero) x * (factor * scale)`, the sum exact, less, where there are
+    /// minimums, `total * (min * scale)`.
+    fn strip(&self, strip: &Strip<'_>, x: &[Q8Block], out: &mut [[f32; STRIP]]);
 
     /// Dot product in [`LANES`] partial sums: lane `l` adds the products at `l`, `l + 8`, ... in order; lanes are then added
     /// as `((0+4) + (2+6)) + ((1+5) + (3+7))`; a remainder shorter than 8 is added last, in order.
@@ -91,30 +90,35 @@ pub trait Kernels: Sync {
     }
 }
 
-/// Rows of activations quantised by [`Kernels::quantize_q8`].
-#[derive(Clone, Copy)]
-pub struct Q8Rows<'a> {
-    /// Values of a row.
-    pub cols: usize,
-    /// The rows, one after the other.
-    pub values: &'a [i8],
-    /// A scale for every [`Q8_BLOCK`] values.
-    pub scales: &'a [f32],
+/// Activations for grouped weights: `x` is about `scale * values`, where `scale` is `max|x| / 127` and the values are
+/// `round_half_even(x / scale)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Q8Block {
+    /// What the values are multiplied with.
+    pub scale: f32,
     /// The total of every [`Q8_TOTAL`] values.
-    pub totals: &'a [i32],
+    pub totals: [i32; Q8_BLOCK / Q8_TOTAL],
+    /// In -127..=127.
+    pub values: [i8; Q8_BLOCK],
+    /// The values again, for instructions that multiply 16 bits.
+    pub words: [i16; Q8_BLOCK],
 }
 
-impl Q8Rows<'_> {
-    /// Row `index` alone.
-    #[must_use]
-    pub fn row(self, index: usize) -> Self {
-        let part = |len: usize| index * (self.cols / len)..(index + 1) * (self.cols / len);
-        Self {
-            cols: self.cols,
-            values: &self.values[part(1)],
-            scales: &self.scales[part(Q8_BLOCK)],
-            totals: &self.totals[part(Q8_TOTAL)],
+impl Q8Block {
+    /// A block of zeros.
+    pub const ZERO: Self = Self::new(0.0, [0; Q8_BLOCK]);
+
+    /// The block of `values`.
+    #[inline(always)]
+    pub const fn new(scale: f32, values: [i8; Q8_BLOCK]) -> Self {
+        let (mut words, mut totals) = ([0; Q8_BLOCK], [0; Q8_BLOCK / Q8_TOTAL]);
+        let mut i = 0;
+        while i < Q8_BLOCK {
+            words[i] = values[i] as i16;
+            totals[i / Q8_TOTAL] += values[i] as i32;
+            i += 1;
         }
+        Self { scale, totals, values, words }
     }
 }
 

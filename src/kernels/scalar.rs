@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Kernels, Q8_BLOCK, Q8_TOTAL, Q8Rows};
+use super::{Kernels, Q8_BLOCK, Q8Block};
 use crate::tensor::{GroupLayout, STRIP, Strip, TILE, TILE_BYTES};
 
 /// The backend of plain loops.
@@ -28,11 +28,11 @@ impl Kernels for Scalar {
         }
     }
 
-    fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
+    fn strip(&self, strip: &Strip<'_>, x: &[Q8Block], out: &mut [[f32; STRIP]]) {
+        let blocks = x.len() / out.len().max(1);
         for (index, out) in out.iter_mut().enumerate() {
-            let x = x.row(index);
             for (row, out) in out.iter_mut().enumerate() {
-                *out = dot(strip, row, x);
+                *out = dot(strip, row, &x[index * blocks..][..blocks]);
             }
         }
     }
@@ -45,20 +45,23 @@ fn weights(tile: &[u8]) -> [[i8; TILE]; TILE] {
 }
 
 /// Dot product of one row of a strip.
-fn dot(strip: &Strip<'_>, row: usize, x: Q8Rows<'_>) -> f32 {
-    let code = |col: usize| match strip.layout {
-        GroupLayout::Bytes32 | GroupLayout::Bytes16 => i32::from(strip.codes[col / 4][row * 4 + col % 4].cast_signed()),
-        GroupLayout::Nibbles32 => i32::from(strip.codes[col / 8][row * 4 + col % 4] >> (col / 4 % 2 * 4) & 15),
-    };
+fn dot(strip: &Strip<'_>, row: usize, x: &[Q8Block]) -> f32 {
+    let (group, head) = (strip.layout.group(), 1 + usize::from(strip.mins));
     let mut product = 0.0;
-    for (group, x_values) in x.values.chunks_exact(strip.layout.group()).enumerate() {
-        let first = group * strip.layout.group();
-        let scale = x.scales[first / Q8_BLOCK];
-        let products = (first..).zip(x_values).map(|(col, &x)| (code(col) - strip.zero) * i32::from(x));
-        product += products.sum::<i32>() as f32 * (strip.factors[group][row] * scale);
-        if let Some(mins) = strip.mins {
-            let total: i32 = x.totals[first / Q8_TOTAL..][..strip.layout.group() / Q8_TOTAL].iter().sum();
-            product -= total as f32 * (mins[group][row] * scale);
+    for (index, lines) in strip.lines.chunks_exact(strip.group_lines).enumerate() {
+        let cell = |line: usize| <[u8; 4]>::try_from(&lines[line][row * 4..][..4]).expect("a cell has 4 bytes");
+        let code = |col: usize| match strip.layout {
+            GroupLayout::Bytes32 | GroupLayout::Bytes16 => i32::from(cell(head + col / 4)[col % 4].cast_signed()),
+            GroupLayout::Nibbles32 => i32::from(cell(head + col / 8)[col % 4] >> (col / 4 % 2 * 4) & 15),
+        };
+        let first = index * group;
+        let x = &x[first / Q8_BLOCK];
+        let values = &x.values[first % Q8_BLOCK..][..group];
+        let products = values.iter().enumerate().map(|(col, &x)| (code(col) - strip.zero) * i32::from(x));
+        product += products.sum::<i32>() as f32 * (f32::from_le_bytes(cell(0)) * x.scale);
+        if strip.mins {
+            let total: i32 = values.iter().map(|&x| i32::from(x)).sum();
+            product -= total as f32 * (f32::from_le_bytes(cell(1)) * x.scale);
         }
     }
     product

@@ -5,8 +5,8 @@
 //! the same is the order:
 //!
 //! - **One row** of activations: each tile is decoded in registers, field after field, and used once.
-//! - **More rows**: up to [`CHUNK`] tiles are decoded into a scratch of 9 KiB on the stack, which stays in the first-level cache
-//!   while `N` activation rows at a time pass over it. The sums of `N` rows fit the vector registers.
+//! - **More rows**: as many tiles as sums can take are decoded into a scratch of up to 4 KiB on the stack, which stays in the
+//!   first-level cache while `N` activation rows at a time pass over it. The sums of `N` rows fit the vector registers.
 //!
 //! Codes are the weights plus one, so sums start at minus the total of the activations where a step multiplies codes.
 
@@ -15,8 +15,8 @@
 use super::even_parts;
 use crate::tensor::{TILE, TILE_BYTES};
 
-/// Tiles decoded at a time, at most: 576 columns.
-const CHUNK: usize = 36;
+/// Steps decoded at a time, at most: no sums take more.
+const SCRATCH: usize = 64;
 
 /// Steps in a tile.
 const STEPS: usize = 4;
@@ -30,13 +30,8 @@ pub(super) trait Step: Copy {
     type Weights: Copy;
     /// Sums of one activation row in the lanes of the multiplications.
     type Sums: Copy;
-    /// Sums of one activation row in lanes that take a whole chunk.
-    type Totals: Copy;
-    /// Steps that [`Step::Sums`] can take: a multiple of 8.
+    /// Steps that [`Step::Sums`] can take: a multiple of [`STEPS`], [`SCRATCH`] at most.
     const LIMIT: usize;
-    /// Sums that one row of activations needs, because each waits for its last multiplication: 1, 2 or 4. More of them would
-    /// take registers from the weights.
-    const CHAINS: usize;
     /// What a weight of zero is multiplied as.
     const ZERO: i32;
 
@@ -44,12 +39,19 @@ pub(super) trait Step: Copy {
     fn decode<const S: usize>(self, tile: &[u8; TILE_BYTES]) -> Self::Weights;
     fn store(self, weights: Self::Weights, to: &mut [u8; TILE_BYTES]);
     fn load(self, from: &[u8; TILE_BYTES]) -> Self::Weights;
-    fn zero(self) -> (Self::Sums, Self::Totals);
+    fn zero(self) -> Self::Sums;
     /// `sums + weights x`.
     fn step(self, sums: Self::Sums, weights: Self::Weights, x: Quad) -> Self::Sums;
-    /// `totals + sums`.
-    fn settle(self, totals: Self::Totals, sums: Self::Sums) -> Self::Totals;
-    fn rows(self, totals: Self::Totals) -> [i32; TILE];
+    /// `sums` and the products of all columns of a tile: four steps, with as little decoding as there can be.
+    #[inline(always)]
+    fn tile(self, sums: Self::Sums, tile: &[u8; TILE_BYTES], x: &[Quad; STEPS]) -> Self::Sums {
+        let sums = self.step(sums, self.decode::<0>(tile), x[0]);
+        let sums = self.step(sums, self.decode::<1>(tile), x[1]);
+        let sums = self.step(sums, self.decode::<2>(tile), x[2]);
+        self.step(sums, self.decode::<3>(tile), x[3])
+    }
+    /// Adds the sums of each row to `out`.
+    fn add(self, sums: Self::Sums, out: &mut [i32; TILE]);
     /// [`super::Kernels::peak`].
     fn peak(self, rounds: usize) -> u64;
 }
@@ -73,36 +75,29 @@ pub(super) fn tile<S: Step, const N: usize>(step: S, tiles: &[u8], x: &[i8], tot
     }
 }
 
-#[inline(always)]
-fn add(sums: &mut [i32; TILE], more: [i32; TILE]) {
-    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+/// Tiles whose products fit [`Step::Sums`], and about as many in every part.
+fn part<S: Step>(tiles: usize) -> usize {
+    even_parts(tiles, S::LIMIT / STEPS)
 }
 
 /// Products with one row.
 #[inline(always)]
 fn vector<S: Step>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], out: &mut [i32; TILE]) {
     let (x, _) = x.as_chunks::<STEPS>();
-    let (zero, none) = step.zero();
-    let part = even_parts(tiles.len(), S::LIMIT * S::CHAINS / STEPS);
+    let part = part::<S>(tiles.len());
+    let step = std::hint::black_box(step);
     for (tiles, x) in tiles.chunks(part).zip(x.chunks(part)) {
-        let mut sums = [zero; STEPS];
-        for (tile, x) in tiles.iter().zip(x) {
-            sums[0] = step.step(sums[0], step.decode::<0>(tile), x[0]);
-            sums[1 % S::CHAINS] = step.step(sums[1 % S::CHAINS], step.decode::<1>(tile), x[1]);
-            sums[2 % S::CHAINS] = step.step(sums[2 % S::CHAINS], step.decode::<2>(tile), x[2]);
-            sums[3 % S::CHAINS] = step.step(sums[3 % S::CHAINS], step.decode::<3>(tile), x[3]);
-        }
-        let totals = sums[..S::CHAINS].iter().fold(none, |totals, &sums| step.settle(totals, sums));
-        add(out, step.rows(totals));
+        let sums = tiles.iter().zip(x).fold(step.zero(), |sums, (tile, x)| step.tile(sums, tile, x));
+        step.add(sums, out);
     }
 }
 
 #[inline(always)]
 fn matrix<S: Step, const N: usize>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], sums: &mut [[i32; TILE]]) {
     let width = tiles.len() * STEPS;
-    let mut scratch = [[0; TILE_BYTES]; CHUNK * STEPS];
-    let chunk = even_parts(tiles.len(), CHUNK);
-    for (index, tiles) in tiles.chunks(chunk).enumerate() {
+    let mut scratch = [[0; TILE_BYTES]; SCRATCH];
+    let part = part::<S>(tiles.len());
+    for (index, tiles) in tiles.chunks(part).enumerate() {
         let (weights, _) = scratch.split_at_mut(tiles.len() * STEPS);
         for (tile, weights) in tiles.iter().zip(weights.as_chunks_mut::<STEPS>().0) {
             step.store(step.decode::<0>(tile), &mut weights[0]);
@@ -110,37 +105,34 @@ fn matrix<S: Step, const N: usize>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Qua
             step.store(step.decode::<2>(tile), &mut weights[2]);
             step.store(step.decode::<3>(tile), &mut weights[3]);
         }
-        let part = |row: usize| &x[row * width + index * chunk * STEPS..][..weights.len()];
+        let x = |row: usize| &x[row * width + index * part * STEPS..][..weights.len()];
         let (whole, rest) = sums.as_chunks_mut::<N>();
+        let count = whole.len() * N;
         for (group, sums) in whole.iter_mut().enumerate() {
-            let products = multiply(step, weights, std::array::from_fn::<_, N, _>(|n| part(group * N + n)));
-            sums.iter_mut().zip(products).for_each(|(sums, products)| add(sums, products));
+            multiply(step, weights, std::array::from_fn(|n| x(group * N + n)), sums);
         }
-        for (n, sums) in rest.iter_mut().enumerate() {
-            let [products] = multiply(step, weights, [part(whole.len() * N + n)]);
-            add(sums, products);
+        for (n, sums) in rest.as_chunks_mut().0.iter_mut().enumerate() {
+            multiply::<S, 1>(step, weights, [x(count + n)], sums);
         }
     }
 }
 
-/// Products of decoded weights with `N` rows of as many quads.
+/// Adds products of decoded weights with `N` rows of as many quads.
 #[inline(always)]
-fn multiply<S: Step, const N: usize>(step: S, weights: &[[u8; TILE_BYTES]], x: [&[Quad]; N]) -> [[i32; TILE]; N] {
-    let (zero, none) = step.zero();
-    let mut totals = [none; N];
-    let part = even_parts(weights.len(), S::LIMIT);
-    for (index, weights) in weights.chunks(part).enumerate() {
-        let x = x.map(|x| &x[index * part..][..weights.len()]);
-        let mut sums = [zero; N];
-        for (i, weights) in weights.iter().enumerate() {
-            let weights = step.load(weights);
-            for n in 0..N {
-                sums[n] = step.step(sums[n], weights, x[n][i]);
-            }
-        }
+fn multiply<S: Step, const N: usize>(
+    step: S,
+    weights: &[[u8; TILE_BYTES]],
+    x: [&[Quad]; N],
+    out: &mut [[i32; TILE]; N],
+) {
+    let mut sums = [step.zero(); N];
+    for (i, weights) in weights.iter().enumerate() {
+        let weights = step.load(weights);
         for n in 0..N {
-            totals[n] = step.settle(totals[n], sums[n]);
+            sums[n] = step.step(sums[n], weights, x[n][i]);
         }
     }
-    totals.map(|totals| step.rows(totals))
+    for n in 0..N {
+        step.add(sums[n], &mut out[n]);
+    }
 }

@@ -67,27 +67,29 @@ fn scalar_quantises_by_the_definition() {
 
     let mut x = [0.0; 2 * Q8_BLOCK];
     (x[0], x[1], x[2], x[16]) = (254.0, -3.0, 1.0, 5.0);
-    let (mut q, mut scales, mut totals) = ([9; 2 * Q8_BLOCK], [9.0; 2], [9; 4]);
-    Scalar.quantize_q8(&x, &mut q, &mut scales, &mut totals);
-    assert_eq!((scales, totals, &q[..4]), ([2.0, 0.0], [125, 2, 0, 0], [127, -2, 0, 0].as_slice()));
-    assert!(q[17..].iter().all(|&q| q == 0));
+    let mut blocks = [Q8Block::new(9.0, [9; Q8_BLOCK]); 2];
+    Scalar.quantize_q8(&x, &mut blocks);
+    assert_eq!((blocks[0].scale, blocks[0].totals), (2.0, [125, 2]));
+    assert_eq!(
+        (&blocks[0].values[..4], &blocks[0].words[..4]),
+        ([127, -2, 0, 0].as_slice(), [127, -2, 0, 0].as_slice())
+    );
+    assert!(blocks[0].values[17..].iter().all(|&q| q == 0));
+    assert_eq!(blocks[1], Q8Block::ZERO);
 }
 
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
 fn scalar_multiplies_by_the_definition() {
-    let mut codes = [[0; STRIP_LINE]; 4];
-    codes[0][4] = 0x98;
-    let x = [-1, 0, 0, 0, 3].into_iter().chain([0; 27]).collect::<Vec<i8>>();
-    let strip = Strip {
-        layout: GroupLayout::Nibbles32,
-        zero: 0,
-        codes: &codes,
-        factors: &[[0.5; STRIP]],
-        mins: Some(&[[2.0; STRIP]]),
-    };
+    let mut lines = [[0; STRIP_LINE]; 6];
+    lines[0] = bytemuck::cast([0.5f32; STRIP]);
+    lines[1] = bytemuck::cast([2.0f32; STRIP]);
+    lines[2][4] = 0x98;
+    let strip = Strip { layout: GroupLayout::Nibbles32, zero: 0, mins: true, group_lines: 6, lines: &lines };
+    let mut x = [0; Q8_BLOCK];
+    (x[0], x[4]) = (-1, 3);
     let mut out = [[9.0; STRIP]];
-    Scalar.strip(&strip, Q8Rows { cols: 32, values: &x, scales: &[0.25], totals: &[2, 0] }, &mut out);
+    Scalar.strip(&strip, &[Q8Block::new(0.25, x)], &mut out);
     assert_eq!(out[0][0], 0.0 - 2.0 * (2.0 * 0.25));
     assert_eq!(out[0][1], (9 * 3 - 8) as f32 * (0.5 * 0.25) - 2.0 * (2.0 * 0.25));
 
@@ -187,7 +189,7 @@ fn a_wrong_backend_is_never_chosen() {
         fn ternary_tile(&self, _: &[u8], _: &[i8], _: &[i32], sums: &mut [[i32; TILE]]) {
             sums.fill([0; TILE]);
         }
-        fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
+        fn strip(&self, strip: &Strip<'_>, x: &[Q8Block], out: &mut [[f32; STRIP]]) {
             Scalar.strip(strip, x, out);
         }
     }
@@ -212,20 +214,15 @@ fn right() -> Vec<&'static dyn Kernels> {
 fn quantize_q8_matches_scalar() {
     each(|kernels, rng| {
         for blocks in 0..20 {
-            let len = blocks * Q8_BLOCK;
-            let x = values(rng, len);
-            let (mut expected, mut expected_scales, mut expected_totals) =
-                (vec![0; len], vec![0.0; blocks], vec![0; 2 * blocks]);
-            let (mut got, mut scales, mut totals) = (vec![1; len], vec![1.0; blocks], vec![1; 2 * blocks]);
-            Scalar.quantize_q8(&x, &mut expected, &mut expected_scales, &mut expected_totals);
-            kernels.quantize_q8(&x, &mut got, &mut scales, &mut totals);
-            assert_eq!(
-                (&got, bits(&scales), &totals),
-                (&expected, bits(&expected_scales), &expected_totals),
-                "{} {blocks}",
-                kernels.name()
-            );
-            assert!(totals.iter().zip(got.chunks(Q8_TOTAL)).all(|(&sum, q)| sum == float::total(q)));
+            let x = values(rng, blocks * Q8_BLOCK);
+            let (mut expected, mut got) = (vec![Q8Block::ZERO; blocks], vec![Q8Block::new(1.0, [1; Q8_BLOCK]); blocks]);
+            Scalar.quantize_q8(&x, &mut expected);
+            kernels.quantize_q8(&x, &mut got);
+            assert_eq!(got, expected, "{} {blocks}", kernels.name());
+            for block in got {
+                let totals = block.values.as_chunks::<Q8_TOTAL>().0.iter().map(|q| float::total(q));
+                assert!(totals.eq(block.totals) && block.words == block.values.map(i16::from));
+            }
         }
     });
 }
@@ -248,18 +245,19 @@ fn strips_match_scalar() {
             for (blocks, rows) in [(1, 0), (1, 1), (2, 2), (3, 3), (18, 5), (18, 9), (48, 33)] {
                 let cols = blocks * Q8_BLOCK;
                 let extreme = rows % 2 == 0;
-                let codes: Vec<[u8; STRIP_LINE]> = (0..cols / 4 / layout.per_byte())
-                    .map(|_| std::array::from_fn(|_| if extreme { 0x80 } else { rng.next_u32() as u8 }))
-                    .collect();
-                let mut floats = || -> Vec<[f32; STRIP]> {
-                    (0..cols / layout.group()).map(|_| values(rng, STRIP).try_into().unwrap()).collect()
-                };
-                let (factors, minimums) = (floats(), floats());
-                let strip = Strip { layout, zero, codes: &codes, factors: &factors, mins: mins.then_some(&*minimums) };
+                let mut lines = Vec::<[u8; STRIP_LINE]>::new();
+                for _ in 0..cols / layout.group() {
+                    for _ in 0..1 + usize::from(mins) {
+                        lines.push(bytemuck::cast(<[f32; STRIP]>::try_from(values(rng, STRIP)).unwrap()));
+                    }
+                    let mut line = || std::array::from_fn(|_| if extreme { 0x80 } else { rng.next_u32() as u8 });
+                    lines.extend((0..layout.code_lines()).map(|_| line()));
+                }
+                let group_lines = 1 + usize::from(mins) + layout.code_lines();
+                let strip = Strip { layout, zero, mins, group_lines, lines: &lines };
                 let x = if extreme { vec![-127; rows * cols] } else { int8(rng, rows * cols) };
-                let scales: Vec<f32> = values(rng, rows * blocks);
-                let totals: Vec<i32> = x.chunks(Q8_TOTAL).map(float::total).collect();
-                let x = Q8Rows { cols, values: &x, scales: &scales, totals: &totals };
+                let scales = values(rng, rows * blocks);
+                let x = &scales.into_iter().zip(x.as_chunks().0).map(|(s, x)| Q8Block::new(s, *x)).collect::<Vec<_>>();
                 let (mut expected, mut got) = (vec![[0.0; STRIP]; rows], vec![[1.0; STRIP]; rows]);
                 Scalar.strip(&strip, x, &mut expected);
                 kernels.strip(&strip, x, &mut got);

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::norm::Norm;
-use crate::kernels::{Kernels, Q8_BLOCK, Q8_TOTAL, Q8Rows};
+use crate::kernels::{Kernels, Q8_BLOCK, Q8Block};
 use crate::parallel::Lead;
 use crate::tensor::{Operand, TILE};
 
@@ -15,12 +15,12 @@ use crate::tensor::{Operand, TILE};
 pub struct Input {
     cols: usize,
     values: Vec<f32>,
-    int8: Option<Quantized>,
-    q8: Option<Quantized>,
+    int8: Option<Int8>,
+    q8: Option<Vec<Q8Block>>,
 }
 
-/// Int8 rows with their scales and totals.
-struct Quantized {
+/// Rows with one scale and one total each.
+struct Int8 {
     values: Vec<i8>,
     scales: Vec<f32>,
     totals: Vec<i32>,
@@ -31,7 +31,7 @@ struct Row<'a> {
     x: &'a [f32],
     values: &'a mut [f32],
     int8: Option<(&'a mut [i8], &'a mut f32, &'a mut i32)>,
-    q8: Option<(&'a mut [i8], &'a mut [f32], &'a mut [i32])>,
+    q8: Option<&'a mut [Q8Block]>,
 }
 
 impl Input {
@@ -48,10 +48,14 @@ impl Input {
         for reader in readers {
             match reader {
                 Operand::Ternary(_) => {
-                    input.int8.get_or_insert_with(|| Quantized::zeroed(rows, cols.next_multiple_of(TILE), 1, 1));
+                    input.int8.get_or_insert_with(|| Int8 {
+                        values: vec![0; rows * cols.next_multiple_of(TILE)],
+                        scales: vec![0.0; rows],
+                        totals: vec![0; rows],
+                    });
                 }
                 Operand::Groups(_) => {
-                    input.q8.get_or_insert_with(|| Quantized::zeroed(rows, cols, cols / Q8_BLOCK, cols / Q8_TOTAL));
+                    input.q8.get_or_insert_with(|| vec![Q8Block::ZERO; rows * cols / Q8_BLOCK]);
                 }
                 Operand::Blocks(_) => {}
             }
@@ -63,20 +67,15 @@ impl Input {
     fn rows_of<'a>(&'a mut self, x: &'a [f32]) -> Vec<Row<'a>> {
         let values = x.chunks_exact(self.cols).zip(self.values.chunks_exact_mut(self.cols));
         let mut rows: Vec<_> = values.map(|(x, values)| Row { x, values, int8: None, q8: None }).collect();
-        if let Some(Quantized { values, scales, totals }) = &mut self.int8 {
+        if let Some(Int8 { values, scales, totals }) = &mut self.int8 {
             let values = values.chunks_exact_mut(self.cols.next_multiple_of(TILE));
             for (row, ((values, scale), total)) in rows.iter_mut().zip(values.zip(scales).zip(totals)) {
                 row.int8 = Some((values, scale, total));
             }
         }
-        if let Some(Quantized { values, scales, totals }) = &mut self.q8 {
-            let scales = scales.chunks_exact_mut(self.cols / Q8_BLOCK);
-            let totals = totals.chunks_exact_mut(self.cols / Q8_TOTAL);
-            for (row, ((values, scales), totals)) in
-                rows.iter_mut().zip(values.chunks_exact_mut(self.cols).zip(scales).zip(totals))
-            {
-                row.q8 = Some((values, scales, totals));
-            }
+        if let Some(blocks) = &mut self.q8 {
+            let blocks = blocks.chunks_exact_mut(self.cols / Q8_BLOCK);
+            rows.iter_mut().zip(blocks).for_each(|(row, blocks)| row.q8 = Some(blocks));
         }
         rows
     }
@@ -102,7 +101,7 @@ impl Input {
     ///
     /// When no reader was ternary.
     pub(super) fn int8(&self) -> (&[i8], &[f32], &[i32]) {
-        let Quantized { values, scales, totals } = self.int8.as_ref().expect("the input was made for a ternary reader");
+        let Int8 { values, scales, totals } = self.int8.as_ref().expect("the input was made for a ternary reader");
         (values, scales, totals)
     }
 
@@ -111,16 +110,8 @@ impl Input {
     /// # Panics
     ///
     /// When no reader was grouped.
-    pub(super) fn q8(&self) -> Q8Rows<'_> {
-        let Quantized { values, scales, totals } = self.q8.as_ref().expect("the input was made for a grouped reader");
-        Q8Rows { cols: self.cols, values, scales, totals }
-    }
-}
-
-impl Quantized {
-    /// Room for rows of `cols` values, with so many scales and totals each.
-    fn zeroed(rows: usize, cols: usize, scales: usize, totals: usize) -> Self {
-        Self { values: vec![0; rows * cols], scales: vec![0.0; rows * scales], totals: vec![0; rows * totals] }
+    pub(super) fn q8(&self) -> &[Q8Block] {
+        self.q8.as_ref().expect("the input was made for a grouped reader")
     }
 }
 
@@ -133,8 +124,8 @@ impl Row<'_> {
         if let Some((values, scale, total)) = self.int8 {
             (*scale, *total) = kernels.quantize_row(self.values, values);
         }
-        if let Some((values, scales, totals)) = self.q8 {
-            kernels.quantize_q8(self.values, values, scales, totals);
+        if let Some(blocks) = self.q8 {
+            kernels.quantize_q8(self.values, blocks);
         }
     }
 }

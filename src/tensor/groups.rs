@@ -1,19 +1,21 @@
 //! Matrices of small integers with a scale for every group of weights, in the order in which the kernels read them.
 //!
 //! Rows are cut into strips of 8, columns into groups of 16 or 32 that share a scale. A strip is stored group after group, so that a
-//! matrix-vector product reads memory forwards; in a group, each line of 32 bytes holds 8 rows by 4 columns:
+//! matrix-vector product reads memory forwards. A group is some lines of 32 bytes:
 //!
 //! ```text
-//! byte 4 r + k of line l                    =   code of row r, column 4 l + k                8 bits
-//! byte 4 r + k of line l, nibble f          =   code of row r, column 8 l + 4 f + k          4 bits, the low nibble first
+//! first line                                 the factor of each row, f32
+//! next line, where the type has minimums     the minimum of each row, f32
+//! byte 4 r + k of code line l            =   code of row r, column 4 l + k                8 bits
+//! byte 4 r + k of code line l, nibble f  =   code of row r, column 8 l + 4 f + k          4 bits, the low nibble first
 //! ```
 //!
-//! A weight is `factor * (code - zero) - min`, with one factor (and min, where the type has them) for each row and group. Codes of
-//! 8 bits are signed, those of 4 are not. Rows beyond the matrix have factors of zero.
+//! A weight is `factor * (code - zero) - minimum`. Codes of 8 bits are signed, those of 4 are not. Rows beyond the matrix have
+//! factors of zero.
 
 #![forbid(unsafe_code)]
 
-use super::aligned::{AlignedBytes, zeroed_f32};
+use super::aligned::AlignedBytes;
 use crate::error::Result;
 use crate::gguf::GgmlType;
 use crate::quant::{self, Groups};
@@ -21,7 +23,7 @@ use crate::quant::{self, Groups};
 /// Rows of a strip.
 pub const STRIP: usize = 8;
 
-/// Bytes of a line of codes.
+/// Bytes of a line: a f32 or four codes of 8 bits for each row.
 pub const STRIP_LINE: usize = 32;
 
 /// How wide codes are, and how many share a factor.
@@ -51,6 +53,11 @@ impl GroupLayout {
             Self::Nibbles32 => 2,
         }
     }
+
+    /// Lines of codes in a group.
+    pub fn code_lines(self) -> usize {
+        self.group() / self.per_byte() / 4
+    }
 }
 
 /// Eight rows of a [`PackedGroups`].
@@ -60,23 +67,22 @@ pub struct Strip<'a> {
     pub layout: GroupLayout,
     /// The code of a weight of zero.
     pub zero: i32,
-    /// Lines of codes.
-    pub codes: &'a [[u8; STRIP_LINE]],
-    /// For each group, the factor of each row.
-    pub factors: &'a [[f32; STRIP]],
-    /// For each group, what is subtracted from each weight of a row.
-    pub mins: Option<&'a [[f32; STRIP]]>,
+    /// Whether groups have a line of minimums.
+    pub mins: bool,
+    /// Lines of a group: its head and its codes.
+    pub group_lines: usize,
+    /// The groups, one after the other.
+    pub lines: &'a [[u8; STRIP_LINE]],
 }
 
 /// A `rows` by `cols` matrix of grouped integers.
 pub struct PackedGroups {
     layout: GroupLayout,
     zero: i32,
+    mins: bool,
     rows: usize,
     cols: usize,
-    codes: AlignedBytes,
-    factors: Vec<f32>,
-    mins: Option<Vec<f32>>,
+    strips: AlignedBytes,
 }
 
 impl PackedGroups {
@@ -86,9 +92,8 @@ impl PackedGroups {
     ///
     /// `out-of-memory` when the packed form cannot be had.
     pub fn pack(ty: GgmlType, rows: usize, cols: usize, bytes: &[u8]) -> Result<Option<Self>> {
-        let (layout, zero, has_mins) = match ty {
-            GgmlType::Q8_0 => (GroupLayout::Bytes32, 0, false),
-            GgmlType::Q5_0 => (GroupLayout::Bytes32, 0, false),
+        let (layout, zero, mins) = match ty {
+            GgmlType::Q8_0 | GgmlType::Q5_0 => (GroupLayout::Bytes32, 0, false),
             GgmlType::Q5_1 | GgmlType::Q5K => (GroupLayout::Bytes32, 0, true),
             GgmlType::Q3K | GgmlType::Q6K => (GroupLayout::Bytes16, 0, false),
             GgmlType::Q2K => (GroupLayout::Bytes16, 0, true),
@@ -96,16 +101,8 @@ impl PackedGroups {
             GgmlType::Q4_1 | GgmlType::Q4K => (GroupLayout::Nibbles32, 0, true),
             _ => return Ok(None),
         };
-        let (strips, groups) = (rows.div_ceil(STRIP), cols / layout.group());
-        let mut packed = Self {
-            layout,
-            zero,
-            rows,
-            cols,
-            codes: AlignedBytes::zeroed(strips * STRIP * cols / layout.per_byte())?,
-            factors: zeroed_f32(strips * groups * STRIP)?,
-            mins: if has_mins { Some(zeroed_f32(strips * groups * STRIP)?) } else { None },
-        };
+        let mut packed = Self { layout, zero, mins, rows, cols, strips: AlignedBytes::zeroed(0)? };
+        packed.strips = AlignedBytes::zeroed(rows.div_ceil(STRIP) * packed.strip_lines() * STRIP_LINE)?;
         for (row, blocks) in bytes.chunks_exact(bytes.len() / rows).enumerate() {
             let mut col = 0;
             quant::groups(ty, blocks, |group| {
@@ -116,35 +113,35 @@ impl PackedGroups {
         Ok(Some(packed))
     }
 
-    /// Where a strip's share of something begins that is `len` long for all strips together.
-    fn strip_at(&self, row: usize, len: usize) -> usize {
-        row / STRIP * (len / self.rows.div_ceil(STRIP))
+    /// Lines of a group before its codes.
+    fn head_lines(&self) -> usize {
+        1 + usize::from(self.mins)
     }
 
-    /// Byte and shift of a code.
-    fn code_at(&self, row: usize, col: usize) -> (usize, usize) {
-        let fields = self.layout.per_byte();
-        let (line, field) = (col / 4 / fields, col / 4 % fields);
-        (self.strip_at(row, self.codes.len()) + line * STRIP_LINE + row % STRIP * 4 + col % 4, field * 4)
+    fn group_lines(&self) -> usize {
+        self.head_lines() + self.layout.code_lines()
     }
 
-    fn factor_at(&self, row: usize, col: usize) -> usize {
-        self.strip_at(row, self.factors.len()) + col / self.layout.group() * STRIP + row % STRIP
+    fn strip_lines(&self) -> usize {
+        self.cols / self.layout.group() * self.group_lines()
+    }
+
+    /// The first line of the group of a weight.
+    fn group_at(&self, row: usize, col: usize) -> usize {
+        row / STRIP * self.strip_lines() + col / self.layout.group() * self.group_lines()
     }
 
     fn set(&mut self, row: usize, col: usize, group: &Groups<'_>) {
-        let (at, _) = self.code_at(row, col);
-        let (cells, _) = self.codes[at..].as_chunks_mut::<4>();
+        let (first, head, fields) = (self.group_at(row, col), self.head_lines(), self.layout.per_byte());
+        let (cells, _) = self.strips.as_chunks_mut::<4>();
+        let mut cells = cells.iter_mut().skip(first * STRIP_LINE / 4 + row % STRIP).step_by(STRIP_LINE / 4);
+        for (cell, value) in cells.by_ref().take(head).zip([group.factor, group.min]) {
+            *cell = value.to_le_bytes();
+        }
         let (quads, _) = group.codes.as_chunks::<4>();
         let word = |quad: &[i8; 4]| u32::from_le_bytes(quad.map(i8::cast_unsigned));
-        let fields = self.layout.per_byte();
-        for (cell, quads) in cells.iter_mut().step_by(STRIP_LINE / 4).zip(quads.chunks_exact(fields)) {
+        for (cell, quads) in cells.zip(quads.chunks_exact(fields)) {
             *cell = quads.iter().rev().fold(0, |line, quad| line << 4 | word(quad)).to_le_bytes();
-        }
-        let at = self.factor_at(row, col);
-        self.factors[at] = group.factor;
-        if let Some(mins) = &mut self.mins {
-            mins[at] = group.min;
         }
     }
 
@@ -158,30 +155,34 @@ impl PackedGroups {
         self.cols
     }
 
+    fn lines(&self) -> &[[u8; STRIP_LINE]] {
+        self.strips.as_chunks().0
+    }
+
     /// The `index`-th 8 rows.
     pub fn strip(&self, index: usize) -> Strip<'_> {
-        let (lines, groups) = (self.cols / self.layout.per_byte() / 4, self.cols / self.layout.group());
-        Strip {
-            layout: self.layout,
-            zero: self.zero,
-            codes: &self.codes.as_chunks().0[index * lines..][..lines],
-            factors: &self.factors.as_chunks().0[index * groups..][..groups],
-            mins: self.mins.as_ref().map(|mins| &mins.as_chunks().0[index * groups..][..groups]),
-        }
+        let Self { layout, zero, mins, .. } = *self;
+        let lines = &self.lines()[index * self.strip_lines()..][..self.strip_lines()];
+        Strip { layout, zero, mins, group_lines: self.group_lines(), lines }
     }
 
     /// Row `row` decoded to f32, in `out` of length [`PackedGroups::cols`]: the same bits as [`quant::dequantize`].
     pub fn decode_row(&self, row: usize, out: &mut [f32]) {
-        for (col, out) in out.iter_mut().enumerate() {
-            let (at, shift) = self.code_at(row, col);
-            let code = match self.layout.per_byte() {
-                1 => i32::from(self.codes[at].cast_signed()),
-                _ => i32::from(self.codes[at] >> shift & 15),
-            };
-            let factor = self.factor_at(row, col);
-            *out = (code - self.zero) as f32 * self.factors[factor];
-            if let Some(mins) = &self.mins {
-                *out -= mins[factor];
+        let strip = self.strip(row / STRIP);
+        let groups = strip.lines.chunks_exact(strip.group_lines);
+        for (lines, out) in groups.zip(out.chunks_exact_mut(self.layout.group())) {
+            let cell = |line: usize| *lines[line][row % STRIP * 4..].first_chunk::<4>().expect("a line has 8 cells");
+            let (head, factor) = (self.head_lines(), f32::from_le_bytes(cell(0)));
+            let min = if self.mins { f32::from_le_bytes(cell(1)) } else { 0.0 };
+            for (col, out) in out.iter_mut().enumerate() {
+                let code = match self.layout {
+                    GroupLayout::Nibbles32 => i32::from(cell(head + col / 8)[col % 4] >> (col / 4 % 2 * 4) & 15),
+                    _ => i32::from(cell(head + col / 4)[col % 4].cast_signed()),
+                };
+                *out = (code - self.zero) as f32 * factor;
+                if self.mins {
+                    *out -= min;
+                }
             }
         }
     }

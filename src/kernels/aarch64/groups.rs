@@ -1,6 +1,7 @@
 //! Grouped integers by `smull`: products in i16, added in pairs to i32.
 
 use super::neon::{load, splat};
+use crate::kernels::Q8Block;
 use crate::kernels::groups::Group;
 use crate::tensor::{STRIP, STRIP_LINE};
 use core::arch::aarch64::*;
@@ -14,7 +15,14 @@ impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
     /// Two sums a row.
     type Sums = [int32x4_t; 4];
     type Floats = [float32x4_t; 2];
+    type Quad = [i8; 4];
+    type Several = Self;
     const OFFSET: i32 = 0;
+
+    #[inline(always)]
+    fn several(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> [int8x16_t; 2] {
@@ -32,14 +40,19 @@ impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
     }
 
     #[inline(always)]
+    fn quads(x: &Q8Block) -> &[[i8; 4]; 8] {
+        bytemuck::cast_ref(&x.values)
+    }
+
+    #[inline(always)]
     fn zero(self) -> (Self::Sums, Self::Floats) {
         // SAFETY: NEON is part of every aarch64.
         unsafe { ([vdupq_n_s32(0); 4], [vdupq_n_f32(0.0); 2]) }
     }
 
     #[inline(always)]
-    fn step(self, sums: Self::Sums, weights: [int8x16_t; 2], x: [i8; 4]) -> Self::Sums {
-        let x = splat(x);
+    fn step(self, sums: Self::Sums, weights: [int8x16_t; 2], x: &[i8; 4]) -> Self::Sums {
+        let x = splat(*x);
         // SAFETY: NEON is part of every aarch64.
         std::array::from_fn(|i| unsafe {
             let weights = weights[i / 2];
@@ -57,10 +70,10 @@ impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
         floats: Self::Floats,
         sums: Self::Sums,
         offset: i32,
-        factors: &[f32; STRIP],
+        factors: &[u8; STRIP_LINE],
         by: f32,
     ) -> Self::Floats {
-        let factors = load_floats(factors);
+        let factors = line_floats(factors);
         // SAFETY: NEON is part of every aarch64.
         std::array::from_fn(|i| unsafe {
             let sums = vsubq_s32(vpaddq_s32(sums[2 * i], sums[2 * i + 1]), vdupq_n_s32(offset));
@@ -69,8 +82,8 @@ impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
     }
 
     #[inline(always)]
-    fn lower(self, floats: Self::Floats, total: i32, mins: &[f32; STRIP], by: f32) -> Self::Floats {
-        let mins = load_floats(mins);
+    fn lower(self, floats: Self::Floats, total: i32, mins: &[u8; STRIP_LINE], by: f32) -> Self::Floats {
+        let mins = line_floats(mins);
         // SAFETY: NEON is part of every aarch64.
         std::array::from_fn(|i| unsafe {
             vsubq_f32(floats[i], vmulq_f32(vdupq_n_f32(total as f32), vmulq_n_f32(mins[i], by)))
@@ -91,6 +104,12 @@ impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
         }
         rows
     }
+}
+
+#[inline(always)]
+fn line_floats(line: &[u8; STRIP_LINE]) -> [float32x4_t; 2] {
+    // SAFETY: the reference covers the 32 bytes read, and NEON is part of every aarch64.
+    [0, 16].map(|at| unsafe { vld1q_f32(line[at..].as_ptr().cast()) })
 }
 
 #[inline(always)]

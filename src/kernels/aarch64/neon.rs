@@ -2,7 +2,7 @@
 
 use super::groups::Codes;
 use crate::kernels::ternary::{self, PEAK_SUMS, Step};
-use crate::kernels::{Kernels, Q8Rows, groups};
+use crate::kernels::{Kernels, Q8Block, groups};
 use crate::tensor::{STRIP, Strip, TILE, TILE_BYTES};
 use core::arch::aarch64::*;
 
@@ -29,10 +29,8 @@ impl Step for Neon {
     type Weights = [uint8x16_t; 4];
     /// The lower, then the upper half of each vector of weights: one product a lane.
     type Sums = [[int16x8_t; 2]; 4];
-    type Totals = [[int32x4_t; 2]; 4];
-    /// A lane grows by at most `2 * 127` a step.
-    const LIMIT: usize = 128;
-    const CHAINS: usize = 4;
+    /// A lane grows by at most `2 * 127` a step: there would be room for twice as many.
+    const LIMIT: usize = 64;
     const ZERO: i32 = 1;
 
     #[inline(always)]
@@ -55,9 +53,9 @@ impl Step for Neon {
     }
 
     #[inline(always)]
-    fn zero(self) -> (Self::Sums, Self::Totals) {
+    fn zero(self) -> Self::Sums {
         // SAFETY: NEON is part of every aarch64.
-        unsafe { ([[vdupq_n_s16(0); 2]; 4], [[vdupq_n_s32(0); 2]; 4]) }
+        unsafe { [[vdupq_n_s16(0); 2]; 4] }
     }
 
     #[inline(always)]
@@ -71,20 +69,14 @@ impl Step for Neon {
     }
 
     #[inline(always)]
-    fn settle(self, totals: Self::Totals, sums: Self::Sums) -> Self::Totals {
-        // SAFETY: NEON is part of every aarch64.
-        std::array::from_fn(|i| unsafe {
-            [vpadalq_s16(totals[i][0], sums[i][0]), vpadalq_s16(totals[i][1], sums[i][1])]
-        })
-    }
-
-    #[inline(always)]
-    fn rows(self, totals: Self::Totals) -> [i32; TILE] {
-        // SAFETY: NEON is part of every aarch64.
-        let rows = totals.map(|[low, high]| unsafe { vreinterpretq_u8_s32(vpaddq_s32(low, high)) });
-        let mut bytes = [0; TILE_BYTES];
-        Step::store(self, rows, &mut bytes);
-        bytemuck::cast(bytes)
+    fn add(self, sums: Self::Sums, out: &mut [i32; TILE]) {
+        for (out, [low, high]) in out.as_chunks_mut::<4>().0.iter_mut().zip(sums) {
+            // SAFETY: the reference covers the 16 bytes read and written, and NEON is part of every aarch64.
+            unsafe {
+                let sums = vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
+                vst1q_s32(out.as_mut_ptr(), vaddq_s32(vld1q_s32(out.as_ptr()), sums));
+            }
+        }
     }
 
     fn peak(self, rounds: usize) -> u64 {
@@ -112,8 +104,8 @@ impl Kernels for Neon {
         ternary::tile::<_, 2>(*self, tiles, x, totals, sums);
     }
 
-    fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
-        groups::strip::<_, _, 4, 4>(Codes::<false>, Codes::<true>, strip, x, out);
+    fn strip(&self, strip: &Strip<'_>, x: &[Q8Block], out: &mut [[f32; STRIP]]) {
+        groups::strip::<_, _, 4>(Codes::<false>, Codes::<true>, strip, x, out);
     }
 
     fn peak(&self, rounds: usize) -> u64 {

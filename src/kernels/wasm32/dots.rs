@@ -4,7 +4,8 @@
 //! taken as unsigned (`vpdpbusd` of x86-64) it can be the code plus 128, where it is taken as signed (`sdot` of arm64) the code
 //! itself, and some get neither right. Each is a backend of its own, and the self-test decides.
 
-use super::vector::{load, load_floats, lower, rows, scale, splat};
+use super::vector::{load_floats, load_half, lower, rows, scale, splat};
+use crate::kernels::Q8Block;
 use crate::kernels::groups::Group;
 use crate::tensor::{STRIP, STRIP_LINE};
 use core::arch::wasm32::*;
@@ -21,7 +22,7 @@ pub(super) const NIBBLES: u8 = 2;
 pub(in crate::kernels) struct QuadDots<const CODES: u8>;
 
 fn decode<const CODES: u8, const F: usize>(line: &[u8; STRIP_LINE]) -> [v128; 2] {
-    let lines = bytemuck::cast_ref::<_, [[u8; 16]; 2]>(line).each_ref().map(load);
+    let lines = load_half(line);
     match CODES {
         SIGNED => lines,
         UNSIGNED => lines.map(|bytes| v128_xor(bytes, u8x16_splat(0x80))),
@@ -33,26 +34,36 @@ impl<const CODES: u8> Group for QuadDots<CODES> {
     type Weights = [v128; 2];
     type Sums = [v128; 2];
     type Floats = [v128; 2];
+    type Quad = [i8; 4];
+    type Several = Self;
     const OFFSET: i32 = if CODES == UNSIGNED { 128 } else { 0 };
+
+    fn several(self) -> Self {
+        self
+    }
 
     fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> [v128; 2] {
         decode::<CODES, F>(line)
+    }
+
+    fn quads(x: &Q8Block) -> &[[i8; 4]; 8] {
+        bytemuck::cast_ref(&x.values)
     }
 
     fn zero(self) -> ([v128; 2], [v128; 2]) {
         ([i32x4_splat(0); 2], [f32x4_splat(0.0); 2])
     }
 
-    fn step(self, sums: [v128; 2], weights: [v128; 2], x: [i8; 4]) -> [v128; 2] {
-        let x = splat(x);
+    fn step(self, sums: [v128; 2], weights: [v128; 2], x: &[i8; 4]) -> [v128; 2] {
+        let x = splat(*x);
         std::array::from_fn(|i| i32x4_relaxed_dot_i8x16_i7x16_add(x, weights[i], sums[i]))
     }
 
-    fn scale(self, floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[f32; STRIP], by: f32) -> [v128; 2] {
+    fn scale(self, floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
         scale(floats, sums, offset, factors, by)
     }
 
-    fn lower(self, floats: [v128; 2], total: i32, mins: &[f32; STRIP], by: f32) -> [v128; 2] {
+    fn lower(self, floats: [v128; 2], total: i32, mins: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
         lower(floats, total, mins, by)
     }
 
@@ -73,26 +84,36 @@ impl Group for PairDots {
     type Weights = [v128; 2];
     type Sums = [v128; 2];
     type Floats = [v128; 2];
+    type Quad = [i8; 4];
+    type Several = Self;
     const OFFSET: i32 = 0;
+
+    fn several(self) -> Self {
+        self
+    }
 
     fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> [v128; 2] {
         decode::<NIBBLES, F>(line)
+    }
+
+    fn quads(x: &Q8Block) -> &[[i8; 4]; 8] {
+        bytemuck::cast_ref(&x.values)
     }
 
     fn zero(self) -> ([v128; 2], [v128; 2]) {
         ([i16x8_splat(0); 2], [f32x4_splat(0.0); 2])
     }
 
-    fn step(self, sums: [v128; 2], weights: [v128; 2], x: [i8; 4]) -> [v128; 2] {
-        let x = splat(x);
+    fn step(self, sums: [v128; 2], weights: [v128; 2], x: &[i8; 4]) -> [v128; 2] {
+        let x = splat(*x);
         std::array::from_fn(|i| i16x8_add(sums[i], i16x8_relaxed_dot_i8x16_i7x16(x, weights[i])))
     }
 
-    fn scale(self, floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[f32; STRIP], by: f32) -> [v128; 2] {
+    fn scale(self, floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
         scale(floats, sums.map(|pairs| i32x4_extadd_pairwise_i16x8(pairs)), offset, factors, by)
     }
 
-    fn lower(self, floats: [v128; 2], total: i32, mins: &[f32; STRIP], by: f32) -> [v128; 2] {
+    fn lower(self, floats: [v128; 2], total: i32, mins: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
         lower(floats, total, mins, by)
     }
 

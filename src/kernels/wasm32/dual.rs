@@ -3,7 +3,7 @@
 //! A lane holds `w = a + 2^14 b` for the weights `a`, `b` of two rows. A sum of `w x` is `A + 2^14 B`, and `A` can be told
 //! from `B` while `|A| <= 2^13 - 1`: for 64 products with int8. So each `i32x4.dot_i16x8_s` multiplies 16 weights instead of 8.
 
-use super::vector::{lanes, load_line, peak, splat, store_line};
+use super::vector::{add_lanes, load_line, peak, splat, store_line};
 use crate::kernels::ternary::Step;
 use crate::tensor::{TILE, TILE_BYTES};
 use core::arch::wasm32::*;
@@ -25,11 +25,8 @@ fn interleave<const S: usize>(a: v128, b: v128) -> [v128; 2] {
 impl Step for Dual {
     type Weights = [v128; 4];
     type Sums = [v128; 4];
-    /// The sums of `A`, then those of `A + 2^14 B`. These fit i32 for 2064 columns.
-    type Totals = [v128; 8];
     /// A lane of i32 takes two products a step.
     const LIMIT: usize = 32;
-    const CHAINS: usize = 1;
     const ZERO: i32 = 0;
 
     fn decode<const S: usize>(self, tile: &[u8; TILE_BYTES]) -> [v128; 4] {
@@ -46,8 +43,8 @@ impl Step for Dual {
         load_line(from)
     }
 
-    fn zero(self) -> ([v128; 4], [v128; 8]) {
-        ([i32x4_splat(0); 4], [i32x4_splat(0); 8])
+    fn zero(self) -> [v128; 4] {
+        [i32x4_splat(0); 4]
     }
 
     fn step(self, sums: [v128; 4], weights: [v128; 4], x: [i8; 4]) -> [v128; 4] {
@@ -55,22 +52,12 @@ impl Step for Dual {
         std::array::from_fn(|i| i32x4_add(sums[i], i32x4_dot_i16x8(weights[i], x)))
     }
 
-    fn settle(self, totals: [v128; 8], sums: [v128; 4]) -> [v128; 8] {
-        std::array::from_fn(|i| match i {
-            0..4 => i32x4_add(totals[i], i32x4_shr(i32x4_shl(sums[i], 18), 18)),
-            _ => i32x4_add(totals[i], sums[i - 4]),
-        })
-    }
-
-    fn rows(self, totals: [v128; 8]) -> [i32; TILE] {
-        let fold = |a, b| {
-            let even = i32x4_shuffle::<0, 2, 4, 6>(a, b);
-            i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(a, b))
-        };
-        let high = |i: usize| i32x4_shr(i32x4_sub(totals[i + 4], totals[i]), 14);
-        let [a, c] = [0, 2].map(|i| fold(totals[i], totals[i + 1]));
-        let [b, d] = [0, 2].map(|i| fold(high(i), high(i + 1)));
-        lanes([a, b, c, d])
+    fn add(self, sums: [v128; 4], out: &mut [i32; TILE]) {
+        let fold = |a, b| i32x4_add(i32x4_shuffle::<0, 2, 4, 6>(a, b), i32x4_shuffle::<1, 3, 5, 7>(a, b));
+        let low = sums.map(|sum| i32x4_shr(i32x4_shl(sum, 18), 18));
+        let high: [v128; 4] = std::array::from_fn(|i| i32x4_shr(i32x4_sub(sums[i], low[i]), 14));
+        let rows = [fold(low[0], low[1]), fold(high[0], high[1]), fold(low[2], low[3]), fold(high[2], high[3])];
+        add_lanes(rows, out);
     }
 
     fn peak(self, rounds: usize) -> u64 {

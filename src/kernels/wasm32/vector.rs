@@ -13,6 +13,12 @@ pub(super) fn store(bytes: &mut [u8; 16], v: v128) {
     unsafe { v128_store(bytes.as_mut_ptr().cast(), v) }
 }
 
+/// Eight int8 in i16.
+pub(super) fn extend(bytes: &[u8; 8]) -> v128 {
+    // SAFETY: the reference covers the 8 bytes read, and the instruction has no alignment requirement.
+    unsafe { i16x8_load_extend_i8x8(bytes.as_ptr().cast()) }
+}
+
 /// The four values in each 32-bit lane.
 pub(super) fn splat(quad: [i8; 4]) -> v128 {
     i32x4_splat(i32::from_le_bytes(bytemuck::cast(quad)))
@@ -30,14 +36,19 @@ pub(super) fn store_line(bytes: &mut [u8; 64], line: [v128; 4]) {
     }
 }
 
+/// 32 bytes in registers.
+pub(super) fn load_half(bytes: &[u8; 32]) -> [v128; 2] {
+    bytemuck::cast_ref::<_, [[u8; 16]; 2]>(bytes).each_ref().map(load)
+}
+
 /// Eight f32.
 pub(super) fn load_floats(values: &[f32; 8]) -> [v128; 2] {
-    bytemuck::cast_ref::<_, [[u8; 16]; 2]>(values).each_ref().map(load)
+    load_half(bytemuck::cast_ref(values))
 }
 
 /// `floats + (sums - offset) * (factors * by)`.
-pub(super) fn scale(floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[f32; 8], by: f32) -> [v128; 2] {
-    let factors = load_floats(factors);
+pub(super) fn scale(floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[u8; 32], by: f32) -> [v128; 2] {
+    let factors = load_half(factors);
     std::array::from_fn(|i| {
         let sums = f32x4_convert_i32x4(i32x4_sub(sums[i], i32x4_splat(offset)));
         f32x4_add(floats[i], f32x4_mul(sums, f32x4_mul(factors[i], f32x4_splat(by))))
@@ -45,8 +56,8 @@ pub(super) fn scale(floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[
 }
 
 /// `floats - total * (mins * by)`.
-pub(super) fn lower(floats: [v128; 2], total: i32, mins: &[f32; 8], by: f32) -> [v128; 2] {
-    let mins = load_floats(mins);
+pub(super) fn lower(floats: [v128; 2], total: i32, mins: &[u8; 32], by: f32) -> [v128; 2] {
+    let mins = load_half(mins);
     let total = f32x4_splat(total as f32);
     std::array::from_fn(|i| f32x4_sub(floats[i], f32x4_mul(total, f32x4_mul(mins[i], f32x4_splat(by)))))
 }
@@ -58,11 +69,11 @@ pub(super) fn rows(floats: [v128; 2]) -> [f32; 8] {
     bytemuck::cast(bytes)
 }
 
-/// The lanes of four vectors of i32.
-pub(super) fn lanes(line: [v128; 4]) -> [i32; 16] {
-    let mut bytes = [0; 64];
-    store_line(&mut bytes, line);
-    bytemuck::cast(bytes)
+/// Adds the lanes of four vectors of i32 to `sums`.
+pub(super) fn add_lanes(line: [v128; 4], sums: &mut [i32; 16]) {
+    let sums = bytemuck::cast_mut(sums);
+    let old = load_line(sums);
+    store_line(sums, std::array::from_fn(|i| i32x4_add(old[i], line[i])));
 }
 
 /// [`Step::peak`](crate::kernels::ternary::Step::peak) for an instruction that adds 16 products to `sum`.

@@ -1,6 +1,7 @@
 //! Grouped integers by `i32x4.dot_i16x8_s`, eight multiplications an instruction, on operands widened to i16.
 
-use super::vector::{load, load_floats, lower, rows, scale, splat};
+use super::vector::{extend, load_floats, load_half, lower, rows, scale};
+use crate::kernels::Q8Block;
 use crate::kernels::groups::Group;
 use crate::tensor::{STRIP, STRIP_LINE};
 use core::arch::wasm32::*;
@@ -14,12 +15,17 @@ impl<const NIBBLES: bool> Group for Words<NIBBLES> {
     type Weights = [v128; 4];
     type Sums = [v128; 4];
     type Floats = [v128; 2];
+    type Quad = [i16; 4];
+    type Several = WordPairs<NIBBLES>;
     const OFFSET: i32 = 0;
 
+    fn several(self) -> WordPairs<NIBBLES> {
+        WordPairs
+    }
+
     fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> [v128; 4] {
-        let [a, b] = bytemuck::cast_ref::<_, [[u8; 16]; 2]>(line).each_ref().map(load);
         if NIBBLES {
-            let [a, b] = [a, b].map(|bytes| v128_and(u16x8_shr(bytes, 4 * F as u32), u8x16_splat(15)));
+            let [a, b] = load_half(line).map(|bytes| v128_and(u16x8_shr(bytes, 4 * F as u32), u8x16_splat(15)));
             [
                 u16x8_extend_low_u8x16(a),
                 u16x8_extend_high_u8x16(a),
@@ -27,30 +33,86 @@ impl<const NIBBLES: bool> Group for Words<NIBBLES> {
                 u16x8_extend_high_u8x16(b),
             ]
         } else {
-            [
-                i16x8_extend_low_i8x16(a),
-                i16x8_extend_high_i8x16(a),
-                i16x8_extend_low_i8x16(b),
-                i16x8_extend_high_i8x16(b),
-            ]
+            bytemuck::cast_ref::<_, [[u8; 8]; 4]>(line).each_ref().map(extend)
         }
+    }
+
+    fn quads(x: &Q8Block) -> &[[i16; 4]; 8] {
+        bytemuck::cast_ref(&x.words)
     }
 
     fn zero(self) -> ([v128; 4], [v128; 2]) {
         ([i32x4_splat(0); 4], [f32x4_splat(0.0); 2])
     }
 
-    fn step(self, sums: [v128; 4], weights: [v128; 4], x: [i8; 4]) -> [v128; 4] {
-        let x = i16x8_extend_low_i8x16(splat(x));
+    fn step(self, sums: [v128; 4], weights: [v128; 4], x: &[i16; 4]) -> [v128; 4] {
+        let x = i64x2_splat(bytemuck::cast(*x));
         std::array::from_fn(|i| i32x4_add(sums[i], i32x4_dot_i16x8(weights[i], x)))
     }
 
-    fn scale(self, floats: [v128; 2], sums: [v128; 4], offset: i32, factors: &[f32; STRIP], by: f32) -> [v128; 2] {
+    fn scale(self, floats: [v128; 2], sums: [v128; 4], offset: i32, factors: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
         let fold = |a, b| i32x4_add(i32x4_shuffle::<0, 2, 4, 6>(a, b), i32x4_shuffle::<1, 3, 5, 7>(a, b));
         scale(floats, [fold(sums[0], sums[1]), fold(sums[2], sums[3])], offset, factors, by)
     }
 
-    fn lower(self, floats: [v128; 2], total: i32, mins: &[f32; STRIP], by: f32) -> [v128; 2] {
+    fn lower(self, floats: [v128; 2], total: i32, mins: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
+        lower(floats, total, mins, by)
+    }
+
+    fn floats(self, rows: &[f32; STRIP]) -> [v128; 2] {
+        load_floats(rows)
+    }
+
+    fn rows(self, floats: [v128; 2]) -> [f32; STRIP] {
+        rows(floats)
+    }
+}
+
+/// [`Words`] for several rows.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct WordPairs<const NIBBLES: bool>;
+
+impl<const NIBBLES: bool> Group for WordPairs<NIBBLES> {
+    /// Two columns of four rows a vector: so a lane of the sums is a row.
+    type Weights = [v128; 4];
+    type Sums = [v128; 2];
+    type Floats = [v128; 2];
+    type Quad = [[i16; 2]; 2];
+    type Several = Self;
+    const OFFSET: i32 = 0;
+
+    fn several(self) -> Self {
+        self
+    }
+
+    fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> [v128; 4] {
+        let [a, b, c, d] = Words::<NIBBLES>.decode::<F>(line);
+        let even = |a, b| i32x4_shuffle::<0, 2, 4, 6>(a, b);
+        let odd = |a, b| i32x4_shuffle::<1, 3, 5, 7>(a, b);
+        [even(a, b), even(c, d), odd(a, b), odd(c, d)]
+    }
+
+    fn quads(x: &Q8Block) -> &[[[i16; 2]; 2]; 8] {
+        bytemuck::cast_ref(&x.words)
+    }
+
+    fn zero(self) -> ([v128; 2], [v128; 2]) {
+        ([i32x4_splat(0); 2], [f32x4_splat(0.0); 2])
+    }
+
+    fn step(self, sums: [v128; 2], weights: [v128; 4], x: &[[i16; 2]; 2]) -> [v128; 2] {
+        let [even, odd] = x.each_ref().map(|pair| i32x4_splat(bytemuck::cast(*pair)));
+        std::array::from_fn(|i| {
+            let sum = i32x4_add(sums[i], i32x4_dot_i16x8(weights[i], even));
+            i32x4_add(sum, i32x4_dot_i16x8(weights[i + 2], odd))
+        })
+    }
+
+    fn scale(self, floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
+        scale(floats, sums, offset, factors, by)
+    }
+
+    fn lower(self, floats: [v128; 2], total: i32, mins: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
         lower(floats, total, mins, by)
     }
 

@@ -5,7 +5,7 @@
 
 use super::groups::{Bytes, Nibbles};
 use crate::kernels::ternary::{self, PEAK_SUMS, Step};
-use crate::kernels::{Kernels, LANES, Q8Rows, float, groups};
+use crate::kernels::{Kernels, LANES, Q8Block, float, groups};
 use crate::tensor::{STRIP, Strip, TILE, TILE_BYTES};
 use core::arch::x86_64::*;
 use std::sync::LazyLock;
@@ -37,10 +37,8 @@ fn store(bytes: &mut [u8; 32], v: __m256i) {
 impl Step for Avx2 {
     type Weights = [__m256i; 2];
     type Sums = [__m256i; 2];
-    type Totals = [__m256i; 2];
     /// A lane of i16 grows by at most `2 * 2 * 127` a step.
     const LIMIT: usize = 64;
-    const CHAINS: usize = 2;
     const ZERO: i32 = 1;
 
     #[inline(always)]
@@ -70,10 +68,9 @@ impl Step for Avx2 {
     }
 
     #[inline(always)]
-    fn zero(self) -> ([__m256i; 2], [__m256i; 2]) {
+    fn zero(self) -> [__m256i; 2] {
         // SAFETY: `self` proves that AVX2 is there.
-        let zero = unsafe { _mm256_setzero_si256() };
-        ([zero; 2], [zero; 2])
+        unsafe { [_mm256_setzero_si256(); 2] }
     }
 
     #[inline(always)]
@@ -88,23 +85,33 @@ impl Step for Avx2 {
         }
     }
 
+    /// Four times the codes of odd fields are as good an operand as the codes, and need no shift.
     #[inline(always)]
-    fn settle(self, totals: [__m256i; 2], sums: [__m256i; 2]) -> [__m256i; 2] {
+    fn tile(self, sums: [__m256i; 2], tile: &[u8; TILE_BYTES], x: &[[i8; 4]; 4]) -> [__m256i; 2] {
+        let line = self.load(tile);
         // SAFETY: `self` proves that AVX2 is there.
         unsafe {
-            let one = _mm256_set1_epi16(1);
-            [
-                _mm256_add_epi32(totals[0], _mm256_madd_epi16(sums[0], one)),
-                _mm256_add_epi32(totals[1], _mm256_madd_epi16(sums[1], one)),
-            ]
+            let x = x.map(|x| _mm256_set1_epi32(i32::from_le_bytes(bytemuck::cast(x))));
+            let [even_codes, odd_codes] = [0b0011, 0b1100].map(|mask| _mm256_set1_epi8(mask));
+            let dot = |codes, mask, x| _mm256_maddubs_epi16(_mm256_and_si256(codes, mask), x);
+            std::array::from_fn(|i| {
+                let (low, high) = (line[i], _mm256_srli_epi16(line[i], 4));
+                let even = _mm256_add_epi16(dot(low, even_codes, x[0]), dot(high, even_codes, x[2]));
+                let odd = _mm256_add_epi16(dot(low, odd_codes, x[1]), dot(high, odd_codes, x[3]));
+                _mm256_add_epi16(sums[i], _mm256_add_epi16(even, _mm256_srai_epi16(odd, 2)))
+            })
         }
     }
 
     #[inline(always)]
-    fn rows(self, totals: [__m256i; 2]) -> [i32; TILE] {
-        let mut bytes = [0; TILE_BYTES];
-        Step::store(self, totals, &mut bytes);
-        bytemuck::cast(bytes)
+    fn add(self, sums: [__m256i; 2], out: &mut [i32; TILE]) {
+        let out = bytemuck::cast_mut(out);
+        let old = self.load(out);
+        // SAFETY: `self` proves that AVX2 is there.
+        let new = std::array::from_fn(|i| unsafe {
+            _mm256_add_epi32(old[i], _mm256_madd_epi16(sums[i], _mm256_set1_epi16(1)))
+        });
+        Step::store(self, new, out);
     }
 
     #[inline(always)]
@@ -151,10 +158,10 @@ impl Kernels for Avx2 {
         unsafe { compiled(*self, tiles, x, totals, sums) }
     }
 
-    fn strip(&self, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
+    fn strip(&self, strip: &Strip<'_>, x: &[Q8Block], out: &mut [[f32; STRIP]]) {
         #[target_feature(enable = "avx2")]
-        fn compiled(avx2: Avx2, strip: &Strip<'_>, x: Q8Rows<'_>, out: &mut [[f32; STRIP]]) {
-            groups::strip::<_, _, 4, 4>(Bytes(avx2), Nibbles(avx2), strip, x, out);
+        fn compiled(avx2: Avx2, strip: &Strip<'_>, x: &[Q8Block], out: &mut [[f32; STRIP]]) {
+            groups::strip::<_, _, 4>(Bytes(avx2), Nibbles(avx2), strip, x, out);
         }
         // SAFETY: `self` proves that AVX2 is there.
         unsafe { compiled(*self, strip, x, out) }
@@ -173,8 +180,8 @@ impl Kernels for Avx2 {
         with_avx2!(self, float::quantize_row, x: &[f32], out: &mut [i8] => (f32, i32))
     }
 
-    fn quantize_q8(&self, x: &[f32], out: &mut [i8], scales: &mut [f32], totals: &mut [i32]) {
-        with_avx2!(self, float::quantize_q8, x: &[f32], out: &mut [i8], scales: &mut [f32], totals: &mut [i32] => ());
+    fn quantize_q8(&self, x: &[f32], out: &mut [Q8Block]) {
+        with_avx2!(self, float::quantize_q8, x: &[f32], out: &mut [Q8Block] => ());
     }
 
     fn dot_f32(&self, a: &[f32], b: &[f32]) -> f32 {

@@ -2,6 +2,7 @@
 //! 8 bits the magnitude, their sign going to the activation.
 
 use super::avx2::{Avx2, load};
+use crate::kernels::Q8Block;
 use crate::kernels::groups::Group;
 use crate::tensor::{STRIP, STRIP_LINE};
 use core::arch::x86_64::*;
@@ -40,8 +41,14 @@ fn load_floats(_: Avx2, values: &[f32; STRIP]) -> __m256 {
 }
 
 #[inline(always)]
-fn scale(avx2: Avx2, floats: __m256, sums: __m256i, offset: i32, factors: &[f32; STRIP], by: f32) -> __m256 {
-    let factors = load_floats(avx2, factors);
+fn line_floats(_: Avx2, line: &[u8; STRIP_LINE]) -> __m256 {
+    // SAFETY: the reference covers the 32 bytes read, and the first argument proves that AVX2 is there.
+    unsafe { _mm256_loadu_ps(line.as_ptr().cast()) }
+}
+
+#[inline(always)]
+fn scale(avx2: Avx2, floats: __m256, sums: __m256i, offset: i32, factors: &[u8; STRIP_LINE], by: f32) -> __m256 {
+    let factors = line_floats(avx2, factors);
     // SAFETY: an `Avx2` proves that AVX2 is there.
     unsafe {
         let sums = _mm256_cvtepi32_ps(_mm256_sub_epi32(sums, _mm256_set1_epi32(offset)));
@@ -50,8 +57,8 @@ fn scale(avx2: Avx2, floats: __m256, sums: __m256i, offset: i32, factors: &[f32;
 }
 
 #[inline(always)]
-fn lower(avx2: Avx2, floats: __m256, total: i32, mins: &[f32; STRIP], by: f32) -> __m256 {
-    let mins = load_floats(avx2, mins);
+fn lower(avx2: Avx2, floats: __m256, total: i32, mins: &[u8; STRIP_LINE], by: f32) -> __m256 {
+    let mins = line_floats(avx2, mins);
     // SAFETY: an `Avx2` proves that AVX2 is there.
     unsafe {
         let mins = _mm256_mul_ps(mins, _mm256_set1_ps(by));
@@ -71,11 +78,23 @@ impl Group for Bytes {
     type Weights = __m256i;
     type Sums = __m256i;
     type Floats = __m256;
+    type Quad = [i8; 4];
+    type Several = Self;
     const OFFSET: i32 = 0;
+
+    #[inline(always)]
+    fn several(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> __m256i {
         load(line)
+    }
+
+    #[inline(always)]
+    fn quads(x: &Q8Block) -> &[[i8; 4]; 8] {
+        bytemuck::cast_ref(&x.values)
     }
 
     #[inline(always)]
@@ -84,8 +103,8 @@ impl Group for Bytes {
     }
 
     #[inline(always)]
-    fn step(self, sums: __m256i, weights: __m256i, x: [i8; 4]) -> __m256i {
-        let x = splat(self.0, x);
+    fn step(self, sums: __m256i, weights: __m256i, x: &[i8; 4]) -> __m256i {
+        let x = splat(self.0, *x);
         // SAFETY: `self` proves that AVX2 is there.
         unsafe {
             // At most 2 * 128 * 127 = 32512.
@@ -95,12 +114,12 @@ impl Group for Bytes {
     }
 
     #[inline(always)]
-    fn scale(self, floats: __m256, sums: __m256i, offset: i32, factors: &[f32; STRIP], by: f32) -> __m256 {
+    fn scale(self, floats: __m256, sums: __m256i, offset: i32, factors: &[u8; STRIP_LINE], by: f32) -> __m256 {
         scale(self.0, floats, sums, offset, factors, by)
     }
 
     #[inline(always)]
-    fn lower(self, floats: __m256, total: i32, mins: &[f32; STRIP], by: f32) -> __m256 {
+    fn lower(self, floats: __m256, total: i32, mins: &[u8; STRIP_LINE], by: f32) -> __m256 {
         lower(self.0, floats, total, mins, by)
     }
 
@@ -119,7 +138,14 @@ impl Group for Nibbles {
     type Weights = __m256i;
     type Sums = __m256i;
     type Floats = __m256;
+    type Quad = [i8; 4];
+    type Several = Self;
     const OFFSET: i32 = 0;
+
+    #[inline(always)]
+    fn several(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> __m256i {
@@ -129,24 +155,29 @@ impl Group for Nibbles {
     }
 
     #[inline(always)]
+    fn quads(x: &Q8Block) -> &[[i8; 4]; 8] {
+        bytemuck::cast_ref(&x.values)
+    }
+
+    #[inline(always)]
     fn zero(self) -> (__m256i, __m256) {
         zero(self.0)
     }
 
     #[inline(always)]
-    fn step(self, sums: __m256i, weights: __m256i, x: [i8; 4]) -> __m256i {
-        let x = splat(self.0, x);
+    fn step(self, sums: __m256i, weights: __m256i, x: &[i8; 4]) -> __m256i {
+        let x = splat(self.0, *x);
         // SAFETY: `self` proves that AVX2 is there.
         unsafe { _mm256_add_epi16(sums, _mm256_maddubs_epi16(weights, x)) }
     }
 
     #[inline(always)]
-    fn scale(self, floats: __m256, sums: __m256i, offset: i32, factors: &[f32; STRIP], by: f32) -> __m256 {
+    fn scale(self, floats: __m256, sums: __m256i, offset: i32, factors: &[u8; STRIP_LINE], by: f32) -> __m256 {
         scale(self.0, floats, fold(self.0, sums), offset, factors, by)
     }
 
     #[inline(always)]
-    fn lower(self, floats: __m256, total: i32, mins: &[f32; STRIP], by: f32) -> __m256 {
+    fn lower(self, floats: __m256, total: i32, mins: &[u8; STRIP_LINE], by: f32) -> __m256 {
         lower(self.0, floats, total, mins, by)
     }
 
