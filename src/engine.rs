@@ -6,7 +6,7 @@ use crate::chat::{ChatTemplate, Message};
 use crate::decode::{Diffusion, Event, Generation, ModelTraits, Options, Session};
 use crate::error::{ErrorCode, Result};
 use crate::gguf::Metadata;
-use crate::model::{Attention, LanguageModel, LoadOptions, LoadedModel, Pass, Transformer};
+use crate::model::{self, Attention, LanguageModel, LoadOptions, LoadedModel, Pass, Transformer};
 use crate::tokenizer::{EncodeOptions, MaskChoice, Tokenizer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -153,6 +153,55 @@ fn typed<T: for<'de> Deserialize<'de>>(name: &str, kind: &str, value: Value) -> 
     serde_json::from_value(value).map_err(|error| err!(BadOption, "option `{name}` must be {kind}: {error}"))
 }
 
+/// Takes the bytes of a model's files in order: [`model::Loader`], and the tokenizer as soon as the header is there.
+pub struct Loader {
+    options: EngineOptions,
+    loader: model::Loader,
+    tokenizer: Option<Tokenizer>,
+}
+
+impl Loader {
+    /// A loader that has seen nothing yet.
+    pub fn new(options: EngineOptions) -> Self {
+        Self { loader: model::Loader::new(options.load_options()), options, tokenizer: None }
+    }
+
+    /// [`model::Loader::begin_file`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn begin_file(&mut self, name: &str, total: Option<u64>) -> Result<()> {
+        self.loader.begin_file(name, total)
+    }
+
+    /// [`model::Loader::push`]. Building a tokenizer takes long, and the rest of the file may come meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As there, and for a tokenizer as [`Engine::new`].
+    pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        self.loader.push(bytes)?;
+        if let (None, Some(metadata)) = (&self.tokenizer, self.loader.metadata()) {
+            self.tokenizer = Some(Tokenizer::from_metadata(metadata)?);
+        }
+        Ok(())
+    }
+
+    /// The finished model.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`model::Loader::finish`] and [`Engine::new`].
+    pub fn finish(self) -> Result<Engine> {
+        let model = self.loader.finish()?;
+        match self.tokenizer {
+            Some(tokenizer) => Engine::assemble(model, tokenizer, &self.options),
+            None => Engine::new(model, &self.options),
+        }
+    }
+}
+
 /// See the module documentation.
 pub struct Engine {
     transformer: Transformer,
@@ -172,8 +221,12 @@ impl Engine {
     /// `malformed` or `unsupported-architecture` for a tokenizer or template that cannot be used, `bad-option` for a mask
     /// token outside the vocabulary.
     pub fn new(model: LoadedModel, options: &EngineOptions) -> Result<Self> {
+        let tokenizer = Tokenizer::from_metadata(&model.metadata)?;
+        Self::assemble(model, tokenizer, options)
+    }
+
+    fn assemble(model: LoadedModel, tokenizer: Tokenizer, options: &EngineOptions) -> Result<Self> {
         let LoadedModel { transformer, metadata, parameters, quantization, mut notices } = model;
-        let tokenizer = Tokenizer::from_metadata(&metadata)?;
         let template = ChatTemplate::from_metadata(&metadata, &tokenizer)?;
         let (diffusion, notice) = diffusion_info(&metadata, &tokenizer, options)?;
         notices.extend(notice);

@@ -11,8 +11,9 @@ use super::weights::{Expected, Loaded, Role, Weights, check_complete, check_tens
 use crate::error::Result;
 use crate::gguf::split::Part;
 use crate::gguf::{Decoder, Event, GgmlType, Header, Limits, Metadata, TensorInfo};
+use crate::kernels::Choice;
 use crate::quant;
-use crate::tensor::{AlignedBytes, BlockMatrix, Matrix, zeroed_f32};
+use crate::tensor::{BlockMatrix, Matrix, room_for, zeroed_f32};
 use std::collections::HashMap;
 
 /// What a caller may choose about loading.
@@ -49,6 +50,8 @@ pub struct LoadedModel {
 /// Takes the bytes of a model's files in order. See the module documentation.
 pub struct Loader {
     options: LoadOptions,
+    /// Made first, so that a browser compiles the kernels while the model comes.
+    choice: Choice,
     file: Option<File>,
     /// Of the first file, which describes the model.
     model: Option<(Metadata, Config)>,
@@ -66,7 +69,7 @@ struct File {
     name: String,
     decoder: Decoder,
     /// The tensor whose bytes are arriving.
-    current: Option<(usize, AlignedBytes)>,
+    current: Option<(usize, Vec<u8>)>,
 }
 
 impl Loader {
@@ -74,6 +77,7 @@ impl Loader {
     pub fn new(options: LoadOptions) -> Self {
         Self {
             options,
+            choice: Choice::new(),
             file: None,
             model: None,
             splits: 1,
@@ -126,18 +130,17 @@ impl Loader {
                     let header = file.decoder.header().expect("the event says that it is there");
                     self.check_header(header)?;
                 }
-                Event::Data { tensor, offset, bytes } => {
+                Event::Data { tensor, bytes, .. } => {
                     let info = tensor_info(&file.decoder, tensor);
                     if self.expected(info).is_none() {
                         continue;
                     }
                     if file.current.as_ref().is_none_or(|(current, _)| *current != tensor) {
                         let size = usize::try_from(info.bytes).map_err(|_| too_large(info.bytes, u64::MAX))?;
-                        file.current =
-                            Some((tensor, AlignedBytes::zeroed(size).map_err(|error| error.at(&info.name))?));
+                        file.current = Some((tensor, room_for(size).map_err(|error| error.at(&info.name))?));
                     }
                     let (_, buffer) = file.current.as_mut().expect("just set");
-                    buffer[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+                    buffer.extend_from_slice(bytes);
                 }
                 Event::TensorEnd { tensor } => {
                     if let Some((_, bytes)) = file.current.take() {
@@ -195,7 +198,7 @@ impl Loader {
         Ok(())
     }
 
-    fn finish_tensor(&mut self, info: &TensorInfo, bytes: AlignedBytes) -> Result<()> {
+    fn finish_tensor(&mut self, info: &TensorInfo, bytes: Vec<u8>) -> Result<()> {
         let Some(Expected { role, rows, cols }) = self.expected(info) else { return Ok(()) };
         let loaded = match role {
             Role::Table => Loaded::Table(BlockMatrix::new(info.ty, rows, cols, bytes)?),
@@ -223,7 +226,7 @@ impl Loader {
         Ok(())
     }
 
-    fn linear(&mut self, info: &TensorInfo, rows: usize, cols: usize, bytes: AlignedBytes) -> Result<Matrix> {
+    fn linear(&mut self, info: &TensorInfo, rows: usize, cols: usize, bytes: Vec<u8>) -> Result<Matrix> {
         let matrix = Matrix::linear(info.ty, rows, cols, bytes)?;
         if info.ty.is_ternary() && matches!(matrix, Matrix::Blocks(_)) {
             self.notices.push(format!(
@@ -232,6 +235,11 @@ impl Loader {
             ));
         }
         Ok(matrix)
+    }
+
+    /// Every key of the first file, once its header is there.
+    pub fn metadata(&self) -> Option<&Metadata> {
+        self.model.as_ref().map(|(metadata, _)| metadata)
     }
 
     /// The finished model.
@@ -263,7 +271,7 @@ impl Loader {
         let weights = Weights::assemble(&config, self.tensors)?;
         let context_length = self.options.context_length.unwrap_or(config.context_length);
         Ok(LoadedModel {
-            transformer: Transformer::new(config, weights, context_length),
+            transformer: Transformer::new(config, weights, self.choice, context_length),
             metadata,
             parameters: self.parameters,
             quantization: GgmlType::from_id(id)?,

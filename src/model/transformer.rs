@@ -71,10 +71,9 @@ impl Scratch {
 }
 
 impl Transformer {
-    pub(super) fn new(config: Config, weights: Weights, context_length: usize) -> Self {
+    pub(super) fn new(config: Config, weights: Weights, choice: Choice, context_length: usize) -> Self {
         let heads = Heads { kv_heads: config.kv_heads, dim: config.head_dim };
         let cache = KvCache::new(config.layers, heads);
-        let choice = Choice::new();
         let network = Network { config, weights, kernels: choice.kernels() };
         Self { network, choice, cache, context_length, logits: Vec::new() }
     }

@@ -129,16 +129,14 @@ mod tests {
     use crate::kernels::Choice;
     use crate::parallel::team;
     use crate::quant;
-    use crate::tensor::{AlignedBytes, BlockMatrix};
+    use crate::tensor::BlockMatrix;
 
     const COLS: usize = 32;
 
     fn head(weights: &[f32]) -> BlockMatrix {
         let mut bytes = Vec::new();
         quant::quantize(GgmlType::F32, weights, &mut bytes).unwrap();
-        let mut aligned = AlignedBytes::zeroed(bytes.len()).unwrap();
-        aligned.copy_from_slice(&bytes);
-        BlockMatrix::new(GgmlType::F32, weights.len() / COLS, COLS, aligned).unwrap()
+        BlockMatrix::new(GgmlType::F32, weights.len() / COLS, COLS, bytes).unwrap()
     }
 
     /// Logits, and what [`best`] and [`best_of`] make of them.

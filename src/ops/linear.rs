@@ -184,7 +184,7 @@ mod tests {
     use crate::kernels::Choice;
     use crate::parallel::team;
     use crate::quant;
-    use crate::tensor::{AlignedBytes, Matrix};
+    use crate::tensor::Matrix;
 
     const SHAPE: (usize, usize, usize) = (20, 256, 3);
 
@@ -193,9 +193,7 @@ mod tests {
         let weights: Vec<f32> = (0..rows * cols).map(|i| ((i * 31 % 17 % values) as f32 - 1.0) * 0.25).collect();
         let mut bytes = Vec::new();
         quant::quantize(ty, &weights, &mut bytes).unwrap();
-        let mut aligned = AlignedBytes::zeroed(bytes.len()).unwrap();
-        aligned.copy_from_slice(&bytes);
-        let matrix = Matrix::linear(ty, rows, cols, aligned).unwrap();
+        let matrix = Matrix::linear(ty, rows, cols, bytes).unwrap();
         assert_eq!(matches!(matrix, Matrix::Ternary(_)), values == 3 && ty != GgmlType::Q8_0, "{ty}");
         (matrix, weights)
     }

@@ -44,7 +44,12 @@ pub(super) fn groups_q5_1(block: &[u8; 24], mut each: impl FnMut(Groups<'_>)) {
 
 /// The codes in the first 16 bytes.
 fn nibbles(bytes: &[u8]) -> [i8; 32] {
-    std::array::from_fn(|j| (bytes[j % 16] >> (j / 16 * 4) & 15).cast_signed())
+    let mut codes = [0; 32];
+    let (low, high) = codes.split_at_mut(16);
+    for ((low, high), byte) in low.iter_mut().zip(high).zip(bytes) {
+        (*low, *high) = ((byte & 15).cast_signed(), (byte >> 4).cast_signed());
+    }
+    codes
 }
 
 /// Codes with the bits of the first four bytes on top.

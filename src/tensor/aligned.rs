@@ -11,7 +11,7 @@ use std::ops::{Deref, DerefMut};
 struct Line([u8; 64]);
 
 /// A fixed number of bytes, the first of them on a 64-byte boundary.
-pub struct AlignedBytes {
+pub(super) struct AlignedBytes {
     lines: Vec<Line>,
     len: usize,
 }
@@ -22,7 +22,7 @@ impl AlignedBytes {
     /// # Errors
     ///
     /// `out-of-memory` when they cannot be had.
-    pub fn zeroed(len: usize) -> Result<Self> {
+    pub(super) fn zeroed(len: usize) -> Result<Self> {
         let mut lines = Vec::new();
         let count = len.div_ceil(size_of::<Line>());
         lines.try_reserve_exact(count).map_err(|_| no_memory(len))?;
@@ -43,6 +43,17 @@ impl DerefMut for AlignedBytes {
     fn deref_mut(&mut self) -> &mut [u8] {
         &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
     }
+}
+
+/// Room for `len` bytes.
+///
+/// # Errors
+///
+/// `out-of-memory` when it cannot be had.
+pub fn room_for(len: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| no_memory(len))?;
+    Ok(bytes)
 }
 
 /// `len` zeros.

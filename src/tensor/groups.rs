@@ -132,16 +132,23 @@ impl PackedGroups {
     }
 
     fn set(&mut self, row: usize, col: usize, group: &Groups<'_>) {
-        let (first, head, fields) = (self.group_at(row, col), self.head_lines(), self.layout.per_byte());
-        let (cells, _) = self.strips.as_chunks_mut::<4>();
-        let mut cells = cells.iter_mut().skip(first * STRIP_LINE / 4 + row % STRIP).step_by(STRIP_LINE / 4);
-        for (cell, value) in cells.by_ref().take(head).zip([group.factor, group.min]) {
-            *cell = value.to_le_bytes();
+        let (first, head, cell) = (self.group_at(row, col), self.head_lines(), row % STRIP * 4);
+        let lines = &mut self.strips.as_chunks_mut::<STRIP_LINE>().0[first..][..head + self.layout.code_lines()];
+        let put = |line: &mut [u8; STRIP_LINE], bytes: [u8; 4]| line[cell..][..4].copy_from_slice(&bytes);
+        let (head, codes) = lines.split_at_mut(head);
+        for (line, value) in head.iter_mut().zip([group.factor, group.min]) {
+            put(line, value.to_le_bytes());
         }
-        let (quads, _) = group.codes.as_chunks::<4>();
         let word = |quad: &[i8; 4]| u32::from_le_bytes(quad.map(i8::cast_unsigned));
-        for (cell, quads) in cells.zip(quads.chunks_exact(fields)) {
-            *cell = quads.iter().rev().fold(0, |line, quad| line << 4 | word(quad)).to_le_bytes();
+        let (quads, _) = group.codes.as_chunks::<4>();
+        if self.layout.per_byte() == 1 {
+            for (line, quad) in codes.iter_mut().zip(quads) {
+                put(line, word(quad).to_le_bytes());
+            }
+        } else {
+            for (line, [low, high]) in codes.iter_mut().zip(quads.as_chunks().0) {
+                put(line, (word(low) | word(high) << 4).to_le_bytes());
+            }
         }
     }
 

@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use super::aligned::AlignedBytes;
 use super::groups::PackedGroups;
 use super::ternary::PackedTernary;
 use crate::error::Result;
@@ -23,7 +22,7 @@ impl Matrix {
     /// # Errors
     ///
     /// `malformed` for NaN or infinite values, `out-of-memory` when the packed form cannot be had.
-    pub fn linear(ty: GgmlType, rows: usize, cols: usize, bytes: AlignedBytes) -> Result<Self> {
+    pub fn linear(ty: GgmlType, rows: usize, cols: usize, bytes: Vec<u8>) -> Result<Self> {
         if let Some(ternary) = quant::ternary(ty, &bytes, rows * cols)? {
             return Ok(Self::Ternary(PackedTernary::pack(&ternary, rows, cols)?));
         }
@@ -81,7 +80,7 @@ pub struct BlockMatrix {
 enum Form {
     Groups(PackedGroups),
     /// As in the file.
-    Bytes(AlignedBytes),
+    Bytes(Vec<u8>),
 }
 
 impl BlockMatrix {
@@ -91,7 +90,7 @@ impl BlockMatrix {
     ///
     /// `malformed` when the bytes are not `rows` whole rows, or hold NaN or infinite values; `unsupported-type` for `I2_S`,
     /// whose blocks ignore row ends.
-    pub fn new(ty: GgmlType, rows: usize, cols: usize, bytes: AlignedBytes) -> Result<Self> {
+    pub fn new(ty: GgmlType, rows: usize, cols: usize, bytes: Vec<u8>) -> Result<Self> {
         if ty == GgmlType::I2S {
             bail!(
                 UnsupportedType,

@@ -11,7 +11,7 @@ mod groups;
 mod matrix;
 mod ternary;
 
-pub use aligned::{AlignedBytes, zeroed_f32};
+pub use aligned::{room_for, zeroed_f32};
 pub use groups::{GroupLayout, PackedGroups, STRIP, STRIP_LINE, Strip};
 pub use matrix::{BlockMatrix, Matrix, Operand};
 pub use ternary::{PackedTernary, TILE, TILE_BYTES};

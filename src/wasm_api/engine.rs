@@ -5,8 +5,6 @@
 use super::{Result, json, parse, throw};
 use crate::chat::Message;
 use crate::engine::{self, EngineOptions, Request};
-use crate::kernels::Choice;
-use crate::model;
 use crate::tokenizer::EncodeOptions;
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
@@ -14,8 +12,7 @@ use wasm_bindgen::prelude::*;
 /// Takes the bytes of a model, file by file.
 #[wasm_bindgen]
 pub struct Loader {
-    options: EngineOptions,
-    loader: model::Loader,
+    loader: engine::Loader,
 }
 
 #[wasm_bindgen]
@@ -24,9 +21,7 @@ impl Loader {
     #[wasm_bindgen(constructor)]
     pub fn new(options: &str) -> Result<Self> {
         let options = EngineOptions::from_json(options).map_err(throw)?;
-        // Makes the browser compile the kernels while the model comes.
-        let _warm = Choice::new();
-        Ok(Self { loader: model::Loader::new(options.load_options()), options })
+        Ok(Self { loader: engine::Loader::new(options) })
     }
 
     /// Announces the next file; `total` is its size in bytes where that is known.
@@ -42,8 +37,7 @@ impl Loader {
 
     /// The finished model.
     pub fn finish(self) -> Result<Engine> {
-        let engine = self.loader.finish().and_then(|model| engine::Engine::new(model, &self.options));
-        Ok(Engine { engine: engine.map_err(throw)? })
+        Ok(Engine { engine: self.loader.finish().map_err(throw)? })
     }
 }
 

@@ -13,9 +13,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use webtern::Result;
 use webtern::decode::{Event, Outcome};
-use webtern::engine::{Engine, EngineOptions, Request};
+use webtern::engine::{Engine, EngineOptions, Loader, Request};
 use webtern::gguf::{Decoder, Event as GgufEvent, GgmlType, Header, Limits, Metadata, TensorInfo, TensorSpec, Writer};
-use webtern::model::Loader;
 
 /// The path of the fixture file or folder `name`, or `None` where fixtures may be missing. In CI they must be there.
 pub(crate) fn fixture(name: &str) -> Option<PathBuf> {
@@ -61,12 +60,12 @@ pub(crate) fn rewritten(file: &[u8], change: impl FnOnce(&mut Metadata, &mut Vec
 
 /// Loads the files of a model.
 pub(crate) fn load<T: AsRef<[u8]>>(files: &[T], options: &EngineOptions) -> Result<Engine> {
-    let mut loader = Loader::new(options.load_options());
+    let mut loader = Loader::new(options.clone());
     for (number, file) in files.iter().enumerate() {
         loader.begin_file(&format!("file {number}"), Some(file.as_ref().len() as u64))?;
         loader.push(file.as_ref())?;
     }
-    Engine::new(loader.finish()?, options)
+    loader.finish()
 }
 
 /// Loads a model that must load.

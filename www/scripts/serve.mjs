@@ -75,7 +75,7 @@ async function answer(request, response, folders, headers) {
   const type = TYPES[extname(file.path)] ?? 'application/octet-stream'
   response.writeHead(200, { ...headers, 'Content-Type': type, 'Content-Length': file.size })
   if (request.method === 'HEAD') return response.end()
-  pipeline(createReadStream(file.path), response, () => undefined)
+  pipeline(createReadStream(file.path, { highWaterMark: 1 << 20 }), response, () => undefined)
 }
 
 async function findFile(url, folders) {

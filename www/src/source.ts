@@ -24,7 +24,10 @@ export interface InputFile {
   readonly name: string
   /** Its exact size, where that is certain. */
   readonly size: number | undefined
-  /** Its bytes, in pieces of at most {@link PIECE_BYTES}. Checks the length at the end where `size` is known. */
+  /**
+   * Its bytes, in pieces of at most {@link PIECE_BYTES}, each of which is there until the next one is asked for. Checks the
+   * length at the end where `size` is known.
+   */
   readonly pieces: AsyncIterable<Uint8Array<ArrayBuffer>>
 }
 
@@ -211,7 +214,7 @@ async function* readPieces(
   stream: ReadableStream<Uint8Array<ArrayBuffer>>,
   { name, size, webPage, advice, failed }: Reading,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const reader = stream.getReader()
+  const reader = openReader(stream)
   let read = 0
   try {
     for (;;) {
@@ -237,6 +240,31 @@ async function* readPieces(
     }
   } finally {
     reader.cancel().catch(() => undefined)
+  }
+}
+
+interface Reader {
+  read(): Promise<ReadableStreamReadResult<Uint8Array<ArrayBuffer>>>
+  cancel(): Promise<void>
+}
+
+/** Reads into the same memory again and again, where the stream is one of bytes: the others allocate for every piece. */
+function openReader(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Reader {
+  let reader: ReadableStreamBYOBReader
+  try {
+    reader = stream.getReader({ mode: 'byob' })
+  } catch {
+    return stream.getReader()
+  }
+  let buffer = new ArrayBuffer(PIECE_BYTES)
+  return {
+    async read() {
+      const { done, value } = await reader.read(new Uint8Array(buffer))
+      if (done) return { done, value }
+      buffer = value.buffer
+      return { done, value }
+    },
+    cancel: () => reader.cancel(),
   }
 }
 

@@ -3,9 +3,8 @@
 use crate::model::{Model, ModelFile};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, stderr};
-use webtern::engine::{Engine, EngineOptions};
+use webtern::engine::{Engine, EngineOptions, Loader};
 use webtern::gguf::{Decoder, Event, Header, Limits};
-use webtern::model::Loader;
 use webtern::{Error, ErrorCode, Result};
 
 /// Loads a model with all its files.
@@ -22,7 +21,7 @@ pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
 }
 
 fn load(files: Vec<ModelFile>, options: &EngineOptions, bar: &ProgressBar) -> Result<Engine> {
-    let mut loader = Loader::new(options.load_options());
+    let mut loader = Loader::new(options.clone());
     for mut file in files {
         loader.begin_file(&file.name, Some(file.size))?;
         file.read(|bytes| {
@@ -31,7 +30,7 @@ fn load(files: Vec<ModelFile>, options: &EngineOptions, bar: &ProgressBar) -> Re
             Ok(true)
         })?;
     }
-    Engine::new(loader.finish()?, options)
+    loader.finish()
 }
 
 /// A progress bar over `total` bytes, for people only.
