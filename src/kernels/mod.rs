@@ -122,11 +122,6 @@ impl Q8Block {
     }
 }
 
-/// The size of parts that are no longer than `limit` and as good as equal: a short one costs nearly as much as a long one.
-fn even_parts(length: usize, limit: usize) -> usize {
-    length.div_ceil(length.div_ceil(limit).max(1)).max(1)
-}
-
 /// Every backend that this machine can run. Which of them runs is a [`Choice`].
 pub fn available() -> Vec<&'static dyn Kernels> {
     #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]

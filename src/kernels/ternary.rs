@@ -12,7 +12,6 @@
 
 #![forbid(unsafe_code)]
 
-use super::even_parts;
 use crate::tensor::{TILE, TILE_BYTES};
 
 /// Steps decoded at a time, at most: no sums take more.
@@ -75,9 +74,11 @@ pub(super) fn tile<S: Step, const N: usize>(step: S, tiles: &[u8], x: &[i8], tot
     }
 }
 
-/// Tiles whose products fit [`Step::Sums`], and about as many in every part.
+/// How many of `tiles` at a time: no more than [`Step::Sums`] can take, and as good as equally many in every part, since a short one
+/// costs nearly as much as a long one.
 fn part<S: Step>(tiles: usize) -> usize {
-    even_parts(tiles, S::LIMIT / STEPS)
+    let parts = tiles.div_ceil(S::LIMIT / STEPS).max(1);
+    tiles.div_ceil(parts).max(1)
 }
 
 /// Products with one row.
@@ -85,6 +86,7 @@ fn part<S: Step>(tiles: usize) -> usize {
 fn vector<S: Step>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], out: &mut [i32; TILE]) {
     let (x, _) = x.as_chunks::<STEPS>();
     let part = part::<S>(tiles.len());
+    // Masks that are constants are made anew for every tile by V8; those that come from somewhere stay in registers.
     let step = std::hint::black_box(step);
     for (tiles, x) in tiles.chunks(part).zip(x.chunks(part)) {
         let sums = tiles.iter().zip(x).fold(step.zero(), |sums, (tile, x)| step.tile(sums, tile, x));

@@ -92,7 +92,7 @@ impl Step for Pairs {
 
     fn tile(self, sums: [v128; 4], tile: &[u8; TILE_BYTES], x: &[[i8; 4]; 4]) -> [v128; 4] {
         let Masks { even, odd } = self.0;
-        let (x, line) = (x.each_ref().map(|x| splat(*x)), load_line(tile));
+        let (x, line) = (x.map(splat), load_line(tile));
         std::array::from_fn(|i| {
             let (low, high) = (line[i], u16x8_shr(line[i], 4));
             let dot = |x, bytes, mask| i16x8_relaxed_dot_i8x16_i7x16(x, v128_and(bytes, mask));
@@ -145,7 +145,7 @@ impl Step for Quads {
 
     fn tile(self, sums: [v128; 4], tile: &[u8; TILE_BYTES], x: &[[i8; 4]; 4]) -> [v128; 4] {
         let Masks { even, odd } = self.0;
-        let (x, line) = (x.each_ref().map(|x| splat(*x)), load_line(tile));
+        let (x, line) = (x.map(splat), load_line(tile));
         std::array::from_fn(|i| {
             let (low, high) = (line[i], u16x8_shr(line[i], 4));
             let dot = |x, bytes, mask, sum| i32x4_relaxed_dot_i8x16_i7x16_add(x, v128_and(bytes, mask), sum);
