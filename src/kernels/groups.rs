@@ -26,8 +26,8 @@ pub(super) trait Group: Copy {
     type Weights: Copy;
     /// Integer sums of one group and one activation row.
     type Sums: Copy;
-    /// A float for each of the 8 rows.
-    type Floats: Copy;
+    /// What its sums are added to.
+    type Floats: Floats;
     /// Four adjacent activations.
     type Quad: Copy;
     /// What multiplies several rows.
@@ -39,16 +39,25 @@ pub(super) trait Group: Copy {
     /// Step `F` of those in a line.
     fn decode<const F: usize>(self, line: &Line) -> Self::Weights;
     fn quads(x: &Q8Block) -> &[Self::Quad; BLOCK_STEPS];
-    fn zero(self) -> (Self::Sums, Self::Floats);
+    fn zero(self) -> Self::Sums;
     /// `sums + weights x`.
     fn step(self, sums: Self::Sums, weights: Self::Weights, x: &Self::Quad) -> Self::Sums;
-    /// `floats + (sums - offset) * (factors * scale)`.
-    fn scale(self, floats: Self::Floats, sums: Self::Sums, offset: i32, factors: &Line, scale: f32) -> Self::Floats;
-    /// `floats - total * (mins * scale)`.
-    fn lower(self, floats: Self::Floats, total: i32, mins: &Line, scale: f32) -> Self::Floats;
+    /// One sum for each of the 8 rows.
+    fn fold(self, sums: Self::Sums) -> <Self::Floats as Floats>::Sums;
     fn floats(self, rows: &[f32; STRIP]) -> Self::Floats;
+}
+
+/// A float for each of the 8 rows, the same for every [`Group`] of an instruction set.
+pub(super) trait Floats: Copy {
+    /// An i32 for each of them.
+    type Sums;
+
+    /// `self + (sums - offset) * (factors * scale)`.
+    fn add(self, sums: Self::Sums, offset: i32, factors: &Line, scale: f32) -> Self;
+    /// `self - total * (mins * scale)`.
+    fn lower(self, total: i32, mins: &Line, scale: f32) -> Self;
     /// [`Group::floats`] turned around.
-    fn rows(self, floats: Self::Floats) -> [f32; STRIP];
+    fn rows(self) -> [f32; STRIP];
 }
 
 /// [`super::Kernels::strip`] with `bytes` for layouts of 8 bits, and `nibbles` for those of 4; `N` activation rows at a time.
@@ -91,12 +100,12 @@ fn vector<G: Group, const FIELDS: usize, const STEPS: usize>(
     strip: &Strip<'_>,
     x: &[Q8Block],
 ) -> [f32; STRIP] {
-    let (none, mut floats) = group.zero();
+    let mut floats = group.floats(&[0.0; STRIP]);
     for (index, lines) in strip.lines.chunks_exact(strip.group_lines).enumerate() {
         let (head, codes) = lines.split_at(1 + usize::from(strip.mins));
         let part = Part::of::<STEPS>(index);
         let x = &x[part.block];
-        let mut sums = none;
+        let mut sums = group.zero();
         for (line, quads) in codes.iter().zip(G::quads(x)[part.step..].chunks_exact(FIELDS)) {
             sums = group.step(sums, group.decode::<0>(line), &quads[0]);
             if FIELDS == 2 {
@@ -105,7 +114,7 @@ fn vector<G: Group, const FIELDS: usize, const STEPS: usize>(
         }
         floats = settle::<_, STEPS>(group, zero, head, (x, part), floats, sums);
     }
-    group.rows(floats)
+    floats.rows()
 }
 
 /// Products with several rows.
@@ -170,7 +179,7 @@ fn add<G: Group, const STEPS: usize, const N: usize>(
     out: &mut [[f32; STRIP]; N],
 ) {
     let quads = x.map(|x| &G::quads(x)[part.step..][..weights.len()]);
-    let mut sums = [group.zero().0; N];
+    let mut sums = [group.zero(); N];
     for (step, weights) in weights.iter().enumerate() {
         for n in 0..N {
             sums[n] = group.step(sums[n], *weights, &quads[n][step]);
@@ -178,7 +187,7 @@ fn add<G: Group, const STEPS: usize, const N: usize>(
     }
     for n in 0..N {
         let floats = group.floats(&out[n]);
-        out[n] = group.rows(settle::<_, STEPS>(group, zero, head, (x[n], part), floats, sums[n]));
+        out[n] = settle::<_, STEPS>(group, zero, head, (x[n], part), floats, sums[n]).rows();
     }
 }
 
@@ -193,9 +202,9 @@ fn settle<G: Group, const STEPS: usize>(
     sums: G::Sums,
 ) -> G::Floats {
     let total: i32 = x.totals[part.step / 4..][..STEPS / 4].iter().sum();
-    let floats = group.scale(floats, sums, (G::OFFSET + zero) * total, &head[0], x.scale);
+    let floats = floats.add(group.fold(sums), (G::OFFSET + zero) * total, &head[0], x.scale);
     match head.get(1) {
-        Some(mins) => group.lower(floats, total, mins, x.scale),
+        Some(mins) => floats.lower(total, mins, x.scale),
         None => floats,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::neon::{load, splat};
 use crate::kernels::Q8Block;
-use crate::kernels::groups::Group;
+use crate::kernels::groups::{Floats, Group};
 use crate::tensor::{STRIP, STRIP_LINE};
 use core::arch::aarch64::*;
 
@@ -14,7 +14,7 @@ impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
     type Weights = [int8x16_t; 2];
     /// Two sums a row.
     type Sums = [int32x4_t; 4];
-    type Floats = [float32x4_t; 2];
+    type Floats = RowFloats;
     type Quad = [i8; 4];
     type Several = Self;
     const OFFSET: i32 = 0;
@@ -45,9 +45,9 @@ impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
     }
 
     #[inline(always)]
-    fn zero(self) -> (Self::Sums, Self::Floats) {
+    fn zero(self) -> Self::Sums {
         // SAFETY: NEON is part of every aarch64.
-        unsafe { ([vdupq_n_s32(0); 4], [vdupq_n_f32(0.0); 2]) }
+        unsafe { [vdupq_n_s32(0); 4] }
     }
 
     #[inline(always)]
@@ -65,40 +65,47 @@ impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
     }
 
     #[inline(always)]
-    fn scale(
-        self,
-        floats: Self::Floats,
-        sums: Self::Sums,
-        offset: i32,
-        factors: &[u8; STRIP_LINE],
-        by: f32,
-    ) -> Self::Floats {
-        let factors = line_floats(factors);
+    fn fold(self, sums: Self::Sums) -> [int32x4_t; 2] {
         // SAFETY: NEON is part of every aarch64.
-        std::array::from_fn(|i| unsafe {
-            let sums = vsubq_s32(vpaddq_s32(sums[2 * i], sums[2 * i + 1]), vdupq_n_s32(offset));
-            vaddq_f32(floats[i], vmulq_f32(vcvtq_f32_s32(sums), vmulq_n_f32(factors[i], by)))
-        })
+        unsafe { [vpaddq_s32(sums[0], sums[1]), vpaddq_s32(sums[2], sums[3])] }
     }
 
     #[inline(always)]
-    fn lower(self, floats: Self::Floats, total: i32, mins: &[u8; STRIP_LINE], by: f32) -> Self::Floats {
-        let mins = line_floats(mins);
+    fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
+        RowFloats(load_floats(bytemuck::cast_ref(rows)))
+    }
+}
+
+/// Eight f32.
+#[derive(Clone, Copy)]
+pub(super) struct RowFloats([float32x4_t; 2]);
+
+impl Floats for RowFloats {
+    type Sums = [int32x4_t; 2];
+
+    #[inline(always)]
+    fn add(self, sums: [int32x4_t; 2], offset: i32, factors: &[u8; STRIP_LINE], scale: f32) -> Self {
+        let factors = load_floats(factors);
         // SAFETY: NEON is part of every aarch64.
-        std::array::from_fn(|i| unsafe {
-            vsubq_f32(floats[i], vmulq_f32(vdupq_n_f32(total as f32), vmulq_n_f32(mins[i], by)))
-        })
+        Self(std::array::from_fn(|i| unsafe {
+            let sums = vcvtq_f32_s32(vsubq_s32(sums[i], vdupq_n_s32(offset)));
+            vaddq_f32(self.0[i], vmulq_f32(sums, vmulq_n_f32(factors[i], scale)))
+        }))
     }
 
     #[inline(always)]
-    fn floats(self, rows: &[f32; STRIP]) -> Self::Floats {
-        load_floats(rows)
+    fn lower(self, total: i32, mins: &[u8; STRIP_LINE], scale: f32) -> Self {
+        let mins = load_floats(mins);
+        // SAFETY: NEON is part of every aarch64.
+        Self(std::array::from_fn(|i| unsafe {
+            vsubq_f32(self.0[i], vmulq_f32(vdupq_n_f32(total as f32), vmulq_n_f32(mins[i], scale)))
+        }))
     }
 
     #[inline(always)]
-    fn rows(self, floats: Self::Floats) -> [f32; STRIP] {
+    fn rows(self) -> [f32; STRIP] {
         let mut rows = [0.0; STRIP];
-        for (rows, floats) in rows.as_chunks_mut::<4>().0.iter_mut().zip(floats) {
+        for (rows, floats) in rows.as_chunks_mut::<4>().0.iter_mut().zip(self.0) {
             // SAFETY: the reference covers the 16 bytes written, and NEON is part of every aarch64.
             unsafe { vst1q_f32(rows.as_mut_ptr(), floats) };
         }
@@ -107,14 +114,7 @@ impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
 }
 
 #[inline(always)]
-fn line_floats(line: &[u8; STRIP_LINE]) -> [float32x4_t; 2] {
+fn load_floats(line: &[u8; STRIP_LINE]) -> [float32x4_t; 2] {
     // SAFETY: the reference covers the 32 bytes read, and NEON is part of every aarch64.
     [0, 16].map(|at| unsafe { vld1q_f32(line[at..].as_ptr().cast()) })
-}
-
-#[inline(always)]
-fn load_floats(values: &[f32; STRIP]) -> [float32x4_t; 2] {
-    let [low, high] = bytemuck::cast_ref::<_, [[f32; 4]; 2]>(values);
-    // SAFETY: the references cover the 16 bytes read each, and NEON is part of every aarch64.
-    unsafe { [vld1q_f32(low.as_ptr()), vld1q_f32(high.as_ptr())] }
 }

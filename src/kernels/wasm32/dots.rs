@@ -4,7 +4,7 @@
 //! taken as unsigned (`vpdpbusd` of x86-64) it can be the code plus 128, where it is taken as signed (`sdot` of arm64) the code
 //! itself, and some get neither right. Each is a backend of its own, and the self-test decides.
 
-use super::vector::{load_floats, load_half, lower, rows, scale, splat};
+use super::vector::{RowFloats, load_half, splat};
 use crate::kernels::Q8Block;
 use crate::kernels::groups::Group;
 use crate::tensor::{STRIP, STRIP_LINE};
@@ -33,7 +33,7 @@ fn decode<const CODES: u8, const F: usize>(line: &[u8; STRIP_LINE]) -> [v128; 2]
 impl<const CODES: u8> Group for QuadDots<CODES> {
     type Weights = [v128; 2];
     type Sums = [v128; 2];
-    type Floats = [v128; 2];
+    type Floats = RowFloats;
     type Quad = [i8; 4];
     type Several = Self;
     const OFFSET: i32 = if CODES == UNSIGNED { 128 } else { 0 };
@@ -50,8 +50,8 @@ impl<const CODES: u8> Group for QuadDots<CODES> {
         bytemuck::cast_ref(&x.values)
     }
 
-    fn zero(self) -> ([v128; 2], [v128; 2]) {
-        ([i32x4_splat(0); 2], [f32x4_splat(0.0); 2])
+    fn zero(self) -> [v128; 2] {
+        [i32x4_splat(0); 2]
     }
 
     fn step(self, sums: [v128; 2], weights: [v128; 2], x: &[i8; 4]) -> [v128; 2] {
@@ -59,20 +59,12 @@ impl<const CODES: u8> Group for QuadDots<CODES> {
         std::array::from_fn(|i| i32x4_relaxed_dot_i8x16_i7x16_add(x, weights[i], sums[i]))
     }
 
-    fn scale(self, floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
-        scale(floats, sums, offset, factors, by)
+    fn fold(self, sums: [v128; 2]) -> [v128; 2] {
+        sums
     }
 
-    fn lower(self, floats: [v128; 2], total: i32, mins: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
-        lower(floats, total, mins, by)
-    }
-
-    fn floats(self, rows: &[f32; STRIP]) -> [v128; 2] {
-        load_floats(rows)
-    }
-
-    fn rows(self, floats: [v128; 2]) -> [f32; STRIP] {
-        rows(floats)
+    fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
+        RowFloats::load(rows)
     }
 }
 
@@ -83,7 +75,7 @@ pub(in crate::kernels) struct PairDots;
 impl Group for PairDots {
     type Weights = [v128; 2];
     type Sums = [v128; 2];
-    type Floats = [v128; 2];
+    type Floats = RowFloats;
     type Quad = [i8; 4];
     type Several = Self;
     const OFFSET: i32 = 0;
@@ -100,8 +92,8 @@ impl Group for PairDots {
         bytemuck::cast_ref(&x.values)
     }
 
-    fn zero(self) -> ([v128; 2], [v128; 2]) {
-        ([i16x8_splat(0); 2], [f32x4_splat(0.0); 2])
+    fn zero(self) -> [v128; 2] {
+        [i16x8_splat(0); 2]
     }
 
     fn step(self, sums: [v128; 2], weights: [v128; 2], x: &[i8; 4]) -> [v128; 2] {
@@ -109,19 +101,11 @@ impl Group for PairDots {
         std::array::from_fn(|i| i16x8_add(sums[i], i16x8_relaxed_dot_i8x16_i7x16(x, weights[i])))
     }
 
-    fn scale(self, floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
-        scale(floats, sums.map(|pairs| i32x4_extadd_pairwise_i16x8(pairs)), offset, factors, by)
+    fn fold(self, sums: [v128; 2]) -> [v128; 2] {
+        sums.map(|pairs| i32x4_extadd_pairwise_i16x8(pairs))
     }
 
-    fn lower(self, floats: [v128; 2], total: i32, mins: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
-        lower(floats, total, mins, by)
-    }
-
-    fn floats(self, rows: &[f32; STRIP]) -> [v128; 2] {
-        load_floats(rows)
-    }
-
-    fn rows(self, floats: [v128; 2]) -> [f32; STRIP] {
-        rows(floats)
+    fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
+        RowFloats::load(rows)
     }
 }

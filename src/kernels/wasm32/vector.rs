@@ -1,5 +1,6 @@
 //! Loads and stores by reference, which no safe intrinsic offers.
 
+use crate::kernels::groups::Floats;
 use crate::kernels::ternary::PEAK_SUMS;
 use core::arch::wasm32::*;
 
@@ -42,31 +43,37 @@ pub(super) fn load_half(bytes: &[u8; 32]) -> [v128; 2] {
 }
 
 /// Eight f32.
-pub(super) fn load_floats(values: &[f32; 8]) -> [v128; 2] {
-    load_half(bytemuck::cast_ref(values))
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct RowFloats([v128; 2]);
+
+impl RowFloats {
+    pub(super) fn load(rows: &[f32; 8]) -> Self {
+        Self(load_half(bytemuck::cast_ref(rows)))
+    }
 }
 
-/// `floats + (sums - offset) * (factors * by)`.
-pub(super) fn scale(floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[u8; 32], by: f32) -> [v128; 2] {
-    let factors = load_half(factors);
-    std::array::from_fn(|i| {
-        let sums = f32x4_convert_i32x4(i32x4_sub(sums[i], i32x4_splat(offset)));
-        f32x4_add(floats[i], f32x4_mul(sums, f32x4_mul(factors[i], f32x4_splat(by))))
-    })
-}
+impl Floats for RowFloats {
+    type Sums = [v128; 2];
 
-/// `floats - total * (mins * by)`.
-pub(super) fn lower(floats: [v128; 2], total: i32, mins: &[u8; 32], by: f32) -> [v128; 2] {
-    let mins = load_half(mins);
-    let total = f32x4_splat(total as f32);
-    std::array::from_fn(|i| f32x4_sub(floats[i], f32x4_mul(total, f32x4_mul(mins[i], f32x4_splat(by)))))
-}
+    fn add(self, sums: [v128; 2], offset: i32, factors: &[u8; 32], scale: f32) -> Self {
+        let factors = load_half(factors);
+        Self(std::array::from_fn(|i| {
+            let sums = f32x4_convert_i32x4(i32x4_sub(sums[i], i32x4_splat(offset)));
+            f32x4_add(self.0[i], f32x4_mul(sums, f32x4_mul(factors[i], f32x4_splat(scale))))
+        }))
+    }
 
-/// The lanes of two vectors of f32.
-pub(super) fn rows(floats: [v128; 2]) -> [f32; 8] {
-    let mut bytes = [[0; 16]; 2];
-    bytes.iter_mut().zip(floats).for_each(|(bytes, v)| store(bytes, v));
-    bytemuck::cast(bytes)
+    fn lower(self, total: i32, mins: &[u8; 32], scale: f32) -> Self {
+        let mins = load_half(mins);
+        let total = f32x4_splat(total as f32);
+        Self(std::array::from_fn(|i| f32x4_sub(self.0[i], f32x4_mul(total, f32x4_mul(mins[i], f32x4_splat(scale))))))
+    }
+
+    fn rows(self) -> [f32; 8] {
+        let mut bytes = [[0; 16]; 2];
+        bytes.iter_mut().zip(self.0).for_each(|(bytes, v)| store(bytes, v));
+        bytemuck::cast(bytes)
+    }
 }
 
 /// Adds the lanes of four vectors of i32 to `sums`.

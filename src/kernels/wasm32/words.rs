@@ -1,6 +1,6 @@
 //! Grouped integers by `i32x4.dot_i16x8_s`, eight multiplications an instruction, on operands widened to i16.
 
-use super::vector::{extend, load_floats, load_half, lower, rows, scale};
+use super::vector::{RowFloats, extend, load_half};
 use crate::kernels::Q8Block;
 use crate::kernels::groups::Group;
 use crate::tensor::{STRIP, STRIP_LINE};
@@ -14,7 +14,7 @@ impl<const NIBBLES: bool> Group for Words<NIBBLES> {
     /// Two rows a vector.
     type Weights = [v128; 4];
     type Sums = [v128; 4];
-    type Floats = [v128; 2];
+    type Floats = RowFloats;
     type Quad = [i16; 4];
     type Several = WordPairs<NIBBLES>;
     const OFFSET: i32 = 0;
@@ -41,8 +41,8 @@ impl<const NIBBLES: bool> Group for Words<NIBBLES> {
         bytemuck::cast_ref(&x.words)
     }
 
-    fn zero(self) -> ([v128; 4], [v128; 2]) {
-        ([i32x4_splat(0); 4], [f32x4_splat(0.0); 2])
+    fn zero(self) -> [v128; 4] {
+        [i32x4_splat(0); 4]
     }
 
     fn step(self, sums: [v128; 4], weights: [v128; 4], x: &[i16; 4]) -> [v128; 4] {
@@ -50,21 +50,13 @@ impl<const NIBBLES: bool> Group for Words<NIBBLES> {
         std::array::from_fn(|i| i32x4_add(sums[i], i32x4_dot_i16x8(weights[i], x)))
     }
 
-    fn scale(self, floats: [v128; 2], sums: [v128; 4], offset: i32, factors: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
+    fn fold(self, sums: [v128; 4]) -> [v128; 2] {
         let fold = |a, b| i32x4_add(i32x4_shuffle::<0, 2, 4, 6>(a, b), i32x4_shuffle::<1, 3, 5, 7>(a, b));
-        scale(floats, [fold(sums[0], sums[1]), fold(sums[2], sums[3])], offset, factors, by)
+        [fold(sums[0], sums[1]), fold(sums[2], sums[3])]
     }
 
-    fn lower(self, floats: [v128; 2], total: i32, mins: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
-        lower(floats, total, mins, by)
-    }
-
-    fn floats(self, rows: &[f32; STRIP]) -> [v128; 2] {
-        load_floats(rows)
-    }
-
-    fn rows(self, floats: [v128; 2]) -> [f32; STRIP] {
-        rows(floats)
+    fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
+        RowFloats::load(rows)
     }
 }
 
@@ -76,7 +68,7 @@ impl<const NIBBLES: bool> Group for WordPairs<NIBBLES> {
     /// Two columns of four rows a vector: so a lane of the sums is a row.
     type Weights = [v128; 4];
     type Sums = [v128; 2];
-    type Floats = [v128; 2];
+    type Floats = RowFloats;
     type Quad = [[i16; 2]; 2];
     type Several = Self;
     const OFFSET: i32 = 0;
@@ -96,8 +88,8 @@ impl<const NIBBLES: bool> Group for WordPairs<NIBBLES> {
         bytemuck::cast_ref(&x.words)
     }
 
-    fn zero(self) -> ([v128; 2], [v128; 2]) {
-        ([i32x4_splat(0); 2], [f32x4_splat(0.0); 2])
+    fn zero(self) -> [v128; 2] {
+        [i32x4_splat(0); 2]
     }
 
     fn step(self, sums: [v128; 2], weights: [v128; 4], x: &[[i16; 2]; 2]) -> [v128; 2] {
@@ -108,19 +100,11 @@ impl<const NIBBLES: bool> Group for WordPairs<NIBBLES> {
         })
     }
 
-    fn scale(self, floats: [v128; 2], sums: [v128; 2], offset: i32, factors: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
-        scale(floats, sums, offset, factors, by)
+    fn fold(self, sums: [v128; 2]) -> [v128; 2] {
+        sums
     }
 
-    fn lower(self, floats: [v128; 2], total: i32, mins: &[u8; STRIP_LINE], by: f32) -> [v128; 2] {
-        lower(floats, total, mins, by)
-    }
-
-    fn floats(self, rows: &[f32; STRIP]) -> [v128; 2] {
-        load_floats(rows)
-    }
-
-    fn rows(self, floats: [v128; 2]) -> [f32; STRIP] {
-        rows(floats)
+    fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
+        RowFloats::load(rows)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::avx2::{Avx2, load};
 use crate::kernels::Q8Block;
-use crate::kernels::groups::Group;
+use crate::kernels::groups::{Floats, Group};
 use crate::tensor::{STRIP, STRIP_LINE};
 use core::arch::x86_64::*;
 
@@ -22,9 +22,9 @@ fn splat(_: Avx2, quad: [i8; 4]) -> __m256i {
 }
 
 #[inline(always)]
-fn zero(_: Avx2) -> (__m256i, __m256) {
+fn zero(_: Avx2) -> __m256i {
     // SAFETY: the first argument proves that AVX2 is there.
-    unsafe { (_mm256_setzero_si256(), _mm256_setzero_ps()) }
+    unsafe { _mm256_setzero_si256() }
 }
 
 /// The four-fold sums of two-fold ones.
@@ -35,49 +35,60 @@ fn fold(_: Avx2, pairs: __m256i) -> __m256i {
 }
 
 #[inline(always)]
-fn load_floats(_: Avx2, values: &[f32; STRIP]) -> __m256 {
-    // SAFETY: the reference covers the 32 bytes read, and the first argument proves that AVX2 is there.
-    unsafe { _mm256_loadu_ps(values.as_ptr()) }
-}
-
-#[inline(always)]
-fn line_floats(_: Avx2, line: &[u8; STRIP_LINE]) -> __m256 {
+fn load_floats(_: Avx2, line: &[u8; STRIP_LINE]) -> __m256 {
     // SAFETY: the reference covers the 32 bytes read, and the first argument proves that AVX2 is there.
     unsafe { _mm256_loadu_ps(line.as_ptr().cast()) }
 }
 
-#[inline(always)]
-fn scale(avx2: Avx2, floats: __m256, sums: __m256i, offset: i32, factors: &[u8; STRIP_LINE], by: f32) -> __m256 {
-    let factors = line_floats(avx2, factors);
-    // SAFETY: an `Avx2` proves that AVX2 is there.
-    unsafe {
-        let sums = _mm256_cvtepi32_ps(_mm256_sub_epi32(sums, _mm256_set1_epi32(offset)));
-        _mm256_add_ps(floats, _mm256_mul_ps(sums, _mm256_mul_ps(factors, _mm256_set1_ps(by))))
+/// Eight f32.
+#[derive(Clone, Copy)]
+pub(super) struct RowFloats(Avx2, __m256);
+
+impl RowFloats {
+    #[inline(always)]
+    fn load(avx2: Avx2, rows: &[f32; STRIP]) -> Self {
+        Self(avx2, load_floats(avx2, bytemuck::cast_ref(rows)))
     }
 }
 
-#[inline(always)]
-fn lower(avx2: Avx2, floats: __m256, total: i32, mins: &[u8; STRIP_LINE], by: f32) -> __m256 {
-    let mins = line_floats(avx2, mins);
-    // SAFETY: an `Avx2` proves that AVX2 is there.
-    unsafe {
-        let mins = _mm256_mul_ps(mins, _mm256_set1_ps(by));
-        _mm256_sub_ps(floats, _mm256_mul_ps(_mm256_set1_ps(total as f32), mins))
-    }
-}
+impl Floats for RowFloats {
+    type Sums = __m256i;
 
-#[inline(always)]
-fn rows(_: Avx2, floats: __m256) -> [f32; STRIP] {
-    let mut rows = [0.0; STRIP];
-    // SAFETY: the array has the 32 bytes written, and the first argument proves that AVX2 is there.
-    unsafe { _mm256_storeu_ps(rows.as_mut_ptr(), floats) };
-    rows
+    #[inline(always)]
+    fn add(self, sums: __m256i, offset: i32, factors: &[u8; STRIP_LINE], scale: f32) -> Self {
+        let Self(avx2, floats) = self;
+        let factors = load_floats(avx2, factors);
+        // SAFETY: an `Avx2` proves that AVX2 is there.
+        Self(avx2, unsafe {
+            let sums = _mm256_cvtepi32_ps(_mm256_sub_epi32(sums, _mm256_set1_epi32(offset)));
+            _mm256_add_ps(floats, _mm256_mul_ps(sums, _mm256_mul_ps(factors, _mm256_set1_ps(scale))))
+        })
+    }
+
+    #[inline(always)]
+    fn lower(self, total: i32, mins: &[u8; STRIP_LINE], scale: f32) -> Self {
+        let Self(avx2, floats) = self;
+        let mins = load_floats(avx2, mins);
+        // SAFETY: an `Avx2` proves that AVX2 is there.
+        Self(avx2, unsafe {
+            let mins = _mm256_mul_ps(mins, _mm256_set1_ps(scale));
+            _mm256_sub_ps(floats, _mm256_mul_ps(_mm256_set1_ps(total as f32), mins))
+        })
+    }
+
+    #[inline(always)]
+    fn rows(self) -> [f32; STRIP] {
+        let mut rows = [0.0; STRIP];
+        // SAFETY: the array has the 32 bytes written, and `self` holds an `Avx2`, which proves that AVX2 is there.
+        unsafe { _mm256_storeu_ps(rows.as_mut_ptr(), self.1) };
+        rows
+    }
 }
 
 impl Group for Bytes {
     type Weights = __m256i;
     type Sums = __m256i;
-    type Floats = __m256;
+    type Floats = RowFloats;
     type Quad = [i8; 4];
     type Several = Self;
     const OFFSET: i32 = 0;
@@ -98,7 +109,7 @@ impl Group for Bytes {
     }
 
     #[inline(always)]
-    fn zero(self) -> (__m256i, __m256) {
+    fn zero(self) -> __m256i {
         zero(self.0)
     }
 
@@ -114,30 +125,20 @@ impl Group for Bytes {
     }
 
     #[inline(always)]
-    fn scale(self, floats: __m256, sums: __m256i, offset: i32, factors: &[u8; STRIP_LINE], by: f32) -> __m256 {
-        scale(self.0, floats, sums, offset, factors, by)
+    fn fold(self, sums: __m256i) -> __m256i {
+        sums
     }
 
     #[inline(always)]
-    fn lower(self, floats: __m256, total: i32, mins: &[u8; STRIP_LINE], by: f32) -> __m256 {
-        lower(self.0, floats, total, mins, by)
-    }
-
-    #[inline(always)]
-    fn floats(self, rows: &[f32; STRIP]) -> __m256 {
-        load_floats(self.0, rows)
-    }
-
-    #[inline(always)]
-    fn rows(self, floats: __m256) -> [f32; STRIP] {
-        rows(self.0, floats)
+    fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
+        RowFloats::load(self.0, rows)
     }
 }
 
 impl Group for Nibbles {
     type Weights = __m256i;
     type Sums = __m256i;
-    type Floats = __m256;
+    type Floats = RowFloats;
     type Quad = [i8; 4];
     type Several = Self;
     const OFFSET: i32 = 0;
@@ -160,7 +161,7 @@ impl Group for Nibbles {
     }
 
     #[inline(always)]
-    fn zero(self) -> (__m256i, __m256) {
+    fn zero(self) -> __m256i {
         zero(self.0)
     }
 
@@ -172,22 +173,12 @@ impl Group for Nibbles {
     }
 
     #[inline(always)]
-    fn scale(self, floats: __m256, sums: __m256i, offset: i32, factors: &[u8; STRIP_LINE], by: f32) -> __m256 {
-        scale(self.0, floats, fold(self.0, sums), offset, factors, by)
+    fn fold(self, sums: __m256i) -> __m256i {
+        fold(self.0, sums)
     }
 
     #[inline(always)]
-    fn lower(self, floats: __m256, total: i32, mins: &[u8; STRIP_LINE], by: f32) -> __m256 {
-        lower(self.0, floats, total, mins, by)
-    }
-
-    #[inline(always)]
-    fn floats(self, rows: &[f32; STRIP]) -> __m256 {
-        load_floats(self.0, rows)
-    }
-
-    #[inline(always)]
-    fn rows(self, floats: __m256) -> [f32; STRIP] {
-        rows(self.0, floats)
+    fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
+        RowFloats::load(self.0, rows)
     }
 }
