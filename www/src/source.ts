@@ -259,10 +259,9 @@ function openReader(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Reader {
   let buffer = new ArrayBuffer(PIECE_BYTES)
   return {
     async read() {
-      const { done, value } = await reader.read(new Uint8Array(buffer))
-      if (done) return { done, value }
-      buffer = value.buffer
-      return { done, value }
+      const result = await reader.read(new Uint8Array(buffer))
+      if (!result.done) buffer = result.value.buffer
+      return result
     },
     cancel: () => reader.cancel(),
   }
