@@ -132,8 +132,9 @@ impl PackedGroups {
     }
 
     fn set(&mut self, row: usize, col: usize, group: &Groups<'_>) {
-        let (first, head, cell) = (self.group_at(row, col), self.head_lines(), row % STRIP * 4);
-        let lines = &mut self.strips.as_chunks_mut::<STRIP_LINE>().0[first..][..head + self.layout.code_lines()];
+        let (first, count) = (self.group_at(row, col), self.group_lines());
+        let (head, cell) = (self.head_lines(), row % STRIP * 4);
+        let lines = &mut self.strips.as_chunks_mut::<STRIP_LINE>().0[first..][..count];
         let put = |line: &mut [u8; STRIP_LINE], bytes: [u8; 4]| line[cell..][..4].copy_from_slice(&bytes);
         let (head, codes) = lines.split_at_mut(head);
         for (line, value) in head.iter_mut().zip([group.factor, group.min]) {
@@ -162,14 +163,10 @@ impl PackedGroups {
         self.cols
     }
 
-    fn lines(&self) -> &[[u8; STRIP_LINE]] {
-        self.strips.as_chunks().0
-    }
-
     /// The `index`-th 8 rows.
     pub fn strip(&self, index: usize) -> Strip<'_> {
         let Self { layout, zero, mins, .. } = *self;
-        let lines = &self.lines()[index * self.strip_lines()..][..self.strip_lines()];
+        let lines = &self.strips.as_chunks().0[index * self.strip_lines()..][..self.strip_lines()];
         Strip { layout, zero, mins, group_lines: self.group_lines(), lines }
     }
 
