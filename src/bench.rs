@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::gguf::GgmlType;
-use crate::kernels::{Kernels, Q8_BLOCK, Q8Block, available};
+use crate::kernels::{Kernels, Q8Rows, available};
 use crate::model::{Attention, LanguageModel, Pass, Transformer};
 use crate::platform::now_ms;
 use crate::quant::Ternary;
@@ -133,10 +133,10 @@ pub fn kernels(runs: usize) -> Result<Vec<KernelTiming>> {
                 timings.push(KernelTiming { name: format!("{} {operation}", kernels.name()), rows, gmacs });
             };
             let x = vec![1i8; rows * cols];
-            let blocks = vec![Q8Block::new(1.0, [1; Q8_BLOCK]); rows * cols / Q8_BLOCK];
+            let q8 = Q8Rows::zeroed(rows, cols);
             add("ternary", time(runs, || multiply_ternary(kernels, &ternary, &x, rows))?);
             for (ty, matrix) in &grouped {
-                add(&ty.to_string().to_lowercase(), time(runs, || multiply_groups(kernels, matrix, &blocks, rows))?);
+                add(&ty.to_string().to_lowercase(), time(runs, || multiply_groups(kernels, matrix, &q8))?);
             }
         }
     }
@@ -153,8 +153,8 @@ fn multiply_ternary(kernels: &dyn Kernels, matrix: &PackedTernary, x: &[i8], row
     Ok(())
 }
 
-fn multiply_groups(kernels: &dyn Kernels, matrix: &PackedGroups, x: &[Q8Block], rows: usize) -> Result<()> {
-    let mut products = vec![[0.0; STRIP]; rows];
+fn multiply_groups(kernels: &dyn Kernels, matrix: &PackedGroups, x: &Q8Rows) -> Result<()> {
+    let mut products = vec![[0.0; STRIP]; x.rows()];
     for strip in 0..matrix.rows().div_ceil(STRIP) {
         kernels.strip(&matrix.strip(strip), x, &mut products);
         std::hint::black_box(&products);

@@ -10,7 +10,7 @@
 #![forbid(unsafe_code)]
 
 use super::scalar::Scalar;
-use super::{Kernels, Q8_BLOCK, Q8Block, available, float};
+use super::{Kernels, Q8_BLOCK, Q8Rows, available, float};
 use crate::platform::now_ms;
 use crate::tensor::{GroupLayout, STRIP, STRIP_LINE, Strip, TILE, TILE_BYTES};
 
@@ -22,6 +22,9 @@ const LAYOUTS: [GroupLayout; 3] = [GroupLayout::Bytes32, GroupLayout::Bytes16, G
 
 /// Activation rows in the race.
 const ROWS: usize = 32;
+
+/// Activation rows that are tried before it.
+const TRIED: [usize; 4] = [1, 2, 3, 5];
 
 /// Times that every backend gets its turn in the race.
 const ROUNDS: usize = 6;
@@ -87,7 +90,8 @@ struct Products {
     strips: Vec<(GroupLayout, Vec<[u8; STRIP_LINE]>)>,
     x: Vec<i8>,
     totals: Vec<i32>,
-    blocks: Vec<Q8Block>,
+    /// The first rows of `x`, of every number of rows that is needed.
+    q8: Vec<Q8Rows>,
 }
 
 impl Products {
@@ -98,6 +102,7 @@ impl Products {
         let activation = |i: usize| if i % COLS < COLS / 2 { 127 } else { (i * 37 % 255) as i32 - 127 };
         let sign = |i: usize| if (i / COLS).is_multiple_of(2) { 1 } else { -1 };
         let x: Vec<i8> = (0..ROWS * COLS).map(|i| (activation(i) * sign(i)) as i8).collect();
+        let scales: Vec<_> = (0..ROWS * COLS / Q8_BLOCK).map(|i| (i % 7) as f32 * 0.1).collect();
         // Every byte, after some of the smallest and some of the largest codes of 8 bits.
         let line_byte = |i: usize| [0x80, 0x7F].get(i / 1024).copied().unwrap_or(((i * 89) >> 3) as u8);
         let lines = |layout: GroupLayout| {
@@ -112,7 +117,7 @@ impl Products {
             tiles: (0..COLS / TILE * TILE_BYTES).map(tile_byte).collect(),
             strips: LAYOUTS.map(|layout| (layout, lines(layout))).into(),
             totals: x.chunks_exact(COLS).map(float::total).collect(),
-            blocks: (0..).zip(x.as_chunks().0).map(|(i, x)| Q8Block::new((i % 7) as f32 * 0.1, *x)).collect(),
+            q8: TRIED.into_iter().chain([ROWS]).map(|rows| Q8Rows::new(COLS, &x[..rows * COLS], &scales)).collect(),
             x,
         }
     }
@@ -128,14 +133,14 @@ impl Products {
     fn grouped(&self, kernels: &dyn Kernels, layout: GroupLayout, rows: usize) -> Vec<[f32; STRIP]> {
         let (_, lines) = self.strips.iter().find(|(of, _)| *of == layout).expect("there is a strip of every layout");
         let strip = Strip { layout, zero: 0, mins: false, group_lines: 1 + layout.code_lines(), lines };
-        let x = &self.blocks[..rows * COLS / Q8_BLOCK];
+        let x = self.q8.iter().find(|x| x.rows() == rows).expect("there are as many rows");
         let mut out = vec![[0.0; STRIP]; rows];
         kernels.strip(&strip, x, &mut out);
         out
     }
 
     fn are_right(&self, kernels: &dyn Kernels) -> bool {
-        [1, 2, 3, 5].into_iter().all(|rows| {
+        TRIED.into_iter().all(|rows| {
             self.ternary(kernels, rows) == self.ternary(&Scalar, rows)
                 && LAYOUTS.into_iter().all(|l| self.grouped(kernels, l, rows) == self.grouped(&Scalar, l, rows))
         })

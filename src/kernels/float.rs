@@ -5,7 +5,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::{LANES, Q8_BLOCK, Q8Block};
+use super::q8::Q8Block;
+use super::{LANES, Q8_BLOCK, Q8Part};
 
 /// The smallest absolute maximum that an activation row is scaled by.
 const MIN_ABSMAX: f32 = 1e-5;
@@ -16,7 +17,8 @@ const ROUND: f32 = 12_582_912.0;
 /// [`super::Kernels::quantize_row`].
 #[inline(always)]
 pub(super) fn quantize_row(x: &[f32], out: &mut [i8]) -> (f32, i32) {
-    let scale = 127.0 / absmax(x).max(MIN_ABSMAX);
+    let max = absmax(x);
+    let scale = 127.0 / if max < MIN_ABSMAX { MIN_ABSMAX } else { max };
     let (values, padding) = out.split_at_mut(x.len());
     quantize(x, scale, values);
     padding.fill(0);
@@ -25,26 +27,41 @@ pub(super) fn quantize_row(x: &[f32], out: &mut [i8]) -> (f32, i32) {
 
 /// [`super::Kernels::quantize_q8`].
 #[inline(always)]
-pub(super) fn quantize_q8(x: &[f32], out: &mut [Q8Block]) {
-    for (x, out) in x.as_chunks::<Q8_BLOCK>().0.iter().zip(out) {
-        let max = absmax(x);
-        let mut values = [0; Q8_BLOCK];
-        quantize(x, if max > 0.0 { 127.0 / max } else { 0.0 }, &mut values);
-        *out = Q8Block::new(max / 127.0, values);
+pub(super) fn quantize_q8(x: &[f32], out: Q8Part<'_>) {
+    match out {
+        Q8Part::Four(blocks) => quantize_blocks(x, blocks),
+        Q8Part::Ones(blocks) => quantize_blocks(x, blocks),
     }
 }
 
 #[inline(always)]
-fn absmax(x: &[f32]) -> f32 {
-    let larger = |max: f32, x: f32| if x.abs() > max { x.abs() } else { max };
-    let (whole, rest) = x.as_chunks::<LANES>();
-    let mut lanes = [0.0; LANES];
-    for x in whole {
-        for (lane, &x) in lanes.iter_mut().zip(x) {
-            *lane = larger(*lane, x);
+fn quantize_blocks<const N: usize>(x: &[f32], blocks: &mut [Q8Block<N>]) {
+    let cols = x.len() / N;
+    for (index, block) in blocks.iter_mut().enumerate() {
+        for n in 0..N {
+            let x = &x[n * cols + index * Q8_BLOCK..][..Q8_BLOCK];
+            let max = absmax(x);
+            let mut values = [0; Q8_BLOCK];
+            quantize(x, if max > 0.0 { 127.0 / max } else { 0.0 }, &mut values);
+            // Otherwise the compiler quantises value by value, in the order in which they are stored.
+            block.set(n, max / 127.0, std::hint::black_box(&values));
         }
     }
-    lanes.into_iter().chain(rest.iter().copied()).fold(0.0, larger)
+}
+
+/// The largest magnitude; NaN if one is.
+#[inline(always)]
+fn absmax(x: &[f32]) -> f32 {
+    // As integers magnitudes have the same order, with NaN above all, and a maximum that is one instruction everywhere.
+    let magnitude = |x: &f32| x.to_bits() & !(1 << 31);
+    let (whole, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [0; LANES];
+    for x in whole {
+        for (lane, x) in lanes.iter_mut().zip(x) {
+            *lane = magnitude(x).max(*lane);
+        }
+    }
+    f32::from_bits(lanes.into_iter().chain(rest.iter().map(magnitude)).fold(0, u32::max))
 }
 
 /// `round_half_even(x * scale)`, which `scale` keeps within +-127.

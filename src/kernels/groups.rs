@@ -12,11 +12,14 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Q8_BLOCK, Q8Block};
+use super::q8::{Q8_BLOCK, Q8_ROWS, Q8Block, Q8Rows};
 use crate::tensor::{GroupLayout, STRIP, STRIP_LINE, Strip};
 
 /// Steps in a block of activations.
 const BLOCK_STEPS: usize = Q8_BLOCK / 4;
+
+/// Groups that are decoded before all rows go past them.
+const PART: usize = 8;
 
 type Line = [u8; STRIP_LINE];
 
@@ -38,7 +41,7 @@ pub(super) trait Group: Copy {
     fn several(self) -> Self::Several;
     /// Step `F` of those in a line.
     fn decode<const F: usize>(self, line: &Line) -> Self::Weights;
-    fn quads(x: &Q8Block) -> &[Self::Quad; BLOCK_STEPS];
+    fn quads<const N: usize>(x: &Q8Block<N>) -> &[[Self::Quad; N]; BLOCK_STEPS];
     fn zero(self) -> Self::Sums;
     /// `sums + weights x`.
     fn step(self, sums: Self::Sums, weights: Self::Weights, x: &Self::Quad) -> Self::Sums;
@@ -60,35 +63,29 @@ pub(super) trait Floats: Copy {
     fn rows(self) -> [f32; STRIP];
 }
 
-/// [`super::Kernels::strip`] with `bytes` for layouts of 8 bits, and `nibbles` for those of 4; `N` activation rows at a time.
+/// [`super::Kernels::strip`] with `bytes` for layouts of 8 bits, and `nibbles` for those of 4.
 #[inline(always)]
-pub(super) fn strip<B: Group, H: Group, const N: usize>(
-    bytes: B,
-    nibbles: H,
-    strip: &Strip<'_>,
-    x: &[Q8Block],
-    out: &mut [[f32; STRIP]],
-) {
+pub(super) fn strip<B: Group, H: Group>(bytes: B, nibbles: H, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]) {
     match strip.layout {
-        GroupLayout::Bytes32 => multiply::<_, 1, 8, N>(bytes, 0, strip, x, out),
-        GroupLayout::Bytes16 => multiply::<_, 1, 4, N>(bytes, 0, strip, x, out),
-        GroupLayout::Nibbles32 => multiply::<_, 2, 8, N>(nibbles, strip.zero, strip, x, out),
+        GroupLayout::Bytes32 => multiply::<_, 1, 8>(bytes, 0, strip, x, out),
+        GroupLayout::Bytes16 => multiply::<_, 1, 4>(bytes, 0, strip, x, out),
+        GroupLayout::Nibbles32 => multiply::<_, 2, 8>(nibbles, strip.zero, strip, x, out),
     }
 }
 
 /// Groups of `STEPS` steps, `FIELDS` of them in a line.
 #[inline(always)]
-fn multiply<G: Group, const FIELDS: usize, const STEPS: usize, const N: usize>(
+fn multiply<G: Group, const FIELDS: usize, const STEPS: usize>(
     group: G,
     zero: i32,
     strip: &Strip<'_>,
-    x: &[Q8Block],
+    x: &Q8Rows,
     out: &mut [[f32; STRIP]],
 ) {
     match out {
         [] => {}
-        [out] => *out = vector::<_, FIELDS, STEPS>(group, zero, strip, x),
-        out => matrix::<_, FIELDS, STEPS, N>(group.several(), zero, strip, x, out),
+        [out] => *out = vector::<_, FIELDS, STEPS>(group, zero, strip, &x.ones),
+        out => matrix::<_, FIELDS, STEPS>(group.several(), zero, strip, x, out),
     }
 }
 
@@ -98,7 +95,7 @@ fn vector<G: Group, const FIELDS: usize, const STEPS: usize>(
     group: G,
     zero: i32,
     strip: &Strip<'_>,
-    x: &[Q8Block],
+    x: &[Q8Block<1>],
 ) -> [f32; STRIP] {
     let mut floats = group.floats(&[0.0; STRIP]);
     for (index, lines) in strip.lines.chunks_exact(strip.group_lines).enumerate() {
@@ -107,47 +104,45 @@ fn vector<G: Group, const FIELDS: usize, const STEPS: usize>(
         let x = &x[part.block];
         let mut sums = group.zero();
         for (line, quads) in codes.iter().zip(G::quads(x)[part.step..].chunks_exact(FIELDS)) {
-            sums = group.step(sums, group.decode::<0>(line), &quads[0]);
+            sums = group.step(sums, group.decode::<0>(line), &quads[0][0]);
             if FIELDS == 2 {
-                sums = group.step(sums, group.decode::<1>(line), &quads[1]);
+                sums = group.step(sums, group.decode::<1>(line), &quads[1][0]);
             }
         }
-        floats = settle::<_, STEPS>(group, zero, head, (x, part), floats, sums);
+        floats = settle::<_, STEPS, 1>(group, zero, head, (x, 0, part), floats, sums);
     }
     floats.rows()
 }
 
 /// Products with several rows.
 #[inline(always)]
-fn matrix<G: Group, const FIELDS: usize, const STEPS: usize, const N: usize>(
+fn matrix<G: Group, const FIELDS: usize, const STEPS: usize>(
     group: G,
     zero: i32,
     strip: &Strip<'_>,
-    x: &[Q8Block],
+    x: &Q8Rows,
     out: &mut [[f32; STRIP]],
 ) {
-    let width = x.len() / out.len();
-    let mut weights = [group.decode::<0>(&[0; STRIP_LINE]); STEPS];
+    let width = x.blocks();
+    let mut decoded = [[group.decode::<0>(&[0; STRIP_LINE]); STEPS]; PART];
     out.fill([0.0; STRIP]);
-    for (index, lines) in strip.lines.chunks_exact(strip.group_lines).enumerate() {
-        let (head, codes) = lines.split_at(1 + usize::from(strip.mins));
-        for (line, weights) in codes.iter().zip(weights.chunks_exact_mut(FIELDS)) {
-            weights[0] = group.decode::<0>(line);
-            if FIELDS == 2 {
-                weights[1] = group.decode::<1>(line);
+    for (part, lines) in strip.lines.chunks(PART * strip.group_lines).enumerate() {
+        for (lines, weights) in lines.chunks_exact(strip.group_lines).zip(&mut decoded) {
+            let codes = &lines[1 + usize::from(strip.mins)..];
+            for (line, weights) in codes.iter().zip(weights.chunks_exact_mut(FIELDS)) {
+                weights[0] = group.decode::<0>(line);
+                if FIELDS == 2 {
+                    weights[1] = group.decode::<1>(line);
+                }
             }
         }
-        let weights = &weights[..codes.len() * FIELDS];
-        let part = Part::of::<STEPS>(index);
-        let block = |row: usize| &x[row * width + part.block];
-        let (whole, rest) = out.as_chunks_mut::<N>();
-        let count = whole.len() * N;
-        for (i, out) in whole.iter_mut().enumerate() {
-            let x = std::array::from_fn(|n| block(i * N + n));
-            add::<_, STEPS, N>(group, zero, head, weights, (x, part), out);
+        let first = part * PART * STEPS / BLOCK_STEPS;
+        let (fours, ones) = out.as_chunks_mut::<Q8_ROWS>();
+        for (x, out) in x.fours.chunks_exact(width).zip(fours) {
+            add::<_, FIELDS, STEPS, _>(group, zero, (strip, lines), &decoded, &x[first..], out);
         }
-        for (i, out) in rest.as_chunks_mut().0.iter_mut().enumerate() {
-            add::<_, STEPS, 1>(group, zero, head, weights, ([block(count + i)], part), out);
+        for (x, out) in x.ones.chunks_exact(width).zip(ones.as_chunks_mut().0) {
+            add::<_, FIELDS, STEPS, _>(group, zero, (strip, lines), &decoded, &x[first..], out);
         }
     }
 }
@@ -168,43 +163,49 @@ impl Part {
     }
 }
 
-/// Adds products of a decoded group with `N` rows.
+/// Adds products of decoded groups with `N` rows.
 #[inline(always)]
-fn add<G: Group, const STEPS: usize, const N: usize>(
+fn add<G: Group, const FIELDS: usize, const STEPS: usize, const N: usize>(
     group: G,
     zero: i32,
-    head: &[Line],
-    weights: &[G::Weights],
-    (x, part): ([&Q8Block; N], Part),
+    (strip, lines): (&Strip<'_>, &[Line]),
+    decoded: &[[G::Weights; STEPS]; PART],
+    x: &[Q8Block<N>],
     out: &mut [[f32; STRIP]; N],
 ) {
-    let quads = x.map(|x| &G::quads(x)[part.step..][..weights.len()]);
-    let mut sums = [group.zero(); N];
-    for (step, weights) in weights.iter().enumerate() {
-        for n in 0..N {
-            sums[n] = group.step(sums[n], *weights, &quads[n][step]);
+    let heads = 1 + usize::from(strip.mins);
+    let steps = (strip.group_lines - heads) * FIELDS;
+    for (index, lines) in lines.chunks_exact(strip.group_lines).enumerate() {
+        let part = Part::of::<STEPS>(index);
+        let x = &x[part.block];
+        let (weights, quads) = (&decoded[index][..steps], &G::quads(x)[part.step..][..steps]);
+        let mut sums = [group.zero(); N];
+        for (weights, quads) in weights.iter().zip(quads) {
+            for n in 0..N {
+                sums[n] = group.step(sums[n], *weights, &quads[n]);
+            }
         }
-    }
-    for n in 0..N {
-        let floats = group.floats(&out[n]);
-        out[n] = settle::<_, STEPS>(group, zero, head, (x[n], part), floats, sums[n]).rows();
+        for n in 0..N {
+            let floats = group.floats(&out[n]);
+            out[n] = settle::<_, STEPS, N>(group, zero, &lines[..heads], (x, n, part), floats, sums[n]).rows();
+        }
     }
 }
 
 /// `floats` and the sums of one group and row.
 #[inline(always)]
-fn settle<G: Group, const STEPS: usize>(
+fn settle<G: Group, const STEPS: usize, const N: usize>(
     group: G,
     zero: i32,
     head: &[Line],
-    (x, part): (&Q8Block, Part),
+    (x, n, part): (&Q8Block<N>, usize, Part),
     floats: G::Floats,
     sums: G::Sums,
 ) -> G::Floats {
-    let total: i32 = x.totals[part.step / 4..][..STEPS / 4].iter().sum();
-    let floats = floats.add(group.fold(sums), (G::OFFSET + zero) * total, &head[0], x.scale);
+    let total: i32 = x.totals[part.step / 4..][..STEPS / 4].iter().map(|totals| totals[n]).sum();
+    let floats = floats.add(group.fold(sums), (G::OFFSET + zero) * total, &head[0], x.scales[n]);
     match head.get(1) {
-        Some(mins) => floats.lower(total, mins, x.scale),
+        Some(mins) => floats.lower(total, mins, x.scales[n]),
         None => floats,
     }
 }

@@ -16,6 +16,7 @@ mod choice;
 mod float;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"))]
 mod groups;
+mod q8;
 pub mod scalar;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"))]
 mod ternary;
@@ -30,14 +31,9 @@ mod x86_64;
 mod tests;
 
 pub use choice::Choice;
+pub use q8::{Q8_BLOCK, Q8_ROWS, Q8Part, Q8Rows};
 
 use crate::tensor::{STRIP, Strip, TILE};
-
-/// Activations that share one scale where weights are grouped.
-pub const Q8_BLOCK: usize = 32;
-
-/// Activations that are added up in advance.
-pub const Q8_TOTAL: usize = 16;
 
 /// Partial sums in a floating-point dot product, and columns of a panel.
 pub const LANES: usize = 8;
@@ -60,15 +56,14 @@ pub trait Kernels: Sync {
     /// `x` holds `sums.len()` rows, each as long as the tiles are wide; `totals` the total of each. Values are in -127..=127.
     fn ternary_tile(&self, tiles: &[u8], x: &[i8], totals: &[i32], sums: &mut [[i32; TILE]]);
 
-    /// Quantises activations, a block for every [`Q8_BLOCK`].
-    fn quantize_q8(&self, x: &[f32], out: &mut [Q8Block]) {
+    /// Quantises the rows `x`, as many and as wide as `out`, with a scale for every [`Q8_BLOCK`] values.
+    fn quantize_q8(&self, x: &[f32], out: Q8Part<'_>) {
         float::quantize_q8(x, out);
     }
 
-    /// Dot products of 8 rows of grouped weights with `out.len()` rows of activations, which `x` holds one after the other. Each is
-    /// the sum over the groups, in order, of `sum (code - zero) x * (factor * scale)`, the sum exact, less, where there are
+    /// Dot products of 8 rows of grouped weights with every row of activations. Each is the sum over the groups, in order, of `sum (code - zero) x * (factor * scale)`, the sum exact, less, where there are
     /// minimums, `total * (min * scale)`.
-    fn strip(&self, strip: &Strip<'_>, x: &[Q8Block], out: &mut [[f32; STRIP]]);
+    fn strip(&self, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]);
 
     /// Dot product in [`LANES`] partial sums: lane `l` adds the products at `l`, `l + 8`, ... in order; lanes are then added
     /// as `((0+4) + (2+6)) + ((1+5) + (3+7))`; a remainder shorter than 8 is added last, in order.
@@ -87,38 +82,6 @@ pub trait Kernels: Sync {
     fn peak(&self, rounds: usize) -> u64 {
         let _ = rounds;
         0
-    }
-}
-
-/// Activations for grouped weights: `x` is about `scale * values`, where `scale` is `max|x| / 127` and the values are
-/// `round_half_even(x / scale)`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Q8Block {
-    /// What the values are multiplied with.
-    pub scale: f32,
-    /// The total of every [`Q8_TOTAL`] values.
-    pub totals: [i32; Q8_BLOCK / Q8_TOTAL],
-    /// In -127..=127.
-    pub values: [i8; Q8_BLOCK],
-    /// The values again, for instructions that multiply 16 bits.
-    pub words: [i16; Q8_BLOCK],
-}
-
-impl Q8Block {
-    /// A block of zeros.
-    pub const ZERO: Self = Self::new(0.0, [0; Q8_BLOCK]);
-
-    /// The block of `values`.
-    #[inline(always)]
-    pub const fn new(scale: f32, values: [i8; Q8_BLOCK]) -> Self {
-        let (mut words, mut totals) = ([0; Q8_BLOCK], [0; Q8_BLOCK / Q8_TOTAL]);
-        let mut i = 0;
-        while i < Q8_BLOCK {
-            words[i] = values[i] as i16;
-            totals[i / Q8_TOTAL] += values[i] as i32;
-            i += 1;
-        }
-        Self { scale, totals, values, words }
     }
 }
 

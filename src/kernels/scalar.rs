@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Kernels, Q8_BLOCK, Q8Block};
+use super::{Kernels, Q8_BLOCK, Q8Rows};
 use crate::tensor::{GroupLayout, STRIP, Strip, TILE, TILE_BYTES};
 
 /// The backend of plain loops.
@@ -28,11 +28,10 @@ impl Kernels for Scalar {
         }
     }
 
-    fn strip(&self, strip: &Strip<'_>, x: &[Q8Block], out: &mut [[f32; STRIP]]) {
-        let blocks = x.len() / out.len().max(1);
+    fn strip(&self, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]) {
         for (index, out) in out.iter_mut().enumerate() {
             for (row, out) in out.iter_mut().enumerate() {
-                *out = dot(strip, row, &x[index * blocks..][..blocks]);
+                *out = dot(strip, row, x, index);
             }
         }
     }
@@ -44,24 +43,24 @@ fn weights(tile: &[u8]) -> [[i8; TILE]; TILE] {
     std::array::from_fn(|row| std::array::from_fn(|col| code(row, col) as i8 - 1))
 }
 
-/// Dot product of one row of a strip.
-fn dot(strip: &Strip<'_>, row: usize, x: &[Q8Block]) -> f32 {
+/// Dot product of row `row` of a strip and row `index` of `x`.
+fn dot(strip: &Strip<'_>, row: usize, x: &Q8Rows, index: usize) -> f32 {
     let (group, head) = (strip.layout.group(), 1 + usize::from(strip.mins));
     let mut product = 0.0;
-    for (index, lines) in strip.lines.chunks_exact(strip.group_lines).enumerate() {
+    for (at, lines) in strip.lines.chunks_exact(strip.group_lines).enumerate() {
         let cell = |line: usize| <[u8; 4]>::try_from(&lines[line][row * 4..][..4]).expect("a cell has 4 bytes");
         let code = |col: usize| match strip.layout {
             GroupLayout::Bytes32 | GroupLayout::Bytes16 => i32::from(cell(head + col / 4)[col % 4].cast_signed()),
             GroupLayout::Nibbles32 => i32::from(cell(head + col / 8)[col % 4] >> (col / 4 % 2 * 4) & 15),
         };
-        let first = index * group;
-        let x = &x[first / Q8_BLOCK];
-        let values = &x.values[first % Q8_BLOCK..][..group];
+        let first = at * group;
+        let (scale, values) = x.get(index, first / Q8_BLOCK);
+        let values = &values[first % Q8_BLOCK..][..group];
         let products = values.iter().enumerate().map(|(col, &x)| (code(col) - strip.zero) * i32::from(x));
-        product += products.sum::<i32>() as f32 * (f32::from_le_bytes(cell(0)) * x.scale);
+        product += products.sum::<i32>() as f32 * (f32::from_le_bytes(cell(0)) * scale);
         if strip.mins {
             let total: i32 = values.iter().map(|&x| i32::from(x)).sum();
-            product -= total as f32 * (f32::from_le_bytes(cell(1)) * x.scale);
+            product -= total as f32 * (f32::from_le_bytes(cell(1)) * scale);
         }
     }
     product

@@ -67,15 +67,13 @@ fn scalar_quantises_by_the_definition() {
 
     let mut x = [0.0; 2 * Q8_BLOCK];
     (x[0], x[1], x[2], x[16]) = (254.0, -3.0, 1.0, 5.0);
-    let mut blocks = [Q8Block::new(9.0, [9; Q8_BLOCK]); 2];
-    Scalar.quantize_q8(&x, &mut blocks);
-    assert_eq!((blocks[0].scale, blocks[0].totals), (2.0, [125, 2]));
-    assert_eq!(
-        (&blocks[0].values[..4], &blocks[0].words[..4]),
-        ([127, -2, 0, 0].as_slice(), [127, -2, 0, 0].as_slice())
-    );
-    assert!(blocks[0].values[17..].iter().all(|&q| q == 0));
-    assert_eq!(blocks[1], Q8Block::ZERO);
+    let mut q8 = Q8Rows::zeroed(1, x.len());
+    q8.parts_mut().for_each(|part| Scalar.quantize_q8(&x, part));
+    let [block, zeros] = *q8.ones else { panic!("two blocks of one row") };
+    assert_eq!((block.scales, block.totals), ([2.0], [[125], [2]]));
+    assert_eq!((block.values[0][0], block.words[0][0]), ([127, -2, 0, 0], [127, -2, 0, 0]));
+    assert!(block.values[5..].iter().all(|&q| q == [[0; 4]]));
+    assert_eq!(zeros, bytemuck::Zeroable::zeroed());
 }
 
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
@@ -89,7 +87,7 @@ fn scalar_multiplies_by_the_definition() {
     let mut x = [0; Q8_BLOCK];
     (x[0], x[4]) = (-1, 3);
     let mut out = [[9.0; STRIP]];
-    Scalar.strip(&strip, &[Q8Block::new(0.25, x)], &mut out);
+    Scalar.strip(&strip, &Q8Rows::new(Q8_BLOCK, &x, &[0.25]), &mut out);
     assert_eq!(out[0][0], 0.0 - 2.0 * (2.0 * 0.25));
     assert_eq!(out[0][1], (9 * 3 - 8) as f32 * (0.5 * 0.25) - 2.0 * (2.0 * 0.25));
 
@@ -189,7 +187,7 @@ fn a_wrong_backend_is_never_chosen() {
         fn ternary_tile(&self, _: &[u8], _: &[i8], _: &[i32], sums: &mut [[i32; TILE]]) {
             sums.fill([0; TILE]);
         }
-        fn strip(&self, strip: &Strip<'_>, x: &[Q8Block], out: &mut [[f32; STRIP]]) {
+        fn strip(&self, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]) {
             Scalar.strip(strip, x, out);
         }
     }
@@ -213,18 +211,31 @@ fn right() -> Vec<&'static dyn Kernels> {
 #[test]
 fn quantize_q8_matches_scalar() {
     each(|kernels, rng| {
-        for blocks in 0..20 {
-            let x = values(rng, blocks * Q8_BLOCK);
-            let (mut expected, mut got) = (vec![Q8Block::ZERO; blocks], vec![Q8Block::new(1.0, [1; Q8_BLOCK]); blocks]);
-            Scalar.quantize_q8(&x, &mut expected);
-            kernels.quantize_q8(&x, &mut got);
-            assert_eq!(got, expected, "{} {blocks}", kernels.name());
-            for block in got {
-                let totals = block.values.as_chunks::<Q8_TOTAL>().0.iter().map(|q| float::total(q));
-                assert!(totals.eq(block.totals) && block.words == block.values.map(i16::from));
+        for (rows, blocks) in [(0, 1), (1, 1), (1, 19), (2, 3), (3, 5), (4, 1), (7, 2), (9, 18)] {
+            let cols = blocks * Q8_BLOCK;
+            let x = values(rng, rows * cols);
+            let mut got = Q8Rows::new(cols, &vec![1; rows * cols], &vec![1.0; rows * blocks]);
+            got.parts_mut().zip(x.chunks(cols * Q8_ROWS)).for_each(|(part, x)| kernels.quantize_q8(x, part));
+            let mut row = Q8Rows::zeroed(1, cols);
+            for (n, x) in x.chunks_exact(cols).enumerate() {
+                row.parts_mut().for_each(|part| Scalar.quantize_q8(x, part));
+                let all = |of: &Q8Rows, n: usize| (0..blocks).map(|block| of.get(n, block)).collect::<Vec<_>>();
+                assert_eq!(all(&got, n), all(&row, 0), "{} row {n} of {rows}", kernels.name());
             }
+            got.ones.iter().for_each(check_block);
+            got.fours.iter().for_each(check_block);
         }
     });
+}
+
+/// Totals and words are those of the values.
+fn check_block<const N: usize>(block: &q8::Q8Block<N>) {
+    for n in 0..N {
+        let values: Vec<i8> = block.values.iter().flat_map(|quads| quads[n]).collect();
+        let totals = values.chunks(q8::Q8_TOTAL).map(float::total);
+        assert!(totals.eq(block.totals.map(|totals| totals[n])));
+        assert!(values.iter().map(|&x| i16::from(x)).eq(block.words.iter().flat_map(|words| words[n])));
+    }
 }
 
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
@@ -256,8 +267,7 @@ fn strips_match_scalar() {
                 let group_lines = 1 + usize::from(mins) + layout.code_lines();
                 let strip = Strip { layout, zero, mins, group_lines, lines: &lines };
                 let x = if extreme { vec![-127; rows * cols] } else { int8(rng, rows * cols) };
-                let scales = values(rng, rows * blocks);
-                let x = &scales.into_iter().zip(x.as_chunks().0).map(|(s, x)| Q8Block::new(s, *x)).collect::<Vec<_>>();
+                let x = &Q8Rows::new(cols, &x, &values(rng, rows * blocks));
                 let (mut expected, mut got) = (vec![[0.0; STRIP]; rows], vec![[1.0; STRIP]; rows]);
                 Scalar.strip(&strip, x, &mut expected);
                 kernels.strip(&strip, x, &mut got);

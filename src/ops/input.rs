@@ -7,16 +7,17 @@
 #![forbid(unsafe_code)]
 
 use super::norm::Norm;
-use crate::kernels::{Kernels, Q8_BLOCK, Q8Block};
+use crate::kernels::{Kernels, Q8_ROWS, Q8Part, Q8Rows};
 use crate::parallel::Lead;
 use crate::tensor::{Operand, TILE};
 
 /// Rows of activations, normalised and quantised.
 pub struct Input {
+    rows: usize,
     cols: usize,
-    values: Vec<f32>,
+    values: Option<Vec<f32>>,
     int8: Option<Int8>,
-    q8: Option<Vec<Q8Block>>,
+    q8: Option<Q8Rows>,
 }
 
 /// Rows with one scale and one total each.
@@ -26,12 +27,13 @@ struct Int8 {
     totals: Vec<i32>,
 }
 
-/// One row, and where its forms go.
-struct Row<'a> {
+/// Up to [`Q8_ROWS`] rows, and where their forms go.
+struct Part<'a> {
+    cols: usize,
     x: &'a [f32],
-    values: &'a mut [f32],
-    int8: Option<(&'a mut [i8], &'a mut f32, &'a mut i32)>,
-    q8: Option<&'a mut [Q8Block]>,
+    values: Option<&'a mut [f32]>,
+    int8: Option<(&'a mut [i8], &'a mut [f32], &'a mut [i32])>,
+    q8: Option<Q8Part<'a>>,
 }
 
 impl Input {
@@ -44,7 +46,11 @@ impl Input {
         readers: impl IntoIterator<Item = Operand<'a>>,
     ) -> Self {
         let rows = x.len() / cols;
-        let mut input = Self { cols, values: vec![0.0; x.len()], int8: None, q8: None };
+        let mut input = Self { rows, cols, values: None, int8: None, q8: None };
+        let mut readers = readers.into_iter().peekable();
+        if readers.peek().is_none() {
+            input.values = Some(vec![0.0; x.len()]);
+        }
         for reader in readers {
             match reader {
                 Operand::Ternary(_) => {
@@ -55,29 +61,36 @@ impl Input {
                     });
                 }
                 Operand::Groups(_) => {
-                    input.q8.get_or_insert_with(|| vec![Q8Block::ZERO; rows * cols / Q8_BLOCK]);
+                    input.q8.get_or_insert_with(|| Q8Rows::zeroed(rows, cols));
                 }
-                Operand::Blocks(_) => {}
+                Operand::Blocks(_) => {
+                    input.values.get_or_insert_with(|| vec![0.0; x.len()]);
+                }
             }
         }
-        lead.each(input.rows_of(x), |row| row.fill(kernels, norm));
+        lead.each(input.parts(x), |part| part.fill(kernels, norm));
         input
     }
 
-    fn rows_of<'a>(&'a mut self, x: &'a [f32]) -> Vec<Row<'a>> {
-        let values = x.chunks_exact(self.cols).zip(self.values.chunks_exact_mut(self.cols));
-        let mut rows: Vec<_> = values.map(|(x, values)| Row { x, values, int8: None, q8: None }).collect();
+    fn parts<'a>(&'a mut self, x: &'a [f32]) -> Vec<Part<'a>> {
+        let cols = self.cols;
+        let mut parts: Vec<_> =
+            x.chunks(cols * Q8_ROWS).map(|x| Part { cols, x, values: None, int8: None, q8: None }).collect();
+        if let Some(values) = &mut self.values {
+            let values = values.chunks_mut(cols * Q8_ROWS);
+            parts.iter_mut().zip(values).for_each(|(part, values)| part.values = Some(values));
+        }
         if let Some(Int8 { values, scales, totals }) = &mut self.int8 {
-            let values = values.chunks_exact_mut(self.cols.next_multiple_of(TILE));
-            for (row, ((values, scale), total)) in rows.iter_mut().zip(values.zip(scales).zip(totals)) {
-                row.int8 = Some((values, scale, total));
+            let values = values.chunks_mut(cols.next_multiple_of(TILE) * Q8_ROWS);
+            let rows = values.zip(scales.chunks_mut(Q8_ROWS)).zip(totals.chunks_mut(Q8_ROWS));
+            for (part, ((values, scales), totals)) in parts.iter_mut().zip(rows) {
+                part.int8 = Some((values, scales, totals));
             }
         }
-        if let Some(blocks) = &mut self.q8 {
-            let blocks = blocks.chunks_exact_mut(self.cols / Q8_BLOCK);
-            rows.iter_mut().zip(blocks).for_each(|(row, blocks)| row.q8 = Some(blocks));
+        if let Some(q8) = &mut self.q8 {
+            parts.iter_mut().zip(q8.parts_mut()).for_each(|(part, q8)| part.q8 = Some(q8));
         }
-        rows
+        parts
     }
 
     /// Width of a row.
@@ -87,12 +100,16 @@ impl Input {
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.values.len() / self.cols
+        self.rows
     }
 
     /// The rows as floats, one after the other.
+    ///
+    /// # Panics
+    ///
+    /// When there were readers and none of them wanted floats.
     pub fn values(&self) -> &[f32] {
-        &self.values
+        self.values.as_ref().expect("the input was made for a reader of floats")
     }
 
     /// The rows for ternary weights: values, scales and totals.
@@ -110,22 +127,39 @@ impl Input {
     /// # Panics
     ///
     /// When no reader was grouped.
-    pub(super) fn q8(&self) -> &[Q8Block] {
+    pub(super) fn q8(&self) -> &Q8Rows {
         self.q8.as_ref().expect("the input was made for a grouped reader")
     }
 }
 
-impl Row<'_> {
+impl Part<'_> {
     fn fill(self, kernels: &dyn Kernels, norm: Option<Norm<'_>>) {
-        match norm {
-            Some(norm) => norm.apply(kernels, self.x, self.values),
-            None => self.values.copy_from_slice(self.x),
+        let mut normed = Vec::new();
+        let x = match (norm, self.values) {
+            (None, None) => self.x,
+            (norm, values) => {
+                let values = values.unwrap_or_else(|| {
+                    normed.resize(self.x.len(), 0.0);
+                    &mut normed
+                });
+                match norm {
+                    Some(norm) => {
+                        let rows = self.x.chunks_exact(self.cols).zip(values.chunks_exact_mut(self.cols));
+                        rows.for_each(|(x, values)| norm.apply(kernels, x, values));
+                    }
+                    None => values.copy_from_slice(self.x),
+                }
+                values
+            }
+        };
+        if let Some((values, scales, totals)) = self.int8 {
+            let rows = x.chunks_exact(self.cols).zip(values.chunks_exact_mut(values.len() / scales.len()));
+            for ((row, values), (scale, total)) in rows.zip(scales.iter_mut().zip(totals)) {
+                (*scale, *total) = kernels.quantize_row(row, values);
+            }
         }
-        if let Some((values, scale, total)) = self.int8 {
-            (*scale, *total) = kernels.quantize_row(self.values, values);
-        }
-        if let Some(blocks) = self.q8 {
-            kernels.quantize_q8(self.values, blocks);
+        if let Some(q8) = self.q8 {
+            kernels.quantize_q8(x, q8);
         }
     }
 }

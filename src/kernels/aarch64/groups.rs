@@ -1,8 +1,8 @@
 //! Grouped integers by `smull`: products in i16, added in pairs to i32.
 
 use super::neon::{load, splat};
-use crate::kernels::Q8Block;
 use crate::kernels::groups::{Floats, Group};
+use crate::kernels::q8::Q8Block;
 use crate::tensor::{STRIP, STRIP_LINE};
 use core::arch::aarch64::*;
 
@@ -40,7 +40,7 @@ impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
     }
 
     #[inline(always)]
-    fn quads(x: &Q8Block) -> &[[i8; 4]; 8] {
+    fn quads<const N: usize>(x: &Q8Block<N>) -> &[[[i8; 4]; N]; 8] {
         bytemuck::cast_ref(&x.values)
     }
 

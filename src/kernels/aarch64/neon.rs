@@ -2,7 +2,7 @@
 
 use super::groups::Codes;
 use crate::kernels::ternary::{self, PEAK_SUMS, Step};
-use crate::kernels::{Kernels, Q8Block, groups};
+use crate::kernels::{Kernels, Q8Rows, groups};
 use crate::tensor::{STRIP, Strip, TILE, TILE_BYTES};
 use core::arch::aarch64::*;
 
@@ -104,8 +104,8 @@ impl Kernels for Neon {
         ternary::tile::<_, 2>(*self, tiles, x, totals, sums);
     }
 
-    fn strip(&self, strip: &Strip<'_>, x: &[Q8Block], out: &mut [[f32; STRIP]]) {
-        groups::strip::<_, _, 4>(Codes::<false>, Codes::<true>, strip, x, out);
+    fn strip(&self, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]) {
+        groups::strip(Codes::<false>, Codes::<true>, strip, x, out);
     }
 
     fn peak(&self, rounds: usize) -> u64 {

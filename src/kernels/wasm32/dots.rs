@@ -5,8 +5,8 @@
 //! itself, and some get neither right. Each is a backend of its own, and the self-test decides.
 
 use super::vector::{RowFloats, load_half, splat};
-use crate::kernels::Q8Block;
 use crate::kernels::groups::Group;
+use crate::kernels::q8::Q8Block;
 use crate::tensor::{STRIP, STRIP_LINE};
 use core::arch::wasm32::*;
 
@@ -46,7 +46,7 @@ impl<const CODES: u8> Group for QuadDots<CODES> {
         decode::<CODES, F>(line)
     }
 
-    fn quads(x: &Q8Block) -> &[[i8; 4]; 8] {
+    fn quads<const N: usize>(x: &Q8Block<N>) -> &[[[i8; 4]; N]; 8] {
         bytemuck::cast_ref(&x.values)
     }
 
@@ -88,7 +88,7 @@ impl Group for PairDots {
         decode::<NIBBLES, F>(line)
     }
 
-    fn quads(x: &Q8Block) -> &[[i8; 4]; 8] {
+    fn quads<const N: usize>(x: &Q8Block<N>) -> &[[[i8; 4]; N]; 8] {
         bytemuck::cast_ref(&x.values)
     }
 

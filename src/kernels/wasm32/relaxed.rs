@@ -16,30 +16,20 @@ use core::arch::wasm32::*;
 
 /// Every backend of relaxed instructions, see [`QuadDots`] for what distinguishes the first three.
 pub(in crate::kernels) const BACKENDS: [&dyn Kernels; 4] = [
-    &Backend::<_, _, _, 4> {
+    &Backend {
         name: "wasm32-relaxed-u8",
         ternary: Quads(MASKS),
         bytes: QuadDots::<UNSIGNED>,
         nibbles: QuadDots::<NIBBLES>,
     },
-    &Backend::<_, _, _, 4> {
+    &Backend {
         name: "wasm32-relaxed-i8",
         ternary: Quads(MASKS),
         bytes: QuadDots::<SIGNED>,
         nibbles: QuadDots::<NIBBLES>,
     },
-    &Backend::<_, _, _, 4> {
-        name: "wasm32-relaxed-i7",
-        ternary: Quads(MASKS),
-        bytes: Words::<false>,
-        nibbles: QuadDots::<NIBBLES>,
-    },
-    &Backend::<_, _, _, 4> {
-        name: "wasm32-relaxed-i7x2",
-        ternary: Pairs(MASKS),
-        bytes: Words::<false>,
-        nibbles: PairDots,
-    },
+    &Backend { name: "wasm32-relaxed-i7", ternary: Quads(MASKS), bytes: Words::<false>, nibbles: QuadDots::<NIBBLES> },
+    &Backend { name: "wasm32-relaxed-i7x2", ternary: Pairs(MASKS), bytes: Words::<false>, nibbles: PairDots },
 ];
 
 /// What [`Step::tile`] keeps of each byte: codes, and codes times four, which are as good an operand and need no shift.

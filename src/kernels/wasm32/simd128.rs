@@ -4,23 +4,22 @@ use super::dual::Dual;
 use super::words::Words;
 use crate::kernels::groups::{self, Group};
 use crate::kernels::ternary::{self, Step};
-use crate::kernels::{Kernels, Q8Block};
+use crate::kernels::{Kernels, Q8Rows};
 use crate::tensor::{STRIP, Strip, TILE};
 
 /// Without the relaxed instructions.
-pub(in crate::kernels) static SIMD128: Backend<Dual, Words<false>, Words<true>, 4> =
+pub(in crate::kernels) static SIMD128: Backend<Dual, Words<false>, Words<true>> =
     Backend { name: "wasm32-simd128", ternary: Dual, bytes: Words, nibbles: Words };
 
-/// A backend that multiplies ternary weights with `S`, codes of 8 bits with `B`, `N` activation rows at a time, and of 4 bits with `H`, `M`
-/// at a time: as many as leave room for the weights in 16 registers.
-pub(in crate::kernels) struct Backend<S, B, H, const N: usize> {
+/// A backend that multiplies ternary weights with `S`, codes of 8 bits with `B`, and of 4 bits with `H`.
+pub(in crate::kernels) struct Backend<S, B, H> {
     pub(super) name: &'static str,
     pub(super) ternary: S,
     pub(super) bytes: B,
     pub(super) nibbles: H,
 }
 
-impl<S: Step + Sync, B: Group + Sync, H: Group + Sync, const N: usize> Kernels for Backend<S, B, H, N> {
+impl<S: Step + Sync, B: Group + Sync, H: Group + Sync> Kernels for Backend<S, B, H> {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -29,8 +28,8 @@ impl<S: Step + Sync, B: Group + Sync, H: Group + Sync, const N: usize> Kernels f
         ternary::tile::<_, 2>(self.ternary, tiles, x, totals, sums);
     }
 
-    fn strip(&self, strip: &Strip<'_>, x: &[Q8Block], out: &mut [[f32; STRIP]]) {
-        groups::strip::<_, _, N>(self.bytes, self.nibbles, strip, x, out);
+    fn strip(&self, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]) {
+        groups::strip(self.bytes, self.nibbles, strip, x, out);
     }
 
     fn peak(&self, rounds: usize) -> u64 {

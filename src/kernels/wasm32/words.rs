@@ -1,8 +1,8 @@
 //! Grouped integers by `i32x4.dot_i16x8_s`, eight multiplications an instruction, on operands widened to i16.
 
 use super::vector::{RowFloats, extend, load_half};
-use crate::kernels::Q8Block;
 use crate::kernels::groups::Group;
+use crate::kernels::q8::Q8Block;
 use crate::tensor::{STRIP, STRIP_LINE};
 use core::arch::wasm32::*;
 
@@ -37,7 +37,7 @@ impl<const NIBBLES: bool> Group for Words<NIBBLES> {
         }
     }
 
-    fn quads(x: &Q8Block) -> &[[i16; 4]; 8] {
+    fn quads<const N: usize>(x: &Q8Block<N>) -> &[[[i16; 4]; N]; 8] {
         bytemuck::cast_ref(&x.words)
     }
 
@@ -84,7 +84,7 @@ impl<const NIBBLES: bool> Group for WordPairs<NIBBLES> {
         [even(a, b), even(c, d), odd(a, b), odd(c, d)]
     }
 
-    fn quads(x: &Q8Block) -> &[[[i16; 2]; 2]; 8] {
+    fn quads<const N: usize>(x: &Q8Block<N>) -> &[[[[i16; 2]; 2]; N]; 8] {
         bytemuck::cast_ref(&x.words)
     }
 

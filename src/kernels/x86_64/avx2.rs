@@ -5,7 +5,7 @@
 
 use super::groups::{Bytes, Nibbles};
 use crate::kernels::ternary::{self, PEAK_SUMS, Step};
-use crate::kernels::{Kernels, LANES, Q8Block, float, groups};
+use crate::kernels::{Kernels, LANES, Q8Part, Q8Rows, float, groups};
 use crate::tensor::{STRIP, Strip, TILE, TILE_BYTES};
 use core::arch::x86_64::*;
 use std::sync::LazyLock;
@@ -158,10 +158,10 @@ impl Kernels for Avx2 {
         unsafe { compiled(*self, tiles, x, totals, sums) }
     }
 
-    fn strip(&self, strip: &Strip<'_>, x: &[Q8Block], out: &mut [[f32; STRIP]]) {
+    fn strip(&self, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]) {
         #[target_feature(enable = "avx2")]
-        fn compiled(avx2: Avx2, strip: &Strip<'_>, x: &[Q8Block], out: &mut [[f32; STRIP]]) {
-            groups::strip::<_, _, 4>(Bytes(avx2), Nibbles(avx2), strip, x, out);
+        fn compiled(avx2: Avx2, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]) {
+            groups::strip(Bytes(avx2), Nibbles(avx2), strip, x, out);
         }
         // SAFETY: `self` proves that AVX2 is there.
         unsafe { compiled(*self, strip, x, out) }
@@ -180,8 +180,8 @@ impl Kernels for Avx2 {
         with_avx2!(self, float::quantize_row, x: &[f32], out: &mut [i8] => (f32, i32))
     }
 
-    fn quantize_q8(&self, x: &[f32], out: &mut [Q8Block]) {
-        with_avx2!(self, float::quantize_q8, x: &[f32], out: &mut [Q8Block] => ());
+    fn quantize_q8(&self, x: &[f32], out: Q8Part<'_>) {
+        with_avx2!(self, float::quantize_q8, x: &[f32], out: Q8Part<'_> => ());
     }
 
     fn dot_f32(&self, a: &[f32], b: &[f32]) -> f32 {

@@ -2,8 +2,8 @@
 //! 8 bits the magnitude, their sign going to the activation.
 
 use super::avx2::{Avx2, load};
-use crate::kernels::Q8Block;
 use crate::kernels::groups::{Floats, Group};
+use crate::kernels::q8::Q8Block;
 use crate::tensor::{STRIP, STRIP_LINE};
 use core::arch::x86_64::*;
 
@@ -104,7 +104,7 @@ impl Group for Bytes {
     }
 
     #[inline(always)]
-    fn quads(x: &Q8Block) -> &[[i8; 4]; 8] {
+    fn quads<const N: usize>(x: &Q8Block<N>) -> &[[[i8; 4]; N]; 8] {
         bytemuck::cast_ref(&x.values)
     }
 
@@ -156,7 +156,7 @@ impl Group for Nibbles {
     }
 
     #[inline(always)]
-    fn quads(x: &Q8Block) -> &[[i8; 4]; 8] {
+    fn quads<const N: usize>(x: &Q8Block<N>) -> &[[[i8; 4]; N]; 8] {
         bytemuck::cast_ref(&x.values)
     }
 
