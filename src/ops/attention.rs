@@ -61,8 +61,11 @@ impl Heads {
     pub fn put_value(self, page: &mut [f32], slot: usize, value: &[f32]) {
         for (head, value) in value.chunks_exact(self.dim).enumerate() {
             for (panel, value) in value.chunks(LANES).enumerate() {
-                let start = ((head * self.panels() + panel) * PAGE + slot) * LANES;
-                page[start..][..value.len()].copy_from_slice(value);
+                let out = &mut page[((head * self.panels() + panel) * PAGE + slot) * LANES..];
+                match value.first_chunk::<LANES>() {
+                    Some(value) => out[..LANES].copy_from_slice(value),
+                    None => out[..value.len()].copy_from_slice(value),
+                }
             }
         }
     }
@@ -127,9 +130,10 @@ impl Unit<'_> {
         let stride = panels * LANES;
 
         let scale = 1.0 / (dim as f32).sqrt();
-        let rows = self.queries.chunks_exact(self.width);
-        let queries: Vec<f32> =
-            rows.flat_map(|row| &row[self.band.first..][..group]).map(|query| query * scale).collect();
+        let mut queries = Vec::with_capacity(self.visible.len() * group);
+        for row in self.queries.chunks_exact(self.width) {
+            queries.extend(row[self.band.first..][..group].iter().map(|query| query * scale));
+        }
         let mut scores = vec![0.0; self.visible.len() * shared * stride];
         for panel in 0..panels {
             let position = start + panel * LANES;

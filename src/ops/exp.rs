@@ -25,7 +25,8 @@ pub(super) fn exp(x: f32) -> f32 {
     let rounded = x * std::f32::consts::LOG2_E + ROUND;
     let k = rounded - ROUND;
     let r = x - k * LN_2[0] - k * LN_2[1];
-    let power = TAYLOR.into_iter().fold(0.0, |sum, coefficient| sum * r + coefficient);
+    let [first, rest @ ..] = TAYLOR;
+    let power = rest.into_iter().fold(first, |sum, coefficient| sum * r + coefficient);
     let exponent = rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
     let result = power * f32::from_bits(exponent << 23);
     let result = if x < -87.0 { 0.0 } else { result };

@@ -9,9 +9,10 @@
 use super::activation::Activation;
 use super::bands::Bands;
 use super::input::Input;
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, LANES};
 use crate::parallel::Lead;
 use crate::tensor::{BlockMatrix, Operand, PackedGroups, PackedTernary, STRIP, TILE};
+use std::ops::Range;
 
 /// `scale * (weights * input) + bias`.
 #[derive(Clone, Copy)]
@@ -59,15 +60,13 @@ pub fn multiply<const N: usize>(lead: &Lead<'_>, kernels: &dyn Kernels, products
         linear.check(input, out);
         Bands::new(out, linear.weights.rows(), width).map(move |band| (linear, input, store, band))
     });
-    lead.each(bands, |(linear, input, store, band)| {
-        let width = band.width();
-        let products = linear.products(kernels, input, band.first, width);
-        for (out, products) in band.rows.into_iter().zip(products.chunks_exact(width)) {
-            match store {
-                Store::Set => out.copy_from_slice(products),
-                Store::Add => out.iter_mut().zip(products).for_each(|(out, product)| *out += product),
+    lead.each(bands, |(linear, input, store, mut band)| {
+        let columns = band.first..band.first + band.width();
+        linear.each(kernels, input, columns, |at, products| {
+            for (out, products) in band.rows.iter_mut().zip(products) {
+                put(&mut out[at..], products, store);
             }
-        }
+        });
     });
 }
 
@@ -84,10 +83,24 @@ pub fn multiply_gated(
     let cols = gate.weights.rows();
     lead.each(Bands::new(out, cols, band_width(lead, cols, gate_input.rows())), |band| {
         let width = band.width();
-        let mut gates = gate.products(kernels, gate_input, band.first, width);
-        activation.gate(&mut gates, &up.products(kernels, up_input, band.first, width));
-        band.rows.into_iter().zip(gates.chunks_exact(width)).for_each(|(out, gates)| out.copy_from_slice(gates));
+        let gates = gate.products(kernels, gate_input, band.first, width);
+        let ups = up.products(kernels, up_input, band.first, width);
+        for (out, (gates, ups)) in band.rows.into_iter().zip(gates.chunks_exact(width).zip(ups.chunks_exact(width))) {
+            activation.gate(gates, ups, out);
+        }
     });
+}
+
+/// Stores products in the first columns of `out`, as many as there are.
+#[inline(always)]
+fn put(out: &mut [f32], products: &[f32; LANES], store: Store) {
+    // The length is a constant where it can be: a copy of another length is a call.
+    match (out.first_chunk_mut::<LANES>(), store) {
+        (Some(out), Store::Set) => *out = *products,
+        (Some(out), Store::Add) => out.iter_mut().zip(products).for_each(|(out, product)| *out += product),
+        (None, Store::Set) => out.iter_mut().zip(products).for_each(|(out, product)| *out = *product),
+        (None, Store::Add) => out.iter_mut().zip(products).for_each(|(out, product)| *out += product),
+    }
 }
 
 /// Columns of a band when `cols` columns of `rows` products are computed.
@@ -104,21 +117,40 @@ impl Linear<'_> {
 
     /// The output features `first..first + width` of every row, row after row. `first` is a multiple of [`TILE`].
     pub(super) fn products(&self, kernels: &dyn Kernels, input: &Input, first: usize, width: usize) -> Vec<f32> {
-        let mut products = vec![0.0; input.rows() * width];
-        match self.weights {
-            Operand::Ternary(matrix) => ternary(kernels, matrix, input, (first, width), &mut products),
-            Operand::Groups(matrix) => grouped(kernels, matrix, input, (first, width), &mut products),
-            Operand::Blocks(matrix) => decoded(kernels, matrix, input, (first, width), &mut products),
-        }
-        if let Some(scale) = self.scale {
-            products.iter_mut().for_each(|x| *x *= scale);
-        }
-        if let Some(bias) = self.bias {
-            for row in products.chunks_exact_mut(width) {
-                row.iter_mut().zip(&bias[first..]).for_each(|(x, bias)| *x += bias);
+        let mut out = vec![0.0; input.rows() * width];
+        self.each(kernels, input, first..first + width, |at, products| {
+            for (out, products) in out.chunks_exact_mut(width).zip(products) {
+                put(&mut out[at..], products, Store::Set);
             }
+        });
+        out
+    }
+
+    /// Calls `take` with the distance from the first of `columns`, and every row's products in the [`LANES`] columns there, of which
+    /// the last may be beyond `columns`.
+    fn each(
+        &self,
+        kernels: &dyn Kernels,
+        input: &Input,
+        columns: Range<usize>,
+        mut take: impl FnMut(usize, &[[f32; LANES]]),
+    ) {
+        let take = |column: usize, products: &mut [[f32; LANES]]| {
+            if let Some(scale) = self.scale {
+                products.as_flattened_mut().iter_mut().for_each(|x| *x *= scale);
+            }
+            if let Some(bias) = self.bias {
+                for products in &mut *products {
+                    products.iter_mut().zip(&bias[column..]).for_each(|(x, bias)| *x += bias);
+                }
+            }
+            take(column - columns.start, products);
+        };
+        match self.weights {
+            Operand::Ternary(matrix) => ternary(kernels, matrix, input, columns.clone(), take),
+            Operand::Groups(matrix) => grouped(kernels, matrix, input, columns.clone(), take),
+            Operand::Blocks(matrix) => decoded(kernels, matrix, input, columns.clone(), take),
         }
-        products
     }
 }
 
@@ -127,17 +159,19 @@ fn ternary(
     kernels: &dyn Kernels,
     matrix: &PackedTernary,
     input: &Input,
-    (first, width): (usize, usize),
-    out: &mut [f32],
+    columns: Range<usize>,
+    mut take: impl FnMut(usize, &mut [[f32; LANES]]),
 ) {
     let (x, scales, totals) = input.int8();
     let mut sums = vec![[0; TILE]; input.rows()];
-    for at in (0..width).step_by(TILE) {
-        kernels.ternary_tile(matrix.row_tile((first + at) / TILE), x, totals, &mut sums);
-        for ((out, sums), scale) in out.chunks_exact_mut(width).zip(&sums).zip(scales) {
-            for (out, &sum) in out[at..].iter_mut().zip(sums) {
-                *out = sum as f32 / scale * matrix.scale();
+    let mut products = vec![[0.0; LANES]; input.rows()];
+    for tile in columns.clone().step_by(TILE) {
+        kernels.ternary_tile(matrix.row_tile(tile / TILE), x, totals, &mut sums);
+        for (half, column) in (tile..columns.end).step_by(LANES).take(TILE / LANES).enumerate() {
+            for (products, (sums, scale)) in products.iter_mut().zip(sums.iter().zip(scales)) {
+                *products = sums.as_chunks().0[half].map(|sum| sum as f32 / scale * matrix.scale());
             }
+            take(column, &mut products);
         }
     }
 }
@@ -147,16 +181,13 @@ fn grouped(
     kernels: &dyn Kernels,
     matrix: &PackedGroups,
     input: &Input,
-    (first, width): (usize, usize),
-    out: &mut [f32],
+    columns: Range<usize>,
+    mut take: impl FnMut(usize, &mut [[f32; LANES]]),
 ) {
-    let x = input.q8();
     let mut products = vec![[0.0; STRIP]; input.rows()];
-    for at in (0..width).step_by(STRIP) {
-        kernels.strip(&matrix.strip((first + at) / STRIP), x, &mut products);
-        for (out, products) in out.chunks_exact_mut(width).zip(&products) {
-            out[at..].iter_mut().zip(products).for_each(|(out, product)| *out = *product);
-        }
+    for column in columns.step_by(STRIP) {
+        kernels.strip(&matrix.strip(column / STRIP), input.q8(), &mut products);
+        take(column, &mut products);
     }
 }
 
@@ -165,15 +196,19 @@ fn decoded(
     kernels: &dyn Kernels,
     matrix: &BlockMatrix,
     input: &Input,
-    (first, width): (usize, usize),
-    out: &mut [f32],
+    columns: Range<usize>,
+    mut take: impl FnMut(usize, &mut [[f32; LANES]]),
 ) {
     let mut weights = vec![0.0; matrix.cols()];
-    for at in 0..width {
-        matrix.decode_row(first + at, &mut weights);
-        for (x, out) in input.values().chunks_exact(input.cols()).zip(out[at..].iter_mut().step_by(width)) {
-            *out = kernels.dot_f32(&weights, x);
+    let mut products = vec![[0.0; LANES]; input.rows()];
+    for column in columns.clone().step_by(LANES) {
+        for at in column..columns.end.min(column + LANES) {
+            matrix.decode_row(at, &mut weights);
+            for (x, products) in input.values().chunks_exact(input.cols()).zip(&mut products) {
+                products[at - column] = kernels.dot_f32(&weights, x);
+            }
         }
+        take(column, &mut products);
     }
 }
 
@@ -246,7 +281,8 @@ mod tests {
         let product = |linear, out| Product { linear, input: &input, out, store: Store::Set };
         multiply(&lead, Choice::new().kernels(), [product(gate, &mut gates), product(up, &mut ups)]);
         multiply_gated(&lead, Choice::new().kernels(), [(gate, &input), (up, &input)], Activation::Relu2, &mut gated);
-        Activation::Relu2.gate(&mut gates, &ups);
-        assert_eq!(gated, gates);
+        let mut expected = vec![0.0; count * rows];
+        Activation::Relu2.gate(&gates, &ups, &mut expected);
+        assert_eq!(gated, expected);
     }
 }
