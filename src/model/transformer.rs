@@ -6,8 +6,10 @@
 //!     h = norm(x);  q, k, v = h Wq, h Wk, h Wv;  [norm each head of q, k];  rotate q, k
 //!     x += attend(q, cache + k, cache + v) Wo
 //!     h = norm(x);  x += (f(h Wgate) * (h Wup)) Wdown
-//! logits = norm(x) Whead                                          only for the rows somebody asked for
+//! logits = norm(x) Whead
 //! ```
+//!
+//! Logits are computed only for the rows that somebody asked for, and so is all of the last layer but its keys and values.
 //!
 //! Each `W` may have a bias, a scale, and (SubLN) a norm of its own input; see [`Projection`].
 
@@ -67,6 +69,19 @@ impl Scratch {
             rope: zeroed_f32(rows * config.rope.dims())?,
             visible: Vec::new(),
         })
+    }
+
+    /// Keeps some of the rows, all but their keys and values.
+    fn narrow(&mut self, config: &Config, rows: &[usize]) {
+        let gather = |values: &[f32], width: usize| {
+            rows.iter().flat_map(|row| &values[row * width..][..width]).copied().collect::<Vec<f32>>()
+        };
+        self.x = gather(&self.x, config.hidden);
+        self.rope = gather(&self.rope, config.rope.dims());
+        self.visible = rows.iter().map(|&row| self.visible[row].clone()).collect();
+        self.q.truncate(rows.len() * config.q_width());
+        self.attention.truncate(rows.len() * config.q_width());
+        self.gated.truncate(rows.len() * config.feed_forward);
     }
 }
 
@@ -158,25 +173,37 @@ impl Network {
         });
     }
 
-    fn layer(&self, lead: &Lead<'_>, index: usize, position: usize, cache: &mut KvCache, s: &mut Scratch) {
+    /// Runs a layer; the last one, of whose rows only some are `asked` for, for these alone.
+    fn layer(
+        &self,
+        lead: &Lead<'_>,
+        (index, position): (usize, usize),
+        cache: &mut KvCache,
+        s: &mut Scratch,
+        asked: Option<&[usize]>,
+    ) {
         let (q_width, kv_width) = (self.config.q_width(), self.config.kv_width());
         let Layer { q, k, v, output, gate, up, down, .. } = &self.weights.layers[index];
         let layer: &Layer = &self.weights.layers[index];
         let norm = |gain| Some(Norm { gain, epsilon: self.config.epsilon });
 
-        let inputs = self.inputs(lead, &s.x, norm(&layer.attn_norm), [q, k, v]);
-        multiply(
-            lead,
-            self.kernels,
-            [
-                Product { linear: q.linear(), input: inputs.of(0), out: &mut s.q, store: Store::Set },
-                Product { linear: k.linear(), input: inputs.of(1), out: &mut s.k, store: Store::Set },
-                Product { linear: v.linear(), input: inputs.of(2), out: &mut s.v, store: Store::Set },
-            ],
-        );
-        self.place(lead, &mut s.q, q_width, layer.q_norm.as_deref(), &s.rope);
+        if asked.is_some() {
+            let inputs = self.inputs(lead, &s.x, norm(&layer.attn_norm), [k, v]);
+            multiply(lead, self.kernels, [set(k, inputs.of(0), &mut s.k), set(v, inputs.of(1), &mut s.v)]);
+        } else {
+            let inputs = self.inputs(lead, &s.x, norm(&layer.attn_norm), [q, k, v]);
+            let products =
+                [set(q, inputs.of(0), &mut s.q), set(k, inputs.of(1), &mut s.k), set(v, inputs.of(2), &mut s.v)];
+            multiply(lead, self.kernels, products);
+        }
         self.place(lead, &mut s.k, kv_width, layer.k_norm.as_deref(), &s.rope);
         cache.store(index, position, &s.k, &s.v);
+        if let Some(rows) = asked {
+            s.narrow(&self.config, rows);
+            let inputs = self.inputs(lead, &s.x, norm(&layer.attn_norm), [q]);
+            multiply(lead, self.kernels, [set(q, inputs.of(0), &mut s.q)]);
+        }
+        self.place(lead, &mut s.q, q_width, layer.q_norm.as_deref(), &s.rope);
         attend(lead, self.kernels, (&s.q, q_width), cache.layer(index), &s.visible, &mut s.attention);
         let inputs = self.inputs(lead, &s.attention, None, [output]);
         let product = Product { linear: output.linear(), input: inputs.of(0), out: &mut s.x, store: Store::Add };
@@ -190,15 +217,19 @@ impl Network {
         multiply(lead, self.kernels, [product]);
     }
 
-    /// The output head and its input: the rows of `x` that are asked for.
-    fn head(&self, lead: &Lead<'_>, x: &[f32], rows: &[usize]) -> (Linear<'_>, Input) {
+    /// The output head and its input.
+    fn head(&self, lead: &Lead<'_>, x: &[f32]) -> (Linear<'_>, Input) {
         let Config { hidden, epsilon, .. } = self.config;
-        let asked: Vec<f32> = rows.iter().flat_map(|row| &x[row * hidden..][..hidden]).copied().collect();
         let weights = self.weights.head.as_ref().unwrap_or(&self.weights.embedding).operand();
         let norm = Norm { gain: &self.weights.norm, epsilon };
-        let input = Input::new(lead, self.kernels, (&asked, hidden), Some(norm), [weights]);
+        let input = Input::new(lead, self.kernels, (x, hidden), Some(norm), [weights]);
         (Linear { weights, scale: None, bias: None }, input)
     }
+}
+
+/// The product whose result is `out`.
+fn set<'a>(projection: &'a Projection, input: &'a Input, out: &'a mut [f32]) -> Product<'a> {
+    Product { linear: projection.linear(), input, out, store: Store::Set }
 }
 
 /// Inputs of projections that stand beside each other.
@@ -217,7 +248,7 @@ impl<const N: usize> Inputs<N> {
 }
 
 impl Transformer {
-    /// Runs all layers; the residual stream of every row.
+    /// Runs all layers; the residual stream of the rows that are asked for.
     fn run(&mut self, lead: &Lead<'_>, pass: &Pass<'_>) -> Result<Vec<f32>> {
         self.check(pass)?;
         self.cache.begin(pass.position, pass.tokens.len())?;
@@ -232,8 +263,10 @@ impl Transformer {
         let positions = pass.position..pass.position + pass.tokens.len();
         let visible = |position| self.network.visible(position, pass.attention, self.cache.written());
         s.visible = positions.map(visible).collect();
+        let some = (pass.logits.len() < pass.tokens.len()).then_some(pass.logits);
         for layer in 0..config.layers {
-            self.network.layer(lead, layer, pass.position, &mut self.cache, &mut s);
+            let asked = some.filter(|_| layer + 1 == config.layers);
+            self.network.layer(lead, (layer, pass.position), &mut self.cache, &mut s, asked);
         }
         if pass.commit {
             self.cache.commit();
@@ -267,7 +300,7 @@ impl LanguageModel for Transformer {
             self.logits = zeroed_f32(wanted)?;
         }
         if wanted > 0 {
-            let (linear, input) = self.network.head(&lead, &x, pass.logits);
+            let (linear, input) = self.network.head(&lead, &x);
             let product = Product { linear, input: &input, out: &mut self.logits[..wanted], store: Store::Set };
             multiply(&lead, self.network.kernels, [product]);
         }
@@ -280,7 +313,7 @@ impl LanguageModel for Transformer {
         if pass.logits.is_empty() {
             return Ok(Vec::new());
         }
-        let (linear, input) = self.network.head(&lead, &x, pass.logits);
+        let (linear, input) = self.network.head(&lead, &x);
         best(&lead, self.network.kernels, linear, &input, without).map_err(|bad| not_finite(pass, bad))
     }
 }
