@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::input::Input;
-use super::linear::Linear;
+use super::linear::{Buffers, Linear};
 use super::reduce::{all_finite, largest, sum_of_exp};
 use crate::kernels::Kernels;
 use crate::parallel::Lead;
@@ -59,10 +59,11 @@ pub fn best(
 ) -> Result<Vec<Best>, NotFinite> {
     let (rows, vocab) = (input.rows(), head.weights.rows());
     let mut parts = vec![Ok(NONE); vocab.div_ceil(PART) * rows];
-    lead.each(parts.chunks_exact_mut(rows.max(1)).enumerate(), |(index, parts)| {
+    let new = || (Buffers::default(), Vec::new());
+    lead.each_with(parts.chunks_exact_mut(rows.max(1)).enumerate(), new, |(buffers, logits), (index, parts)| {
         let first = index * PART;
         let width = PART.min(vocab - first);
-        let mut logits = head.products(kernels, input, first, width);
+        head.products(kernels, input, first..first + width, buffers, logits);
         for (row, (logits, part)) in logits.chunks_exact_mut(width).zip(parts).enumerate() {
             *part = reduce(logits, first, without).map_err(|token| NotFinite {
                 row,
@@ -146,7 +147,8 @@ mod tests {
         let linear = Linear { weights: matrix.operand(), scale: None, bias: None };
         let x: Vec<f32> = (0..rows * COLS).map(x).collect();
         let input = Input::new(&lead, kernels, (&x, COLS), None, [matrix.operand()]);
-        let logits = linear.products(kernels, &input, 0, vocab);
+        let mut logits = Vec::new();
+        linear.products(kernels, &input, 0..vocab, &mut Buffers::default(), &mut logits);
         let found = best(&lead, kernels, linear, &input, without).unwrap();
         let each: Vec<Best> = logits.chunks(vocab).map(|logits| best_of(logits, without).unwrap()).collect();
         assert_eq!(found, each);

@@ -46,6 +46,15 @@ pub struct Product<'a> {
     pub store: Store,
 }
 
+/// What a thread keeps between its bands.
+#[derive(Default)]
+pub(super) struct Buffers {
+    /// Sums of a ternary tile with every row.
+    sums: Vec<[i32; TILE]>,
+    /// Products of some columns with every row.
+    products: Vec<[f32; LANES]>,
+}
+
 /// Products of one band of columns that stay in the first-level cache while they are worked on.
 const BAND_PRODUCTS: usize = 4096;
 
@@ -60,9 +69,9 @@ pub fn multiply<const N: usize>(lead: &Lead<'_>, kernels: &dyn Kernels, products
         linear.check(input, out);
         Bands::new(out, linear.weights.rows(), width).map(move |band| (linear, input, store, band))
     });
-    lead.each(bands, |(linear, input, store, mut band)| {
+    lead.each_with(bands, Buffers::default, |buffers, (linear, input, store, mut band)| {
         let columns = band.first..band.first + band.width();
-        linear.each(kernels, input, columns, |at, products| {
+        linear.each(kernels, input, columns, buffers, |at, products| {
             for (out, products) in band.rows.iter_mut().zip(products) {
                 put(&mut out[at..], products, store);
             }
@@ -81,10 +90,13 @@ pub fn multiply_gated(
     gate.check(gate_input, out);
     up.check(up_input, out);
     let cols = gate.weights.rows();
-    lead.each(Bands::new(out, cols, band_width(lead, cols, gate_input.rows())), |band| {
+    let bands = Bands::new(out, cols, band_width(lead, cols, gate_input.rows()));
+    let new = || (Buffers::default(), Vec::new(), Vec::new());
+    lead.each_with(bands, new, |(buffers, gates, ups), band| {
         let width = band.width();
-        let gates = gate.products(kernels, gate_input, band.first, width);
-        let ups = up.products(kernels, up_input, band.first, width);
+        let columns = band.first..band.first + width;
+        gate.products(kernels, gate_input, columns.clone(), buffers, gates);
+        up.products(kernels, up_input, columns, buffers, ups);
         for (out, (gates, ups)) in band.rows.into_iter().zip(gates.chunks_exact(width).zip(ups.chunks_exact(width))) {
             activation.gate(gates, ups, out);
         }
@@ -115,15 +127,22 @@ impl Linear<'_> {
         assert_eq!(out.len(), input.rows() * self.weights.rows(), "one output a row and output feature");
     }
 
-    /// The output features `first..first + width` of every row, row after row. `first` is a multiple of [`TILE`].
-    pub(super) fn products(&self, kernels: &dyn Kernels, input: &Input, first: usize, width: usize) -> Vec<f32> {
-        let mut out = vec![0.0; input.rows() * width];
-        self.each(kernels, input, first..first + width, |at, products| {
+    /// Puts the output features `columns` of every row in `out`, row after row. The first of them is a multiple of [`TILE`].
+    pub(super) fn products(
+        &self,
+        kernels: &dyn Kernels,
+        input: &Input,
+        columns: Range<usize>,
+        buffers: &mut Buffers,
+        out: &mut Vec<f32>,
+    ) {
+        let width = columns.len();
+        out.resize(input.rows() * width, 0.0);
+        self.each(kernels, input, columns, buffers, |at, products| {
             for (out, products) in out.chunks_exact_mut(width).zip(products) {
                 put(&mut out[at..], products, Store::Set);
             }
         });
-        out
     }
 
     /// Calls `take` with the distance from the first of `columns`, and every row's products in the [`LANES`] columns there, of which
@@ -133,8 +152,10 @@ impl Linear<'_> {
         kernels: &dyn Kernels,
         input: &Input,
         columns: Range<usize>,
+        buffers: &mut Buffers,
         mut take: impl FnMut(usize, &[[f32; LANES]]),
     ) {
+        buffers.products.resize(input.rows(), [0.0; LANES]);
         let take = |column: usize, products: &mut [[f32; LANES]]| {
             if let Some(scale) = self.scale {
                 products.as_flattened_mut().iter_mut().for_each(|x| *x *= scale);
@@ -147,9 +168,9 @@ impl Linear<'_> {
             take(column - columns.start, products);
         };
         match self.weights {
-            Operand::Ternary(matrix) => ternary(kernels, matrix, input, columns.clone(), take),
-            Operand::Groups(matrix) => grouped(kernels, matrix, input, columns.clone(), take),
-            Operand::Blocks(matrix) => decoded(kernels, matrix, input, columns.clone(), take),
+            Operand::Ternary(matrix) => ternary(kernels, matrix, input, columns.clone(), buffers, take),
+            Operand::Groups(matrix) => grouped(kernels, matrix, input, columns.clone(), buffers, take),
+            Operand::Blocks(matrix) => decoded(kernels, matrix, input, columns.clone(), buffers, take),
         }
     }
 }
@@ -160,18 +181,19 @@ fn ternary(
     matrix: &PackedTernary,
     input: &Input,
     columns: Range<usize>,
+    Buffers { sums, products }: &mut Buffers,
     mut take: impl FnMut(usize, &mut [[f32; LANES]]),
 ) {
     let (x, scales, totals) = input.int8();
-    let mut sums = vec![[0; TILE]; input.rows()];
-    let mut products = vec![[0.0; LANES]; input.rows()];
+    sums.resize(input.rows(), [0; TILE]);
     for tile in columns.clone().step_by(TILE) {
-        kernels.ternary_tile(matrix.row_tile(tile / TILE), x, totals, &mut sums);
+        kernels.ternary_tile(matrix.row_tile(tile / TILE), x, totals, sums);
         for (half, column) in (tile..columns.end).step_by(LANES).take(TILE / LANES).enumerate() {
             for (products, (sums, scale)) in products.iter_mut().zip(sums.iter().zip(scales)) {
-                *products = sums.as_chunks().0[half].map(|sum| sum as f32 / scale * matrix.scale());
+                let factor = matrix.scale() / scale;
+                *products = sums.as_chunks().0[half].map(|sum| sum as f32 * factor);
             }
-            take(column, &mut products);
+            take(column, products);
         }
     }
 }
@@ -182,12 +204,12 @@ fn grouped(
     matrix: &PackedGroups,
     input: &Input,
     columns: Range<usize>,
+    Buffers { products, .. }: &mut Buffers,
     mut take: impl FnMut(usize, &mut [[f32; LANES]]),
 ) {
-    let mut products = vec![[0.0; STRIP]; input.rows()];
     for column in columns.step_by(STRIP) {
-        kernels.strip(&matrix.strip(column / STRIP), input.q8(), &mut products);
-        take(column, &mut products);
+        kernels.strip(&matrix.strip(column / STRIP), input.q8(), products);
+        take(column, products);
     }
 }
 
@@ -197,18 +219,18 @@ fn decoded(
     matrix: &BlockMatrix,
     input: &Input,
     columns: Range<usize>,
+    Buffers { products, .. }: &mut Buffers,
     mut take: impl FnMut(usize, &mut [[f32; LANES]]),
 ) {
     let mut weights = vec![0.0; matrix.cols()];
-    let mut products = vec![[0.0; LANES]; input.rows()];
     for column in columns.clone().step_by(LANES) {
         for at in column..columns.end.min(column + LANES) {
             matrix.decode_row(at, &mut weights);
-            for (x, products) in input.values().chunks_exact(input.cols()).zip(&mut products) {
+            for (x, products) in input.values().chunks_exact(input.cols()).zip(&mut *products) {
                 products[at - column] = kernels.dot_f32(&weights, x);
             }
         }
-        take(column, &mut products);
+        take(column, products);
     }
 }
 

@@ -127,16 +127,28 @@ impl Lead<'_> {
     where
         I: IntoIterator<Item: Send, IntoIter: Send>,
     {
+        self.each_with(items, || (), |(), item| work(item));
+    }
+
+    /// [`Lead::each`] with something that every thread makes `new` for all its items.
+    pub fn each_with<I, T>(&self, items: I, new: impl Fn() -> T + Sync, work: impl Fn(&mut T, I::Item) + Sync)
+    where
+        I: IntoIterator<Item: Send, IntoIter: Send>,
+    {
         let mut items = items.into_iter();
         if self.helpers == 0 || items.size_hint().1.is_some_and(|most| most < 2) {
-            items.for_each(work);
+            let mut own = new();
+            items.for_each(|item| work(&mut own, item));
             return;
         }
         let items = Mutex::new(items.by_ref());
         let take = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
         let slept = self.team.phases.run(self.helpers, &|| {
+            let Some(first) = take() else { return };
+            let mut own = new();
+            work(&mut own, first);
             while let Some(item) = take() {
-                work(item);
+                work(&mut own, item);
             }
         });
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) += slept;
