@@ -244,6 +244,29 @@ fn uncommitted_passes_leave_no_trace() {
     });
 }
 
+#[test]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
+fn rows_that_nobody_asks_for_change_nothing() {
+    each_model(|name, model, golden| {
+        let mut model = model.transformer;
+        let vocab = model.vocab_size();
+        let tokens = &golden.tokens[..16];
+        let mut run = |logits: &[usize]| {
+            model.truncate(0);
+            let pass = Pass { tokens, position: 0, attention: golden.attention, commit: true, logits };
+            let first = model.forward(&pass).unwrap().to_vec();
+            // A pass that sees what the first one stored.
+            let next = Pass { tokens: &golden.tokens[16..24], position: 16, logits: &[7], ..pass };
+            (first, model.forward(&next).unwrap().to_vec())
+        };
+        let (all, next) = run(&(0..16).collect::<Vec<_>>());
+        for asked in [[].as_slice(), &[15], &[0, 3, 4, 9, 10, 11]] {
+            let expected: Vec<f32> = asked.iter().flat_map(|row| &all[row * vocab..][..vocab]).copied().collect();
+            assert_eq!(run(asked), (expected, next.clone()), "{name} {asked:?}");
+        }
+    });
+}
+
 /// Fast-dLLM's dual cache: with nothing changed, recomputing part of an uncommitted block gives what the whole block gave.
 #[test]
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
