@@ -74,23 +74,20 @@ pub(super) fn tile<S: Step, const N: usize>(step: S, tiles: &[u8], x: &[i8], tot
     }
 }
 
-/// How many of `tiles` at a time: no more than [`Step::Sums`] can take, and as good as equally many in every part, since a short one
-/// costs nearly as much as a long one.
-fn part<S: Step>(tiles: usize) -> usize {
-    let parts = tiles.div_ceil(S::LIMIT / STEPS).max(1);
-    tiles.div_ceil(parts).max(1)
-}
-
 /// Products with one row.
 #[inline(always)]
 fn vector<S: Step>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], out: &mut [i32; TILE]) {
     let (x, _) = x.as_chunks::<STEPS>();
-    let part = part::<S>(tiles.len());
-    // Masks that are constants are made anew for every tile by V8; those that come from somewhere stay in registers.
-    let step = std::hint::black_box(step);
-    for (tiles, x) in tiles.chunks(part).zip(x.chunks(part)) {
-        let sums = tiles.iter().zip(x).fold(step.zero(), |sums, (tile, x)| step.tile(sums, tile, x));
+    // Masks that are constants are made anew for every tile by V8; those that come from somewhere stay in registers. And a part of
+    // so many tiles would be unrolled.
+    let (step, limit) = std::hint::black_box((step, S::LIMIT / STEPS));
+    let (mut tiles, mut x) = (tiles, x);
+    while !tiles.is_empty() {
+        let (part, rest) = tiles.split_at(limit.min(tiles.len()));
+        let (part_x, rest_x) = x.split_at(part.len());
+        let sums = part.iter().zip(part_x).fold(step.zero(), |sums, (tile, x)| step.tile(sums, tile, x));
         step.add(sums, out);
+        (tiles, x) = (rest, rest_x);
     }
 }
 
@@ -98,8 +95,7 @@ fn vector<S: Step>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], out: &mut [i
 fn matrix<S: Step, const N: usize>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], sums: &mut [[i32; TILE]]) {
     let width = tiles.len() * STEPS;
     let mut scratch = [[0; TILE_BYTES]; SCRATCH];
-    let part = part::<S>(tiles.len());
-    for (index, tiles) in tiles.chunks(part).enumerate() {
+    for (index, tiles) in tiles.chunks(S::LIMIT / STEPS).enumerate() {
         let (weights, _) = scratch.split_at_mut(tiles.len() * STEPS);
         for (tile, weights) in tiles.iter().zip(weights.as_chunks_mut::<STEPS>().0) {
             step.store(step.decode::<0>(tile), &mut weights[0]);
@@ -107,7 +103,7 @@ fn matrix<S: Step, const N: usize>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Qua
             step.store(step.decode::<2>(tile), &mut weights[2]);
             step.store(step.decode::<3>(tile), &mut weights[3]);
         }
-        let x = |row: usize| &x[row * width + index * part * STEPS..][..weights.len()];
+        let x = |row: usize| &x[row * width + index * S::LIMIT..][..weights.len()];
         let (whole, rest) = sums.as_chunks_mut::<N>();
         let count = whole.len() * N;
         for (group, sums) in whole.iter_mut().enumerate() {

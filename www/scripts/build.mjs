@@ -27,7 +27,8 @@ const KEYS = [
 ]
 
 // Loop strength reduction makes an addition of every constant offset, which the address of a load has room for: 4 % of the kernels.
-const TUNING = ['-Cllvm-args=-disable-lsr']
+// Vectors are combined into one load and four shuffles where four loads that repeat one value cost less.
+const TUNING = ['-Cllvm-args=-disable-lsr -disable-vector-combine']
 
 const args = new Set(process.argv.slice(2))
 const skipWasm = args.delete('--skip-wasm')
