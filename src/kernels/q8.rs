@@ -5,6 +5,9 @@
 
 #![forbid(unsafe_code)]
 
+use super::LANES;
+use std::hint::black_box;
+
 /// Activations that share one scale where weights are grouped.
 pub const Q8_BLOCK: usize = 32;
 
@@ -32,13 +35,20 @@ impl<const N: usize> Q8Block<N> {
     /// Sets row `n`.
     #[inline(always)]
     pub(super) fn set(&mut self, n: usize, scale: f32, values: &[i8; Q8_BLOCK]) {
+        let words = values.map(i16::from);
         self.scales[n] = scale;
-        for (total, values) in self.totals.iter_mut().zip(values.as_chunks::<Q8_TOTAL>().0) {
-            total[n] = values.iter().map(|&x| i32::from(x)).sum();
+        for (total, words) in self.totals.iter_mut().zip(words.as_chunks::<Q8_TOTAL>().0) {
+            let mut lanes = [0; LANES];
+            for words in words.as_chunks::<LANES>().0 {
+                lanes.iter_mut().zip(words).for_each(|(lane, &x)| *lane += i32::from(x));
+            }
+            total[n] = lanes.iter().sum();
         }
-        for ((quads, words), quad) in self.values.iter_mut().zip(&mut self.words).zip(values.as_chunks().0) {
-            quads[n] = *quad;
-            words[n] = quad.map(i16::from);
+        // Otherwise the compiler does all that is before this value by value, in the order in which they are stored.
+        let (values, words) = &black_box((*values, words));
+        for (step, (quad, quad_words)) in values.as_chunks().0.iter().zip(words.as_chunks().0).enumerate() {
+            self.values[step][n] = *quad;
+            self.words[step][n] = *quad_words;
         }
     }
 
