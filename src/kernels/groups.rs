@@ -4,8 +4,8 @@
 //! `sum * (factor * scale)` is added to one f32 a row, in the order of the groups. A lane is a row, so nothing is added across
 //! lanes and the order is the same on every instruction set.
 //!
-//! One row of activations takes weights that are decoded in registers. Several rows share what is decoded: a group at a time goes
-//! past all of them.
+//! One row of activations takes weights that are decoded in registers. Several rows share what is decoded: some groups at a time
+//! go past all of them, four rows at a time, whose sums fit the vector registers.
 //!
 //! How many steps a group has is not a constant on purpose. It would be unrolled, its additions put in another order, and then V8,
 //! which keeps the order it is given, needs more registers than there are.

@@ -61,8 +61,8 @@ pub trait Kernels: Sync {
         float::quantize_q8(x, out);
     }
 
-    /// Dot products of 8 rows of grouped weights with every row of activations. Each is the sum over the groups, in order, of `sum (code - zero) x * (factor * scale)`, the sum exact, less, where there are
-    /// minimums, `total * (min * scale)`.
+    /// Dot products of 8 rows of grouped weights with every row of activations. Each is the sum over the groups, in order, of
+    /// `sum (code - zero) x * (factor * scale)`, the sum exact, less, where there are minimums, `total * (min * scale)`.
     fn strip(&self, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]);
 
     /// Dot product in [`LANES`] partial sums: lane `l` adds the products at `l`, `l + 8`, ... in order; lanes are then added

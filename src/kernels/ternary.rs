@@ -74,6 +74,13 @@ pub(super) fn tile<S: Step, const N: usize>(step: S, tiles: &[u8], x: &[i8], tot
     }
 }
 
+/// How many of `tiles` at a time: no more than [`Step::Sums`] can take, and as good as equally many in every part, since a short one
+/// costs nearly as much as a long one.
+fn part<S: Step>(tiles: usize) -> usize {
+    let parts = tiles.div_ceil(S::LIMIT / STEPS).max(1);
+    tiles.div_ceil(parts).max(1)
+}
+
 /// Products with one row.
 #[inline(always)]
 fn vector<S: Step>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], out: &mut [i32; TILE]) {
@@ -95,7 +102,8 @@ fn vector<S: Step>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], out: &mut [i
 fn matrix<S: Step, const N: usize>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], sums: &mut [[i32; TILE]]) {
     let width = tiles.len() * STEPS;
     let mut scratch = [[0; TILE_BYTES]; SCRATCH];
-    for (index, tiles) in tiles.chunks(S::LIMIT / STEPS).enumerate() {
+    let part = part::<S>(tiles.len());
+    for (index, tiles) in tiles.chunks(part).enumerate() {
         let (weights, _) = scratch.split_at_mut(tiles.len() * STEPS);
         for (tile, weights) in tiles.iter().zip(weights.as_chunks_mut::<STEPS>().0) {
             step.store(step.decode::<0>(tile), &mut weights[0]);
@@ -103,7 +111,7 @@ fn matrix<S: Step, const N: usize>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Qua
             step.store(step.decode::<2>(tile), &mut weights[2]);
             step.store(step.decode::<3>(tile), &mut weights[3]);
         }
-        let x = |row: usize| &x[row * width + index * S::LIMIT..][..weights.len()];
+        let x = |row: usize| &x[row * width + index * part * STEPS..][..weights.len()];
         let (whole, rest) = sums.as_chunks_mut::<N>();
         let count = whole.len() * N;
         for (group, sums) in whole.iter_mut().enumerate() {

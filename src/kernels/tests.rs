@@ -64,6 +64,7 @@ fn scalar_quantises_by_the_definition() {
         "the scale of a row of nothing is bounded"
     );
     assert_eq!(q[..2], [0, -13]);
+    assert!(Scalar.quantize_row(&[1.0, f32::NAN], &mut q).0.is_nan(), "what is not a number does not vanish");
 
     let mut x = [0.0; 2 * Q8_BLOCK];
     (x[0], x[1], x[2], x[16]) = (254.0, -3.0, 1.0, 5.0);

@@ -130,7 +130,7 @@ impl Lead<'_> {
         self.each_with(items, || (), |(), item| work(item));
     }
 
-    /// [`Lead::each`] with something that every thread makes `new` for all its items.
+    /// [`Lead::each`] with something of its own for every thread, made by `new` once for all its items.
     pub fn each_with<I, T>(&self, items: I, new: impl Fn() -> T + Sync, work: impl Fn(&mut T, I::Item) + Sync)
     where
         I: IntoIterator<Item: Send, IntoIter: Send>,
