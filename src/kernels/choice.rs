@@ -70,7 +70,8 @@ impl Choice {
 /// The fastest of `backends` that is right. The scalar one, which is last, takes part only where it is alone.
 pub(super) fn fastest(backends: &[&'static dyn Kernels]) -> &'static dyn Kernels {
     let products = Products::new();
-    let right: Vec<_> = backends.iter().copied().filter(|&kernels| products.are_right(kernels)).collect();
+    let expected = products.results(&Scalar);
+    let right: Vec<_> = backends.iter().copied().filter(|&kernels| products.results(kernels) == expected).collect();
     match *right {
         [] | [_] => &Scalar,
         [only, _scalar] => only,
@@ -81,7 +82,8 @@ pub(super) fn fastest(backends: &[&'static dyn Kernels]) -> &'static dyn Kernels
 /// Whether `kernels` passes the self-test.
 #[cfg(test)]
 pub(super) fn is_right(kernels: &dyn Kernels) -> bool {
-    Products::new().are_right(kernels)
+    let products = Products::new();
+    products.results(kernels) == products.results(&Scalar)
 }
 
 /// Products to try backends on: 16 ternary rows, and 8 rows of grouped weights in every layout.
@@ -139,11 +141,10 @@ impl Products {
         out
     }
 
-    fn are_right(&self, kernels: &dyn Kernels) -> bool {
-        TRIED.into_iter().all(|rows| {
-            self.ternary(kernels, rows) == self.ternary(&Scalar, rows)
-                && LAYOUTS.into_iter().all(|l| self.grouped(kernels, l, rows) == self.grouped(&Scalar, l, rows))
-        })
+    /// All products that the self-test compares, for every number of rows that is tried.
+    fn results(&self, kernels: &dyn Kernels) -> impl PartialEq + use<> {
+        let of = |rows| (self.ternary(kernels, rows), LAYOUTS.map(|layout| self.grouped(kernels, layout, rows)));
+        TRIED.map(of)
     }
 
     /// The backend with the most work done in its best turn.
