@@ -73,7 +73,12 @@ fn quantize(x: &[f32], scale: f32, out: &mut [i8]) {
 
 #[inline(always)]
 pub(super) fn total(values: &[i8]) -> i32 {
-    values.iter().map(|&x| i32::from(x)).sum()
+    let (whole, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [0; LANES];
+    for values in whole {
+        lanes.iter_mut().zip(values).for_each(|(lane, &x)| *lane += i32::from(x));
+    }
+    lanes.into_iter().chain(rest.iter().map(|&x| i32::from(x))).sum()
 }
 
 /// [`super::Kernels::dot_f32`].

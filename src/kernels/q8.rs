@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::LANES;
+use super::float;
 use std::hint::black_box;
 
 /// Activations that share one scale where weights are grouped.
@@ -35,17 +35,12 @@ impl<const N: usize> Q8Block<N> {
     /// Sets row `n`.
     #[inline(always)]
     pub(super) fn set(&mut self, n: usize, scale: f32, values: &[i8; Q8_BLOCK]) {
-        let words = values.map(i16::from);
         self.scales[n] = scale;
-        for (total, words) in self.totals.iter_mut().zip(words.as_chunks::<Q8_TOTAL>().0) {
-            let mut lanes = [0; LANES];
-            for words in words.as_chunks::<LANES>().0 {
-                lanes.iter_mut().zip(words).for_each(|(lane, &x)| *lane += i32::from(x));
-            }
-            total[n] = lanes.iter().sum();
+        for (total, values) in self.totals.iter_mut().zip(values.as_chunks::<Q8_TOTAL>().0) {
+            total[n] = float::total(values);
         }
         // Otherwise the compiler does all that is before this value by value, in the order in which they are stored.
-        let (values, words) = &black_box((*values, words));
+        let (values, words) = &black_box((*values, values.map(i16::from)));
         for (step, (quad, quad_words)) in values.as_chunks().0.iter().zip(words.as_chunks().0).enumerate() {
             self.values[step][n] = *quad;
             self.words[step][n] = *quad_words;
