@@ -70,7 +70,6 @@ async function ask(mode: string, prompt: string): Promise<string | null> {
   await at('mode').getByText(mode, { exact: true }).click()
   await at('prompt').fill(prompt)
   await at('prompt').press('Enter')
-  await page.waitForSelector('body[data-phase=running]')
   await page.waitForSelector('body[data-phase=ready]', { timeout: 60_000 })
   return at('output').last().textContent()
 }
