@@ -1,8 +1,8 @@
 /**
  * The worker's end of the conversation: loads WebAssembly and a model into it, or converts one, and answers requests.
  *
- * Between two forward passes it lets its message queue run, so that an `abort`, or a `tokenize` beside a generation,
- * does not wait for the whole text. Generations take turns.
+ * Between forward passes, once a frame, it lets its message queue run, so that an `abort`, or a `tokenize` beside a
+ * generation, does not wait for the whole text. Generations take turns.
  */
 
 import type { ConvertProgress, ReadProgress } from './checkpoint-types.js'
@@ -22,6 +22,9 @@ import type { Artefacts, WasmConverter, WasmEngine, WasmInstance, WasmLoader, Wa
 
 /** Progress is reported at most this often. */
 const PROGRESS_MS = 50
+
+/** How long messages wait while tokens come faster than a page shows them. The wait costs a trip through the event loop. */
+const FRAME_MS = 16
 
 /** What the host needs of its worker's global scope. */
 export interface HostPort {
@@ -54,7 +57,6 @@ class Host {
   readonly #port: HostPort
   readonly #artefacts: Artefacts
   readonly #spawn: () => HelperPort
-  readonly #queue = new MessageQueue()
   /** Generations that have not ended, and whether they are to. */
   readonly #generations = new Map<number, { aborted: boolean }>()
   #turn: Promise<unknown> = Promise.resolve()
@@ -204,9 +206,13 @@ class Host {
   ): Promise<Protocol['generate']['result']> {
     const { engine, info, wasm } = this.#model()
     engine.start(toJson(params))
+    let drained = -Infinity
     for (;;) {
       // First of all: the request may have been aborted already, and that message is the next in the queue.
-      await this.#queue.drain()
+      if (performance.now() - drained >= FRAME_MS) {
+        await drainMessages()
+        drained = performance.now()
+      }
       const events = fromJson(generation.aborted ? engine.cancel() : engine.step())
       for (const event of events) {
         if (event.type !== 'done') {
@@ -275,13 +281,13 @@ function throttled<T extends ConvertProgress | ReadProgress>(report: (progress: 
  * Lets waiting messages be handled. A message to oneself does that at once, where `setTimeout` would wait 4 ms when
  * called this often.
  */
-class MessageQueue {
-  readonly #channel = new MessageChannel()
-
-  drain(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#channel.port1.onmessage = () => resolve()
-      this.#channel.port2.postMessage(null)
-    })
-  }
+function drainMessages(): Promise<void> {
+  const { port1, port2 } = new MessageChannel()
+  return new Promise((resolve) => {
+    port1.onmessage = () => {
+      port1.close()
+      resolve()
+    }
+    port2.postMessage(null)
+  })
 }

@@ -6,7 +6,14 @@ import type { GenerateEvent, LoadProgress, Run } from '../../src/types.js'
 import { edgeError, Fake, rejection } from './fake.js'
 
 const bytes = new TextEncoder().encode('GGUF and the rest')
-const never = (): string[] => Array.from({ length: 1_000_000 }, () => 'x')
+/** A generation that does not end by itself, and whose passes take time as real ones do. */
+const ENDLESS = {
+  words: Array.from({ length: 1_000_000 }, () => 'x'),
+  onStep: (): void => {
+    const end = performance.now() + 3
+    while (performance.now() < end);
+  },
+}
 
 async function collect(run: Run): Promise<GenerateEvent[]> {
   const events: GenerateEvent[] = []
@@ -171,7 +178,7 @@ describe('generate', () => {
   })
 
   it('is aborted between passes, with the text so far', async () => {
-    const fake = new Fake({ words: never() })
+    const fake = new Fake(ENDLESS)
     const model = await fake.loadModel(bytes)
     const controller = new AbortController()
     const run = model.generate({ prompt: 'p', signal: controller.signal })
@@ -183,7 +190,7 @@ describe('generate', () => {
   })
 
   it('is aborted before it starts, or while it waits, without a pass', async () => {
-    const fake = new Fake({ words: never() })
+    const fake = new Fake(ENDLESS)
     const model = await fake.loadModel(bytes)
     const first = new AbortController()
     const second = new AbortController()
@@ -198,7 +205,7 @@ describe('generate', () => {
   })
 
   it('answers other calls while it runs', async () => {
-    const model = await new Fake({ words: never() }).loadModel(bytes)
+    const model = await new Fake(ENDLESS).loadModel(bytes)
     const controller = new AbortController()
     const run = model.generate({ prompt: 'p', signal: controller.signal })
     expect(await model.detokenize([1, 2])).toBe('1 2 false')
@@ -225,7 +232,7 @@ describe('generate', () => {
 
   it('takes everything down with it when the engine crashes', async () => {
     const fake = new Fake({
-      words: never(),
+      ...ENDLESS,
       panic: 'boom',
       onStep: (step) => {
         if (step === 3) throw new WebAssembly.RuntimeError('unreachable')
@@ -264,7 +271,7 @@ describe('the other calls', () => {
 
 describe('unload', () => {
   it('ends the worker once, and everything pending and later', async () => {
-    const fake = new Fake({ words: never() })
+    const fake = new Fake(ENDLESS)
     const model = await fake.loadModel(bytes)
     const run = model.generate({ prompt: 'p' })
     await model.unload()
