@@ -61,6 +61,9 @@ const BAND_PRODUCTS: usize = 4096;
 /// Bands for each thread, so that one that is slower or comes late takes fewer.
 const BANDS_PER_THREAD: usize = 4;
 
+/// The same for a single row, whose bands are so short that taking one counts.
+const ROW_BANDS_PER_THREAD: usize = 2;
+
 /// Computes all of `products`, whose inputs have equally many rows.
 pub fn multiply<const N: usize>(lead: &Lead<'_>, kernels: &dyn Kernels, products: [Product<'_>; N]) {
     let cols = products.iter().map(|product| product.linear.weights.rows()).sum();
@@ -117,7 +120,11 @@ fn put(out: &mut [f32], products: &[f32; LANES], store: Store) {
 
 /// Columns of a band when `cols` columns of `rows` products are computed.
 pub(super) fn band_width(lead: &Lead<'_>, cols: usize, rows: usize) -> usize {
-    let bands = if lead.threads() == 1 { 1 } else { lead.threads() * BANDS_PER_THREAD };
+    let bands = match (lead.threads(), rows) {
+        (1, _) => 1,
+        (threads, 1) => threads * ROW_BANDS_PER_THREAD,
+        (threads, _) => threads * BANDS_PER_THREAD,
+    };
     cols.div_ceil(bands).min(BAND_PRODUCTS / rows.max(1)).next_multiple_of(TILE)
 }
 
