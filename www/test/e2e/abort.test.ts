@@ -104,19 +104,24 @@ describe('a generation', () => {
     ['after the first text', 'text', 'ar', 3],
     ['in the middle of a block', 'block', 'iterative', 3],
   ] as const)('%s', async (_, type, mode, length) => {
-    const { result, again } = await page.evaluate(
+    const { result, events, again } = await page.evaluate(
       async ({ type, mode, length, maxTokens }) => {
         const controller = new AbortController()
         const tokens = Array.from({ length }, (_, i) => 3 + (i % 256))
         const run = model.generate({ tokens, mode, maxTokens, signal: controller.signal })
-        for await (const event of run) if (event.type === type) controller.abort()
+        let events = 0
+        for await (const event of run) {
+          events += 1
+          if (event.type === type) controller.abort()
+        }
         const after = model.generate({ tokens: [1, 88, 86], mode, maxTokens: 4 })
-        return { result: await run.result(), again: (await after.result()).finishReason }
+        return { result: await run.result(), events, again: (await after.result()).finishReason }
       },
       { type, mode, length, maxTokens: CONTEXT / 2 },
     )
     expect(result.finishReason).toBe('abort')
     expect(result.tokens.length).toBeLessThan(CONTEXT / 2)
+    expect(events).toBeLessThan(CONTEXT / 2)
     if (type === 'prefill') expect(result.tokens).toEqual([])
     expect(again).toMatch(/^(stop|length)$/)
   })
