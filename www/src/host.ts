@@ -23,7 +23,7 @@ import type { Artefacts, WasmConverter, WasmEngine, WasmInstance, WasmLoader, Wa
 /** Progress is reported at most this often. */
 const PROGRESS_MS = 50
 
-/** How long messages wait while tokens come faster than a page shows them. The wait costs a trip through the event loop. */
+/** Between passes, messages are looked for at most this often: each look is a trip through the event loop. */
 const FRAME_MS = 16
 
 /** What the host needs of its worker's global scope. */
