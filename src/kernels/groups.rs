@@ -7,13 +7,15 @@
 //! One row of activations takes weights that are decoded in registers. Several rows share what is decoded: some groups at a time
 //! go past all of them, four rows at a time, whose sums fit the vector registers.
 //!
-//! How many steps a group has is not a constant on purpose. It would be unrolled, its additions put in another order, and then V8,
-//! which keeps the order it is given, needs more registers than there are.
+//! There the steps of a group are written out, and between any two of them is an exit that is never taken, which the compiler does
+//! not know. Without it, it puts the additions in another order, and then V8, which keeps the order it is given, needs more
+//! registers than there are.
 
 #![forbid(unsafe_code)]
 
 use super::q8::{Q8_BLOCK, Q8_ROWS, Q8Block, Q8Rows};
 use crate::tensor::{GroupLayout, STRIP, STRIP_LINE, Strip};
+use std::hint::black_box;
 
 /// Steps in a block of activations.
 const BLOCK_STEPS: usize = Q8_BLOCK / 4;
@@ -37,6 +39,8 @@ pub(super) trait Group: Copy {
     type Several: Group;
     /// What [`Group::decode`] adds to each weight.
     const OFFSET: i32;
+    /// Whether [`Group::step`] is only half of one, for want of registers.
+    const REST: bool = false;
 
     fn several(self) -> Self::Several;
     /// Step `F` of those in a line.
@@ -45,6 +49,10 @@ pub(super) trait Group: Copy {
     fn zero(self) -> Self::Sums;
     /// `sums + weights x`.
     fn step(self, sums: Self::Sums, weights: Self::Weights, x: &Self::Quad) -> Self::Sums;
+    /// The other half.
+    fn rest(self, sums: Self::Sums, _weights: Self::Weights, _x: &Self::Quad) -> Self::Sums {
+        sums
+    }
     /// One sum for each of the 8 rows.
     fn fold(self, sums: Self::Sums) -> <Self::Floats as Floats>::Sums;
     fn floats(self, rows: &[f32; STRIP]) -> Self::Floats;
@@ -97,6 +105,7 @@ fn vector<G: Group, const FIELDS: usize, const STEPS: usize>(
     strip: &Strip<'_>,
     x: &[Q8Block<1>],
 ) -> [f32; STRIP] {
+    let step = |sums, weights, x: &G::Quad| group.rest(group.step(sums, weights, x), weights, x);
     let mut floats = group.floats(&[0.0; STRIP]);
     for (index, lines) in strip.lines.chunks_exact(strip.group_lines).enumerate() {
         let (head, codes) = lines.split_at(1 + usize::from(strip.mins));
@@ -104,9 +113,9 @@ fn vector<G: Group, const FIELDS: usize, const STEPS: usize>(
         let x = &x[part.block];
         let mut sums = group.zero();
         for (line, quads) in codes.iter().zip(G::quads(x)[part.step..].chunks_exact(FIELDS)) {
-            sums = group.step(sums, group.decode::<0>(line), &quads[0][0]);
+            sums = step(sums, group.decode::<0>(line), &quads[0][0]);
             if FIELDS == 2 {
-                sums = group.step(sums, group.decode::<1>(line), &quads[1][0]);
+                sums = step(sums, group.decode::<1>(line), &quads[1][0]);
             }
         }
         floats = settle::<_, STEPS, 1>(group, zero, head, (x, 0, part), floats, sums);
@@ -174,17 +183,32 @@ fn add<G: Group, const FIELDS: usize, const STEPS: usize, const N: usize>(
     out: &mut [[f32; STRIP]; N],
 ) {
     let heads = 1 + usize::from(strip.mins);
-    let steps = (strip.group_lines - heads) * FIELDS;
+    let end = black_box(2 * STEPS);
     for (index, lines) in lines.chunks_exact(strip.group_lines).enumerate() {
         let part = Part::of::<STEPS>(index);
         let x = &x[part.block];
-        let (weights, quads) = (&decoded[index][..steps], &G::quads(x)[part.step..][..steps]);
+        let weights = &decoded[index];
+        let quads = G::quads(x)[part.step..].first_chunk::<STEPS>().expect("a block is whole groups");
         let mut sums = [group.zero(); N];
-        for (weights, quads) in weights.iter().zip(quads) {
-            for n in 0..N {
-                sums[n] = group.step(sums[n], *weights, &quads[n]);
-            }
+        macro_rules! steps {
+            ($($step:literal)*) => { 'steps: { $(
+                if $step == STEPS || ($step > 0 && 2 * $step == end) {
+                    break 'steps;
+                }
+                for n in 0..N {
+                    sums[n] = group.step(sums[n], weights[$step], &quads[$step][n]);
+                }
+                if G::REST {
+                    if 2 * $step + 1 == end {
+                        break 'steps;
+                    }
+                    for n in 0..N {
+                        sums[n] = group.rest(sums[n], weights[$step], &quads[$step][n]);
+                    }
+                }
+            )* } };
         }
+        steps!(0 1 2 3 4 5 6 7);
         for n in 0..N {
             let floats = group.floats(&out[n]);
             out[n] = settle::<_, STEPS, N>(group, zero, &lines[..heads], (x, n, part), floats, sums[n]).rows();

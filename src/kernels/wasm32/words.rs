@@ -72,6 +72,7 @@ impl<const NIBBLES: bool> Group for WordPairs<NIBBLES> {
     type Quad = [[i16; 2]; 2];
     type Several = Self;
     const OFFSET: i32 = 0;
+    const REST: bool = true;
 
     fn several(self) -> Self {
         self
@@ -92,12 +93,12 @@ impl<const NIBBLES: bool> Group for WordPairs<NIBBLES> {
         [i32x4_splat(0); 2]
     }
 
-    fn step(self, sums: [v128; 2], weights: [v128; 4], x: &[[i16; 2]; 2]) -> [v128; 2] {
-        let [even, odd] = x.each_ref().map(|pair| i32x4_splat(bytemuck::cast(*pair)));
-        std::array::from_fn(|i| {
-            let sum = i32x4_add(sums[i], i32x4_dot_i16x8(weights[i], even));
-            i32x4_add(sum, i32x4_dot_i16x8(weights[i + 2], odd))
-        })
+    fn step(self, sums: [v128; 2], [a, b, ..]: [v128; 4], [even, _]: &[[i16; 2]; 2]) -> [v128; 2] {
+        add(sums, [a, b], *even)
+    }
+
+    fn rest(self, sums: [v128; 2], [.., c, d]: [v128; 4], [_, odd]: &[[i16; 2]; 2]) -> [v128; 2] {
+        add(sums, [c, d], *odd)
     }
 
     fn fold(self, sums: [v128; 2]) -> [v128; 2] {
@@ -107,4 +108,10 @@ impl<const NIBBLES: bool> Group for WordPairs<NIBBLES> {
     fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
         RowFloats::load(rows)
     }
+}
+
+/// Adds the products of two columns of eight rows.
+fn add(sums: [v128; 2], weights: [v128; 2], x: [i16; 2]) -> [v128; 2] {
+    let x = i32x4_splat(bytemuck::cast(x));
+    std::array::from_fn(|i| i32x4_add(sums[i], i32x4_dot_i16x8(weights[i], x)))
 }
