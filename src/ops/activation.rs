@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::exp::exp;
+use super::exp::Exp;
 
 /// The function applied to the gate projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,13 +14,22 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// `out = f(gate) * up`, element by element.
-    pub fn gate(self, gate: &[f32], up: &[f32], out: &mut [f32]) {
-        let inputs = gate.iter().zip(up);
+    /// `out = f(gate) * up`, element by element, in each of some rows `(gate, up, out)`.
+    pub fn gate<'a>(self, rows: impl Iterator<Item = (&'a [f32], &'a [f32], &'a mut [f32])>) {
         match self {
-            Self::Silu => out.iter_mut().zip(inputs).for_each(|(out, (g, u))| *out = *g / (1.0 + exp(-*g)) * u),
-            Self::Relu2 => out.iter_mut().zip(inputs).for_each(|(out, (g, u))| *out = g.max(0.0).powi(2) * u),
+            Self::Silu => {
+                let exp = Exp::new();
+                each(rows, |g, u| g / (1.0 + exp.of(-g)) * u);
+            }
+            Self::Relu2 => each(rows, |g, u| g.max(0.0).powi(2) * u),
         }
+    }
+}
+
+#[inline(always)]
+fn each<'a>(rows: impl Iterator<Item = (&'a [f32], &'a [f32], &'a mut [f32])>, f: impl Fn(f32, f32) -> f32) {
+    for (gate, up, out) in rows {
+        out.iter_mut().zip(gate.iter().zip(up)).for_each(|(out, (g, u))| *out = f(*g, *u));
     }
 }
 
@@ -32,12 +41,12 @@ mod tests {
     fn gates_as_defined() {
         let up = [1.0, 2.0, 3.0];
         let (mut silu, mut relu2) = ([0.0; 3], [0.0; 3]);
-        Activation::Silu.gate(&[0.0, 1.0, -2.0], &up, &mut silu);
+        Activation::Silu.gate([(&[0.0, 1.0, -2.0][..], &up[..], &mut silu[..])].into_iter());
         // torch.nn.functional.silu(torch.tensor([0., 1., -2.])) * up
         for (got, expected) in silu.into_iter().zip([0.0, 1.462_117_2, -0.715_217_5]) {
             assert!((got - expected as f32).abs() < 1e-6, "{got} {expected}");
         }
-        Activation::Relu2.gate(&[-3.0, 0.5, 2.0], &up, &mut relu2);
+        Activation::Relu2.gate([(&[-3.0, 0.5, 2.0][..], &up[..], &mut relu2[..])].into_iter());
         assert_eq!(relu2, [0.0, 0.5, 12.0]);
     }
 }

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 use super::bands::{Band, Bands};
+use super::exp::Exp;
 use super::reduce::softmax;
 use crate::kernels::{Kernels, LANES};
 use crate::parallel::Lead;
@@ -141,12 +142,13 @@ impl Unit<'_> {
             kernels.panel((&queries, dim), keys, (&mut scores[panel * LANES..], stride));
         }
 
+        let exp = Exp::new();
         for (row, scores) in scores.chunks_exact_mut(stride).enumerate() {
             let visible = &self.visible[row / shared];
             let (before, rest) = scores.split_at_mut(visible.start - start);
             let (weights, after) = rest.split_at_mut(visible.len());
             before.fill(0.0);
-            softmax(weights);
+            softmax(exp, weights);
             after.fill(0.0);
         }
 

@@ -100,9 +100,8 @@ pub fn multiply_gated(
         let columns = band.first..band.first + width;
         gate.products(kernels, gate_input, columns.clone(), buffers, gates);
         up.products(kernels, up_input, columns, buffers, ups);
-        for (out, (gates, ups)) in band.rows.into_iter().zip(gates.chunks_exact(width).zip(ups.chunks_exact(width))) {
-            activation.gate(gates, ups, out);
-        }
+        let inputs = gates.chunks_exact(width).zip(ups.chunks_exact(width));
+        activation.gate(inputs.zip(band.rows).map(|((gate, up), out)| (gate, up, out)));
     });
 }
 
@@ -311,7 +310,7 @@ mod tests {
         multiply(&lead, Choice::new().kernels(), [product(gate, &mut gates), product(up, &mut ups)]);
         multiply_gated(&lead, Choice::new().kernels(), [(gate, &input), (up, &input)], Activation::Relu2, &mut gated);
         let mut expected = vec![0.0; count * rows];
-        Activation::Relu2.gate(&gates, &ups, &mut expected);
+        Activation::Relu2.gate([(&gates[..], &ups[..], &mut expected[..])].into_iter());
         assert_eq!(gated, expected);
     }
 }

@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::exp::exp;
+use super::exp::Exp;
 use crate::kernels::LANES;
 
 /// The largest of numbers none of which is NaN; minus infinity of none.
@@ -15,7 +15,8 @@ pub(super) fn largest(x: &[f32]) -> f32 {
 /// The sum of `exp(x - max)`.
 #[inline(always)]
 pub(super) fn sum_of_exp(x: &[f32], max: f32) -> f32 {
-    reduce(x, 0.0, |x| exp(x - max), |sum, x| sum + x)
+    let exp = Exp::new();
+    reduce(x, 0.0, |x| exp.of(x - max), |sum, x| sum + x)
 }
 
 /// Whether no number is NaN or infinite.
@@ -25,9 +26,9 @@ pub(super) fn all_finite(x: &[f32]) -> bool {
 }
 
 /// `x = exp(x - max) / sum`.
-pub(super) fn softmax(x: &mut [f32]) {
+pub(super) fn softmax(exp: Exp, x: &mut [f32]) {
     let max = largest(x);
-    x.iter_mut().for_each(|x| *x = exp(*x - max));
+    x.iter_mut().for_each(|x| *x = exp.of(*x - max));
     let factor = 1.0 / reduce(x, 0.0, |x| x, |sum, x| sum + x);
     x.iter_mut().for_each(|x| *x *= factor);
 }
@@ -57,7 +58,7 @@ mod tests {
             let expected: f64 = x.iter().map(|&x| f64::from(x - max).exp()).sum();
             assert!((f64::from(sum_of_exp(&x, max)) - expected).abs() < 1e-5 * expected, "{len}");
             let mut p = x.clone();
-            softmax(&mut p);
+            softmax(Exp::new(), &mut p);
             assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{len}");
             assert!((f64::from(p[0]) - f64::from(x[0] - max).exp() / expected).abs() < 1e-6, "{len}");
         }
