@@ -5,7 +5,6 @@
 
 #![forbid(unsafe_code)]
 
-use super::float;
 use std::hint::black_box;
 
 /// Activations that share one scale where weights are grouped.
@@ -36,11 +35,11 @@ impl<const N: usize> Q8Block<N> {
     #[inline(always)]
     pub(super) fn set(&mut self, n: usize, scale: f32, values: &[i8; Q8_BLOCK]) {
         self.scales[n] = scale;
-        for (total, values) in self.totals.iter_mut().zip(values.as_chunks::<Q8_TOTAL>().0) {
-            total[n] = float::total(values);
-        }
         // Otherwise the compiler does all that is before this value by value, in the order in which they are stored.
         let (values, words) = &black_box((*values, values.map(i16::from)));
+        for (totals, values) in self.totals.iter_mut().zip(values.as_chunks().0) {
+            totals[n] = total(values);
+        }
         for (step, (quad, quad_words)) in values.as_chunks().0.iter().zip(words.as_chunks().0).enumerate() {
             self.values[step][n] = *quad;
             self.words[step][n] = *quad_words;
@@ -51,6 +50,17 @@ impl<const N: usize> Q8Block<N> {
     fn get(&self, n: usize) -> (f32, [i8; Q8_BLOCK]) {
         (self.scales[n], bytemuck::cast(self.values.map(|quads| quads[n])))
     }
+}
+
+/// The total of 16 values, eight of them in a word: the compiler would take one after the other.
+#[inline(always)]
+fn total(values: &[i8; Q8_TOTAL]) -> i32 {
+    const EVEN: u64 = 0x00FF_00FF_00FF_00FF;
+    const ONES: u64 = 0x0001_0001_0001_0001;
+    // 128 is added to each, so that none is negative.
+    let words = bytemuck::cast::<_, [u64; 2]>(*values).map(|word| word ^ (128 * (ONES | ONES << 8)));
+    let sums: u64 = words.iter().map(|word| (word & EVEN) + (word >> 8 & EVEN)).sum();
+    (sums.wrapping_mul(ONES) >> 48) as i32 - 128 * Q8_TOTAL as i32
 }
 
 /// Rows of activations for grouped weights.
