@@ -5,6 +5,8 @@
  * page:
  *
  * - `loadMs`: from the address of the file to an engine that can be asked, with the fetching of its own scripts and WebAssembly.
+ * - `downloadMs`: the same by the engine's own call for an address, in another browser. Those of wllama store the file on the way, which
+ *   `loadMs` spares them.
  * - `prefillMs`: one token after a prompt of 128.
  * - `decodeMs`: 65 tokens after a prompt of 8, minus 1 token after another prompt of 8: what is left are 64 passes over one token.
  *
@@ -37,6 +39,7 @@ export interface Sample {
   readonly threads?: number
   readonly build?: string
   readonly loadMs?: number
+  readonly downloadMs?: number
   readonly prefillMs?: number
   readonly decodeMs?: number
   /** What blocks cost, where the engine and the model decode them. */
@@ -57,13 +60,15 @@ export async function measure(
   prompts: Prompts,
   timeoutMs: number,
 ): Promise<Sample> {
+  const settings = { threads, contextLength: CONTEXT_LENGTH }
   let sample: Sample = {}
   try {
     await visit(address, 'bench', timeoutMs, async (visitor) => {
-      for await (const found of measured(visitor, model, { threads, contextLength: CONTEXT_LENGTH }, prompts)) {
-        sample = { ...sample, ...found }
-      }
+      for await (const found of measured(visitor, model, settings, prompts)) sample = { ...sample, ...found }
     })
+    const own = await visit(address, 'bench', timeoutMs, (visitor) => downloaded(visitor, model, settings))
+    const downloadMs = own ?? sample.loadMs
+    if (downloadMs !== undefined) sample = { ...sample, downloadMs }
   } catch (error) {
     if (!(error instanceof StepError)) throw error
     sample = { ...sample, failure: { step: error.step, reason: error.message } }
@@ -85,7 +90,7 @@ async function* measured(
     return checked(text, name, length, tokens).ms
   }
 
-  await new Promise((resolve) => setTimeout(resolve, SETTLING_MS))
+  await settled()
   const before = await step('memory', () => resident(browser))
   const load = await step('load', (page) =>
     page.evaluate(([model, settings]) => bench.load(model, settings), [model, settings] as const),
@@ -107,6 +112,18 @@ async function* measured(
   const wasmBytes = await step('memory', (page) => page.evaluate(() => bench.memoryBytes()))
   const after = await step('memory', () => resident(browser))
   yield { wasmBytes, peakBytes: growth(before, after) }
+}
+
+/** Milliseconds of the engine's own download, where {@link PageBench.load} is another. */
+async function downloaded({ step }: Visitor, model: string, settings: Settings): Promise<number | null> {
+  await settled()
+  return step('download', (page) =>
+    page.evaluate(([model, settings]) => bench.download(model, settings), [model, settings] as const),
+  )
+}
+
+async function settled(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, SETTLING_MS))
 }
 
 /** A text of the wrong length says that something else was timed than meant. */

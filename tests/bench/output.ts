@@ -56,8 +56,8 @@ export function resultsOf(
 }
 
 function measuredOf({ engine, model, threads, sample }: Measurement): Measured {
-  const { loadMs, prefillMs, decodeMs, peakBytes, failure } = sample
-  const found = Object.entries({ loadMs, prefillMs, decodeMs, peakBytes: peakBytes ?? undefined })
+  const { loadMs, downloadMs, prefillMs, decodeMs, peakBytes, failure } = sample
+  const found = Object.entries({ loadMs, downloadMs, prefillMs, decodeMs, peakBytes: peakBytes ?? undefined })
   return {
     ...{ engine, model, threads },
     ran: sample.threads,

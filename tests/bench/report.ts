@@ -35,6 +35,7 @@ export interface Shown {
 export function shownAs(prefillTokens: number, decodeTokens: number): Readonly<Record<Metric, Shown>> {
   return {
     loadMs: { title: 'load', unit: 's', convert: (ms) => ms / 1e3, larger: false },
+    downloadMs: { title: 'load by its own download', unit: 's', convert: (ms) => ms / 1e3, larger: false },
     prefillMs: { title: 'prefill', unit: 'tokens/s', convert: (ms) => (prefillTokens / ms) * 1e3, larger: true },
     decodeMs: { title: 'AR decode', unit: 'tokens/s', convert: (ms) => (decodeTokens / ms) * 1e3, larger: true },
     peakBytes: { title: 'peak memory', unit: 'MB', convert: (bytes) => bytes / 1e6, larger: false },

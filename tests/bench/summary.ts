@@ -4,7 +4,7 @@ import { byCase, type Case } from './schedule.js'
 import { advantage, spread, type Spread } from './statistics.js'
 
 /** What is measured, all of it costs: the less the better. */
-export const METRICS = ['loadMs', 'prefillMs', 'decodeMs', 'peakBytes'] as const
+export const METRICS = ['loadMs', 'downloadMs', 'prefillMs', 'decodeMs', 'peakBytes'] as const
 export type Metric = (typeof METRICS)[number]
 
 /** What a turn found. */

@@ -1,6 +1,6 @@
 /** The page's side of a visit: what the harness calls, with the clock. */
 
-import type { BlockRuns, LoadedEngine, LoadEngine, Settings, Step } from './engine.js'
+import type { BlockRuns, DownloadEngine, LoadedEngine, LoadEngine, Settings, Step } from './engine.js'
 
 /** A load and how long it took. */
 export interface TimedLoad extends Pick<LoadedEngine, 'threads' | 'build'> {
@@ -18,6 +18,8 @@ export interface TimedText {
 /** What a page of the benchmark offers. Errors cross as they are thrown. */
 export interface PageBench {
   load(url: string, settings: Settings): Promise<TimedLoad>
+  /** Milliseconds of the engine's own download, without its engine; `null` where {@link PageBench.load} is that. */
+  download(url: string, settings: Settings): Promise<number | null>
   write(prompt: string, tokens: number): Promise<TimedText>
   trace(prompt: string, tokens: number): Promise<readonly Step[]>
   blocks(prompt: string, tokens: number): Promise<BlockRuns | null>
@@ -30,7 +32,7 @@ declare global {
 }
 
 /** Offers an engine as `bench`. */
-export function offer(load: LoadEngine): void {
+export function offer(load: LoadEngine, download?: DownloadEngine): void {
   let engine: LoadedEngine | undefined
   const loaded = (): LoadedEngine => {
     if (!engine) throw new Error('no model is loaded')
@@ -42,6 +44,7 @@ export function offer(load: LoadEngine): void {
       engine = value
       return { ms, threads: value.threads, build: value.build }
     },
+    download: async (url, settings) => (download ? (await timed(() => download(url, settings))).ms : null),
     async write(prompt, tokens) {
       const { ms, value } = await timed(() => loaded().write(prompt, tokens))
       const { text, newTokens } = value

@@ -65,3 +65,6 @@ export interface LoadedEngine {
 
 /** Fetches the model, without any cache, and makes it ready to write. */
 export type LoadEngine = (url: string, settings: Settings) => Promise<LoadedEngine>
+
+/** The same by the engine's own call for an address, where that does more. */
+export type DownloadEngine = (url: string, settings: Settings) => Promise<void>

@@ -1,12 +1,12 @@
 /**
  * wllama 2: llama.cpp with hand-written WebAssembly kernels, by its completions.
  *
- * As for wllama 3, the model is fetched to a `Blob`, which its own download would also write to storage.
+ * As for wllama 3, the model is fetched to a `Blob`, which its own download would also write to storage; that is timed beside it.
  */
 
-import { Wllama } from 'wllama-2/esm/index.js'
+import { Wllama, type LoadModelConfig } from 'wllama-2/esm/index.js'
 import { offer } from './bench.js'
-import type { Step } from './engine.js'
+import type { DownloadEngine, LoadEngine, Settings, Step } from './engine.js'
 
 /** Candidates for each token, which are many more than come near the best. */
 const CANDIDATES = 20
@@ -16,10 +16,20 @@ const PATHS = {
   'multi-thread/wllama.wasm': '/wllama-2/multi-thread/wllama.wasm',
 }
 
-offer(async (url, { threads, contextLength }) => {
+const configOf = ({ threads, contextLength }: Settings): LoadModelConfig => ({
+  n_threads: threads,
+  n_ctx: contextLength,
+})
+
+const download: DownloadEngine = async (url, settings) => {
+  const model = new Wllama(PATHS, { suppressNativeLog: true })
+  await model.loadModelFromUrl(new URL(url, location.href).href, configOf(settings))
+}
+
+const load: LoadEngine = async (url, settings) => {
   const model = new Wllama(PATHS, { suppressNativeLog: true })
   const response = await fetch(url)
-  await model.loadModel([await response.blob()], { n_threads: threads, n_ctx: contextLength })
+  await model.loadModel([await response.blob()], configOf(settings))
 
   /** A prompt as `createCompletion` sees it. */
   const tokenize = async (prompt: string): Promise<number[]> => {
@@ -61,4 +71,6 @@ offer(async (url, { threads, contextLength }) => {
     blocks: () => Promise.resolve(null),
     memoryBytes: () => null,
   }
-})
+}
+
+offer(load, download)

@@ -1,27 +1,36 @@
 /**
  * wllama 3: llama.cpp's server in WebAssembly, by its completions.
  *
- * It gets what is fastest for it. The model is fetched to a `Blob`, which its own download would also write to storage; it does not warm
- * up by itself, which would count as loading; and it need not keep more than one conversation.
+ * It gets what is fastest for it. The model is fetched to a `Blob`, which its own download would also write to storage (that is timed
+ * beside it); it does not warm up by itself, which would count as loading; and it need not keep more than one conversation.
  */
 
 import { Wllama } from '@wllama/wllama/esm/index.js'
 import { offer } from './bench.js'
-import type { Candidate, Step } from './engine.js'
+import type { Candidate, DownloadEngine, LoadEngine, Settings, Step } from './engine.js'
 
 /** Candidates for each token, which are many more than come near the best. */
 const CANDIDATES = 20
 
-offer(async (url, { threads, contextLength }) => {
-  const model = new Wllama({ default: '/wllama-3/wasm/wllama.wasm' }, { suppressNativeLog: true })
+const PATHS = { default: '/wllama-3/wasm/wllama.wasm' }
+
+const configOf = ({ threads, contextLength }: Settings) => ({
+  n_gpu_layers: 0,
+  n_threads: threads,
+  n_ctx: contextLength,
+  n_parallel: 1,
+  warmup: false,
+})
+
+const download: DownloadEngine = async (url, settings) => {
+  const model = new Wllama(PATHS, { suppressNativeLog: true })
+  await model.loadModelFromUrl(new URL(url, location.href).href, configOf(settings))
+}
+
+const load: LoadEngine = async (url, settings) => {
+  const model = new Wllama(PATHS, { suppressNativeLog: true })
   const response = await fetch(url)
-  await model.loadModel([await response.blob()], {
-    n_gpu_layers: 0,
-    n_threads: threads,
-    n_ctx: contextLength,
-    n_parallel: 1,
-    warmup: false,
-  })
+  await model.loadModel([await response.blob()], configOf(settings))
   const greedy = { temperature: 0, ignore_eos: true }
   return {
     threads: model.getNumThreads(),
@@ -45,7 +54,9 @@ offer(async (url, { threads, contextLength }) => {
     blocks: () => Promise.resolve(null),
     memoryBytes: () => null,
   }
-})
+}
+
+offer(load, download)
 
 /** What the server says about each token, which is not what the declarations say. */
 function steps(logprobs: unknown): Step[] {

@@ -5,7 +5,7 @@ import { blockRows, costOf } from '../../../tests/bench/blocks.js'
 import type { Verdict } from '../../../tests/bench/agreement.js'
 import { chart } from '../../../tests/bench/chart.js'
 import { report, shownAs } from '../../../tests/bench/report.js'
-import { againstFewestThreads, againstOthers, rowsOf, type Measured } from '../../../tests/bench/summary.js'
+import { againstFewestThreads, againstOthers, METRICS, rowsOf, type Measured } from '../../../tests/bench/summary.js'
 
 const shown = shownAs(128, 64)
 const sizes = new Map([
@@ -110,13 +110,13 @@ describe('the report', () => {
   )
 
   it.each([
-    ['medians as rates, and between what', /^ours 1 +1 +- +- +427 \(320 to 640\) +-$/m],
-    ['threads that did not run', /^old <2> +2 \(ran 1\) +- +- +100 +-$/m],
+    ['medians as rates, and between what', /^ours 1 +1 +- +- +- +427 \(320 to 640\) +-$/m],
+    ['threads that did not run', /^old <2> +2 \(ran 1\) +- +- +- +100 +-$/m],
     ['what does not run', /^old <2> does not run it: load: no such type$/m],
     ['near-ties', /^webtern and old <2> agree on 40 tokens, 2 of them near-ties \(up to 0\.031 nats\)$/m],
     ['failures', /^old <2>, 1 thread, 1 times: decode: timed out after 120 s$/m],
-    ['who is faster', /^ours 1, small, 1 thread +: old <2>, middle, 1 thread +- +- +2\.00x +-$/m],
-    ['what threads bring', /^ours 1, small, 2 threads +: ours 1, small, 1 thread +- +- +2\.00x +-$/m],
+    ['who is faster', /^ours 1, small, 1 thread +: old <2>, middle, 1 thread +- +- +- +2\.00x +-$/m],
+    ['what threads bring', /^ours 1, small, 2 threads +: ours 1, small, 1 thread +- +- +- +2\.00x +-$/m],
     ['how many tokens a pass must bring', /^small +1 +19\.0 +8\.00 +16\.0 +2\.00 +0\.842$/m],
     ['how near the ceiling kernels are', /^simd128 ternary +32 +45\.0 +90 %$/m],
   ])('says %s', (_, line) => {
@@ -128,7 +128,7 @@ describe('the chart', () => {
   const svg = chart('a "b" & c', rowsOf([...all, measured('old', 'small', 1, undefined, 'load: lost')]), titles, shown)
 
   it('has a bar for every case in every plot, the best as long as the plot', () => {
-    expect(svg.match(/<rect /g)).toHaveLength(4 * 5)
+    expect(svg.match(/<rect /g)).toHaveLength(METRICS.length * 5)
     // 64 tokens in 75 ms are the most, and half as long is twice as slow.
     expect(svg).toContain('width="424.0"')
     expect(svg).toContain('width="212.0"')
