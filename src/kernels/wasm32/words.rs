@@ -46,8 +46,7 @@ impl<const NIBBLES: bool> Group for Words<NIBBLES> {
     }
 
     fn step(self, sums: [v128; 4], weights: [v128; 4], x: &[i16; 4]) -> [v128; 4] {
-        let x = i64x2_splat(bytemuck::cast(*x));
-        std::array::from_fn(|i| i32x4_add(sums[i], i32x4_dot_i16x8(weights[i], x)))
+        add(sums, weights, i64x2_splat(bytemuck::cast(*x)))
     }
 
     fn fold(self, sums: [v128; 4]) -> [v128; 2] {
@@ -94,11 +93,11 @@ impl<const NIBBLES: bool> Group for WordPairs<NIBBLES> {
     }
 
     fn step(self, sums: [v128; 2], [a, b, ..]: [v128; 4], [even, _]: &[[i16; 2]; 2]) -> [v128; 2] {
-        add(sums, [a, b], *even)
+        add(sums, [a, b], i32x4_splat(bytemuck::cast(*even)))
     }
 
     fn rest(self, sums: [v128; 2], [.., c, d]: [v128; 4], [_, odd]: &[[i16; 2]; 2]) -> [v128; 2] {
-        add(sums, [c, d], *odd)
+        add(sums, [c, d], i32x4_splat(bytemuck::cast(*odd)))
     }
 
     fn fold(self, sums: [v128; 2]) -> [v128; 2] {
@@ -110,8 +109,7 @@ impl<const NIBBLES: bool> Group for WordPairs<NIBBLES> {
     }
 }
 
-/// Adds the products of two columns of eight rows.
-fn add(sums: [v128; 2], weights: [v128; 2], x: [i16; 2]) -> [v128; 2] {
-    let x = i32x4_splat(bytemuck::cast(x));
+/// `sums + weights x`.
+fn add<const N: usize>(sums: [v128; N], weights: [v128; N], x: v128) -> [v128; N] {
     std::array::from_fn(|i| i32x4_add(sums[i], i32x4_dot_i16x8(weights[i], x)))
 }
