@@ -66,9 +66,10 @@ export async function measure(
     await visit(address, 'bench', timeoutMs, async (visitor) => {
       for await (const found of measured(visitor, model, settings, prompts)) sample = { ...sample, ...found }
     })
-    const own = await visit(address, 'bench', timeoutMs, (visitor) => downloaded(visitor, model, settings))
-    const downloadMs = own ?? sample.loadMs
-    if (downloadMs !== undefined) sample = { ...sample, downloadMs }
+    if (sample.downloadMs === undefined) {
+      const downloadMs = await visit(address, 'bench', timeoutMs, (visitor) => downloaded(visitor, model, settings))
+      sample = { ...sample, downloadMs }
+    }
   } catch (error) {
     if (!(error instanceof StepError)) throw error
     sample = { ...sample, failure: { step: error.step, reason: error.message } }
@@ -95,7 +96,7 @@ async function* measured(
   const load = await step('load', (page) =>
     page.evaluate(([model, settings]) => bench.load(model, settings), [model, settings] as const),
   )
-  yield { threads: load.threads, build: load.build, loadMs: load.ms }
+  yield { threads: load.threads, build: load.build, loadMs: load.ms, ...(load.own && { downloadMs: load.ms }) }
   let [next, other] = warmUp
   for (let ms = 0; ms < WARM_UP_MS; [next, other] = [other, next]) {
     ms += await write('warm-up', next, PREFILL_TOKENS, WARM_UP_TOKENS)
@@ -114,8 +115,8 @@ async function* measured(
   yield { wasmBytes, peakBytes: growth(before, after) }
 }
 
-/** Milliseconds of the engine's own download, where {@link PageBench.load} is another. */
-async function downloaded({ step }: Visitor, model: string, settings: Settings): Promise<number | null> {
+/** Milliseconds of the engine's own call for an address. */
+async function downloaded({ step }: Visitor, model: string, settings: Settings): Promise<number> {
   await settled()
   return step('download', (page) =>
     page.evaluate(([model, settings]) => bench.download(model, settings), [model, settings] as const),

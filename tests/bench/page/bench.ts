@@ -5,6 +5,8 @@ import type { BlockRuns, DownloadEngine, LoadedEngine, LoadEngine, Settings, Ste
 /** A load and how long it took. */
 export interface TimedLoad extends Pick<LoadedEngine, 'threads' | 'build'> {
   readonly ms: number
+  /** Whether this was the engine's own call for an address. */
+  readonly own: boolean
 }
 
 /** A text and how long it took. */
@@ -18,8 +20,8 @@ export interface TimedText {
 /** What a page of the benchmark offers. Errors cross as they are thrown. */
 export interface PageBench {
   load(url: string, settings: Settings): Promise<TimedLoad>
-  /** Milliseconds of the engine's own download, without its engine; `null` where {@link PageBench.load} is that. */
-  download(url: string, settings: Settings): Promise<number | null>
+  /** Milliseconds that the engine's own call for an address takes. */
+  download(url: string, settings: Settings): Promise<number>
   write(prompt: string, tokens: number): Promise<TimedText>
   trace(prompt: string, tokens: number): Promise<readonly Step[]>
   blocks(prompt: string, tokens: number): Promise<BlockRuns | null>
@@ -42,9 +44,9 @@ export function offer(load: LoadEngine, download?: DownloadEngine): void {
     async load(url, settings) {
       const { ms, value } = await timed(() => load(url, settings))
       engine = value
-      return { ms, threads: value.threads, build: value.build }
+      return { ms, own: !download, threads: value.threads, build: value.build }
     },
-    download: async (url, settings) => (download ? (await timed(() => download(url, settings))).ms : null),
+    download: async (url, settings) => (await timed<unknown>(() => (download ?? load)(url, settings))).ms,
     async write(prompt, tokens) {
       const { ms, value } = await timed(() => loaded().write(prompt, tokens))
       const { text, newTokens } = value
