@@ -6,7 +6,7 @@
  */
 
 import type { BlockRun, BlockRuns } from './page/engine.js'
-import { spread } from './statistics.js'
+import { median } from './statistics.js'
 import { byCase, type Case } from './schedule.js'
 
 /** Tokens of a block. */
@@ -44,7 +44,6 @@ export function blockRows(
 ): readonly BlockRow[] {
   return byCase(measured).map((same) => {
     const [{ engine, model, threads }] = same
-    const median = (values: readonly number[]): number => spread(values)?.median ?? NaN
     const tokenMs = median(same.map((each) => each.tokenMs))
     const passMs = median(same.map(({ cost }) => cost.passMs))
     const dualPassMs = median(same.map(({ cost }) => cost.dualPassMs))

@@ -2,7 +2,7 @@
  * `make bench`, the half that runs in a browser: webtern beside wllama 3.8.1 and wllama 2.3.1 in headless Chromium, on the same files.
  *
  *     check      every engine writes what webtern writes              check.ts, agreement.ts
- *     measure    in turns, each time in a browser of its own          schedule.ts, measure.ts, visit.ts
+ *     measure    step by step in turns, each in a browser of its own  schedule.ts, heat.ts, measure.ts, visit.ts
  *     kernels    against a loop on registers                        kernels.ts, page/kernels.ts
  *     report     medians and ratios: a table, JSON, a chart           output.ts, summary.ts, report.ts, chart.ts
  *
@@ -15,6 +15,7 @@ import { keepBusy } from './busy.js'
 import { checkModel, checkTrained, TRAINED, type Checked, type Checking } from './check.js'
 import { OURS, titleOf } from './engines.js'
 import { BenchError } from './errors.js'
+import { heat } from './heat.js'
 import { kernelTimings } from './kernels.js'
 import { measure } from './measure.js'
 import { parseOptions, USAGE, type ModelFile, type Options } from './options.js'
@@ -94,18 +95,26 @@ async function measureAll(
     const verdict = checked.get(model)?.verdicts.get(engine)
     return engine === OURS || (verdict !== undefined && 'agreement' in verdict)
   }
-  const turns = schedule({ engines, models: [...models.keys()], threads, rounds }, runs)
+  const heats = schedule({ engines, models: [...models.keys()], threads, rounds }, runs)
   const measurements: Measurement[] = []
   const busy = options.busy ? keepBusy() : undefined
   try {
-    for (const [i, turn] of turns.entries()) {
-      const model = models.get(turn.model)
-      const prompts = checked.get(turn.model)?.prompts
-      if (!model || !prompts || givenUp(turn, measurements)) continue
-      say(`${i + 1} of ${turns.length}: ${turn.engine}, ${turn.model}, ${threadCount(turn.threads)}`)
-      const sample = await measure(site.pageOf(turn.engine), site.addressOf(model), turn.threads, prompts, timeoutMs)
-      if (sample.failure) say(`  failed: ${sample.failure.step}: ${sample.failure.reason}`)
-      measurements.push({ ...turn, sample })
+    for (const [i, turns] of heats.entries()) {
+      const lanes = turns.flatMap((turn) => {
+        const model = models.get(turn.model)
+        const prompts = checked.get(turn.model)?.prompts
+        if (!model || !prompts || givenUp(turn, measurements)) return []
+        const steps = measure(site.pageOf(turn.engine), site.addressOf(model), turn.threads, prompts, timeoutMs)
+        return [{ turn, steps }]
+      })
+      say(`heat ${i + 1} of ${heats.length}: ${turns[0]?.model ?? ''}`)
+      const found = await heat(lanes)
+      for (const { engine, threads, sample } of found) {
+        if (!sample.failure) continue
+        const { step, reason } = sample.failure
+        say(`  ${engine}, ${threadCount(threads)}, failed: ${step}: ${reason}`)
+      }
+      measurements.push(...found)
     }
   } finally {
     busy?.stop()

@@ -1,5 +1,6 @@
 /**
- * One measurement: load, warm up, read a long prompt, write after a short one.
+ * One measurement, step by step: load, warm up, read a long prompt and write after a short one, several times. Others take their steps
+ * between these.
  *
  * What engines report of themselves leaves out what happens between their passes, each in another way. So only whole calls are timed, from the
  * page:
@@ -7,9 +8,8 @@
  * - `loadMs`: from the address of the file to an engine that can be asked, with the fetching of its own scripts and WebAssembly.
  * - `downloadMs`: the same by the engine's own call for an address, in another browser. Those of wllama store the file on the way, which
  *   `loadMs` spares them.
- * - `prefillMs`: one token after a prompt of 128.
- * - `decodeMs`: 65 tokens after a prompt of 8, minus 1 token after another prompt of 8: what is left are 64 passes over one token.
- *
+ * - `prefillMs`: one token after a prompt of 128, each time that it was done.
+ * - `decodeMs`: 65 tokens after a prompt of 8, minus 1 token after another prompt of 8: what is left are 64 passes over one token. As often.
  * - `cost`: 64 tokens after a prompt of 8, block by block, in two ways: `blocks.ts`. Only webtern does this, so its own times will do.
  *
  * To warm up, every engine reads other prompts of 128 tokens and writes 8 more, once and then on until two seconds are over: so long
@@ -21,12 +21,16 @@ import { growth, resident } from './memory.js'
 import type { TimedText } from './page/bench.js'
 import type { Settings } from './page/engine.js'
 import { PREFILL_TOKENS, SHORT_TOKENS, type Prompts } from './prompts.js'
-import { StepError, visit, type Visitor } from './visit.js'
+import { median } from './statistics.js'
+import { arrive, StepError, visit, type Visitor } from './visit.js'
 
 /** Tokens whose decoding is timed. */
 export const DECODE_TOKENS = 64
 const WARM_UP_TOKENS = 8
 const WARM_UP_MS = 2000
+/** How often a prompt is read and a text written, or how long at most before the last time: slow engines need not be asked as often. */
+const SAMPLES = 5
+const SAMPLING_MS = 6000
 /** What a browser still does when it has started takes about so long. */
 const SETTLING_MS = 1000
 
@@ -40,8 +44,8 @@ export interface Sample {
   readonly build?: string
   readonly loadMs?: number
   readonly downloadMs?: number
-  readonly prefillMs?: number
-  readonly decodeMs?: number
+  readonly prefillMs?: readonly number[]
+  readonly decodeMs?: readonly number[]
   /** What blocks cost, where the engine and the model decode them. */
   readonly cost?: BlockCost
   /** What the tab's process grew by at its peak; `null` where the system does not tell. */
@@ -52,37 +56,37 @@ export interface Sample {
   readonly failure?: { readonly step: string; readonly reason: string }
 }
 
-/** Measures one engine with one model, in a browser of its own. */
-export async function measure(
+/** Measures one engine with one model, in a browser of its own. Each step gives what is known by then and was not before. */
+export async function* measure(
   address: string,
   model: string,
   threads: number,
   prompts: Prompts,
   timeoutMs: number,
-): Promise<Sample> {
+): AsyncGenerator<Sample, void, undefined> {
   const settings = { threads, contextLength: CONTEXT_LENGTH }
-  let sample: Sample = {}
+  const download = (): Promise<number> =>
+    visit(address, 'bench', timeoutMs, (visitor) => downloaded(visitor, model, settings))
   try {
-    await visit(address, 'bench', timeoutMs, async (visitor) => {
-      for await (const found of measured(visitor, model, settings, prompts)) sample = { ...sample, ...found }
-    })
-    if (sample.downloadMs === undefined) {
-      const downloadMs = await visit(address, 'bench', timeoutMs, (visitor) => downloaded(visitor, model, settings))
-      sample = { ...sample, downloadMs }
+    const visitor = await arrive(address, 'bench', timeoutMs)
+    try {
+      yield* measured(visitor, model, settings, prompts, download)
+    } finally {
+      await visitor.leave()
     }
   } catch (error) {
     if (!(error instanceof StepError)) throw error
-    sample = { ...sample, failure: { step: error.step, reason: error.message } }
+    yield { failure: { step: error.step, reason: error.message } }
   }
-  return sample
 }
 
-/** The steps, each with what it found. */
+/** The steps. `download` loads another time, by the engine's own call for an address. */
 async function* measured(
   { browser, step }: Visitor,
   model: string,
   settings: Settings,
   { warmUp, prefill, short }: Prompts,
+  download: () => Promise<number>,
 ): AsyncGenerator<Sample, void, undefined> {
   const write = async (name: string, prompt: string, length: number, tokens: number): Promise<number> => {
     const text = await step(name, (page) =>
@@ -96,20 +100,27 @@ async function* measured(
   const load = await step('load', (page) =>
     page.evaluate(([model, settings]) => bench.load(model, settings), [model, settings] as const),
   )
-  yield { threads: load.threads, build: load.build, loadMs: load.ms, ...(load.own && { downloadMs: load.ms }) }
+  // At once, as a page would: what the load left behind is still there, and belongs to the peak of the memory.
   let [next, other] = warmUp
   for (let ms = 0; ms < WARM_UP_MS; [next, other] = [other, next]) {
     ms += await write('warm-up', next, PREFILL_TOKENS, WARM_UP_TOKENS)
   }
-  const prefillMs = await write('prefill', prefill, PREFILL_TOKENS, 1)
-  yield { prefillMs }
-  const first = await write('decode', short[0], SHORT_TOKENS, 1)
-  const all = await write('decode', short[1], SHORT_TOKENS, 1 + DECODE_TOKENS)
-  yield { decodeMs: all - first }
+  yield { threads: load.threads, build: load.build, loadMs: load.ms }
+  yield { downloadMs: load.own ? load.ms : await download() }
+  const [prefillMs, decodeMs]: [number[], number[]] = [[], []]
+  for (let ms = 0; prefillMs.length < SAMPLES && ms < SAMPLING_MS;) {
+    const read = await write('prefill', prefill, PREFILL_TOKENS, 1)
+    const first = await write('decode', short[0], SHORT_TOKENS, 1)
+    const all = await write('decode', short[1], SHORT_TOKENS, 1 + DECODE_TOKENS)
+    prefillMs.push(read)
+    decodeMs.push(all - first)
+    ms += read + first + all
+    yield { prefillMs, decodeMs }
+  }
   const runs = await step('blocks', (page) =>
     page.evaluate(([prompt, tokens]) => bench.blocks(prompt, tokens), [short[0], DECODE_TOKENS] as const),
   )
-  if (runs) yield { cost: costOf(runs, prefillMs / PREFILL_TOKENS) }
+  if (runs) yield { cost: costOf(runs, median(prefillMs) / PREFILL_TOKENS) }
   const wasmBytes = await step('memory', (page) => page.evaluate(() => bench.memoryBytes()))
   const after = await step('memory', () => resident(browser))
   yield { wasmBytes, peakBytes: growth(before, after) }

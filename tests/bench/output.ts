@@ -13,6 +13,7 @@ import type { KernelTiming } from './page/kernel-timing.js'
 import { PREFILL_TOKENS } from './prompts.js'
 import { shownAs, type Results } from './report.js'
 import type { Turn } from './schedule.js'
+import { median } from './statistics.js'
 import { againstFewestThreads, againstOthers, rowsOf, type Measured } from './summary.js'
 
 /** A turn and what it found. */
@@ -39,15 +40,7 @@ export function resultsOf(
     kernels,
     blocks: blockRows(
       measurements.flatMap(({ engine, model, threads, sample: { cost, decodeMs } }) =>
-        cost && decodeMs !== undefined
-          ? {
-              engine,
-              model,
-              threads,
-              cost,
-              tokenMs: decodeMs / DECODE_TOKENS,
-            }
-          : [],
+        cost && decodeMs ? { engine, model, threads, cost, tokenMs: median(decodeMs) / DECODE_TOKENS } : [],
       ),
     ),
     againstOthers: againstOthers(rows, OURS, sizes),
@@ -57,11 +50,17 @@ export function resultsOf(
 
 function measuredOf({ engine, model, threads, sample }: Measurement): Measured {
   const { loadMs, downloadMs, prefillMs, decodeMs, peakBytes, failure } = sample
-  const found = Object.entries({ loadMs, downloadMs, prefillMs, decodeMs, peakBytes: peakBytes ?? undefined })
+  const once = (value: number | null | undefined): number[] => (typeof value === 'number' ? [value] : [])
   return {
     ...{ engine, model, threads },
     ran: sample.threads,
-    values: Object.fromEntries(found.filter(([, value]) => value !== undefined)),
+    values: {
+      loadMs: once(loadMs),
+      downloadMs: once(downloadMs),
+      prefillMs: prefillMs ?? [],
+      decodeMs: decodeMs ?? [],
+      peakBytes: once(peakBytes),
+    },
     failure: failure && `${failure.step}: ${failure.reason}`,
   }
 }

@@ -1,16 +1,16 @@
 /**
- * Who is measured when. Whatever else the machine does, and however warm it gets, should meet all engines alike: so they take turns, each
- * round begins with another one, and no engine's measurements lie together.
+ * Who is measured when. Whatever else the machine does, and however warm it gets, should meet all engines alike: so all cases of a model
+ * run at the same time, in a heat, where they take turns (`heat.ts`), and each round begins with another engine.
  */
 
-/** One engine with one model and a number of threads: what is measured once a round. */
+/** One engine with one model and a number of threads: what runs in one heat of each round. */
 export interface Case {
   readonly engine: string
   readonly model: string
   readonly threads: number
 }
 
-/** A case in one of the rounds, which count from 0. */
+/** A case in a heat of one of the rounds, which count from 0. */
 export interface Turn extends Case {
   readonly round: number
 }
@@ -35,10 +35,10 @@ export interface Plan {
   readonly rounds: number
 }
 
-/** All turns in order, without those of engines that do not run a model. */
-export function schedule(plan: Plan, runs: (engine: string, model: string) => boolean): Turn[] {
+/** All heats in order, each with the cases of one model, without those of engines that do not run it. */
+export function schedule(plan: Plan, runs: (engine: string, model: string) => boolean): Turn[][] {
   return Array.from({ length: plan.rounds }, (_, round) =>
-    plan.models.flatMap((model) =>
+    plan.models.map((model) =>
       plan.threads.flatMap((threads) =>
         rotated(plan.engines, round)
           .filter((engine) => runs(engine, model))

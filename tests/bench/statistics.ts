@@ -18,6 +18,11 @@ export function spread(values: readonly number[]): Spread | undefined {
   return { median: (low + high) / 2, min, max, count: sorted.length }
 }
 
+/** The median of `values`; NaN when there is none. */
+export function median(values: readonly number[]): number {
+  return spread(values)?.median ?? NaN
+}
+
 /** How many times as much `theirs` is as `ours`: by medians, above 1 where ours costs less. `undefined` where one is missing. */
 export function advantage(ours: Spread | undefined, theirs: Spread | undefined): number | undefined {
   return ours && theirs && ours.median > 0 ? theirs.median / ours.median : undefined

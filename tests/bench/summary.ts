@@ -7,10 +7,10 @@ import { advantage, spread, type Spread } from './statistics.js'
 export const METRICS = ['loadMs', 'downloadMs', 'prefillMs', 'decodeMs', 'peakBytes'] as const
 export type Metric = (typeof METRICS)[number]
 
-/** What a turn found. */
+/** What a turn found, each metric as often as it was measured. */
 export interface Measured extends Case {
   readonly ran: number | undefined
-  readonly values: Partial<Record<Metric, number>>
+  readonly values: Partial<Record<Metric, readonly number[]>>
   readonly failure: string | undefined
 }
 

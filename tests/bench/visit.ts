@@ -42,38 +42,58 @@ export async function browserVersion(): Promise<string> {
   }
 }
 
-/** What a visit can do. */
+/** Somebody on a page. */
 export interface Visitor {
   readonly browser: Browser
-  readonly page: Page
   /**
    * Does a part of the visit, within the time limit.
    *
    * @throws {StepError} whatever went wrong
    */
   readonly step: <T>(name: string, work: (page: Page) => Promise<T>) => Promise<T>
+  /** Ends the browser. */
+  readonly leave: () => Promise<void>
 }
 
-/** Opens a page in a new browser, waits until it offers `global`, and closes it when `work` is done. */
-export async function visit<T>(
-  address: string,
-  global: 'bench' | 'timeKernels',
-  timeoutMs: number,
-  work: (visitor: Visitor) => Promise<T>,
-): Promise<T> {
+/** What a page offers when it is ready. */
+export type Offer = 'bench' | 'timeKernels'
+
+/**
+ * Opens a page in a new browser and waits until it offers what it should.
+ *
+ * @throws {StepError} when it does not
+ */
+export async function arrive(address: string, offer: Offer, timeoutMs: number): Promise<Visitor> {
   const browser = await startBrowser()
+  const leave = (): Promise<void> => end(browser)
   try {
     const page = await browser.newPage()
     // A page's own limit would end steps with another message.
     page.setDefaultTimeout(0)
-    const step = <U>(name: string, work: (page: Page) => Promise<U>): Promise<U> => limited(name, timeoutMs, work(page))
+    const step = <T>(name: string, work: (page: Page) => Promise<T>): Promise<T> => limited(name, timeoutMs, work(page))
     await step('page', async (page) => {
       await page.goto(address)
-      await page.waitForFunction((global) => global in globalThis, global)
+      await page.waitForFunction((offer) => offer in globalThis, offer)
     })
-    return await work({ browser, page, step })
+    return { browser, step, leave }
+  } catch (error) {
+    await leave()
+    throw error
+  }
+}
+
+/** Arrives, and leaves when `work` is done. */
+export async function visit<T>(
+  address: string,
+  offer: Offer,
+  timeoutMs: number,
+  work: (visitor: Visitor) => Promise<T>,
+): Promise<T> {
+  const visitor = await arrive(address, offer, timeoutMs)
+  try {
+    return await work(visitor)
   } finally {
-    await end(browser)
+    await visitor.leave()
   }
 }
 

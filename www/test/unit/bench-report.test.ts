@@ -21,7 +21,7 @@ const titles = new Map([
 const measured = (engine: string, model: string, threads: number, decodeMs?: number, failure?: string): Measured => ({
   ...{ engine, model, threads, failure },
   ran: threads,
-  values: decodeMs === undefined ? {} : { decodeMs },
+  values: decodeMs === undefined ? {} : { decodeMs: [decodeMs] },
 })
 
 const all = [

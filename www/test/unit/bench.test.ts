@@ -3,9 +3,10 @@
 import { describe, expect, it } from 'vitest'
 import { agreement, compare, TOLERANCE } from '../../../tests/bench/agreement.js'
 import type { Step } from '../../../tests/bench/page/engine.js'
+import { heat } from '../../../tests/bench/heat.js'
 import { cutPrompts, cutTo } from '../../../tests/bench/prompts.js'
 import { schedule } from '../../../tests/bench/schedule.js'
-import { advantage, spread } from '../../../tests/bench/statistics.js'
+import { advantage, median, spread } from '../../../tests/bench/statistics.js'
 
 describe('spread', () => {
   it.each([
@@ -16,11 +17,13 @@ describe('spread', () => {
   ])('of %j', (values, expected) => {
     const before = [...values]
     expect(spread(values)).toEqual(expected)
+    expect(median(values)).toBe(expected.median)
     expect(values).toEqual(before)
   })
 
   it('of nothing is unknown', () => {
     expect(spread([])).toBeUndefined()
+    expect(median([])).toBeNaN()
   })
 })
 
@@ -41,25 +44,82 @@ describe('schedule', () => {
   const plan = { engines: ['a', 'b', 'c'], models: ['m', 'n'], threads: [1, 2], rounds: 4 }
 
   it('has every case once in every round', () => {
-    const turns = schedule(plan, () => true)
+    const turns = schedule(plan, () => true).flat()
     expect(turns).toHaveLength(3 * 2 * 2 * 4)
     expect(new Set(turns.map((turn) => JSON.stringify(turn))).size).toBe(turns.length)
   })
 
-  it('begins each round with another engine, which takes turns with the others', () => {
-    const turns = schedule(plan, () => true)
-    const order = (round: number): string =>
-      turns
-        .flatMap((turn) => (turn.round === round && turn.model === 'm' ? `${turn.engine}${turn.threads}` : []))
-        .join(' ')
+  it('runs a model at a time, and begins each round with another engine', () => {
+    const heats = schedule(plan, () => true)
+    expect(heats.map((turns) => [...new Set(turns.map(({ model }) => model))].join())).toEqual([
+      'm',
+      'n',
+      'm',
+      'n',
+      'm',
+      'n',
+      'm',
+      'n',
+    ])
+    const order = (round: number): string | undefined =>
+      heats[2 * round]?.map(({ engine, threads }) => `${engine}${threads}`).join(' ')
     expect(order(0)).toBe('a1 b1 c1 a2 b2 c2')
     expect(order(1)).toBe('b1 c1 a1 b2 c2 a2')
     expect(order(3)).toBe(order(0))
   })
 
   it('leaves out what does not run', () => {
-    const turns = schedule(plan, (engine, model) => engine !== 'c' || model === 'n')
+    const turns = schedule(plan, (engine, model) => engine !== 'c' || model === 'n').flat()
     expect(turns.filter(({ engine }) => engine === 'c').map(({ model }) => model)).toEqual(Array(8).fill('n'))
+  })
+})
+
+describe('a heat', () => {
+  interface Sample {
+    readonly loadMs: number
+    readonly prefillMs: readonly number[]
+  }
+
+  async function* steps(
+    log: string[],
+    name: string,
+    samples: readonly Partial<Sample>[],
+  ): AsyncGenerator<Partial<Sample>, void, undefined> {
+    try {
+      for (const sample of samples) {
+        log.push(name)
+        yield sample
+      }
+    } finally {
+      log.push(`${name} left`)
+    }
+  }
+
+  it('lets measurements take their steps in turn, and puts together what each found', async () => {
+    const log: string[] = []
+    const found = await heat([
+      { turn: { engine: 'a' }, steps: steps(log, 'a', [{ loadMs: 1 }, { prefillMs: [2] }, { prefillMs: [2, 3] }]) },
+      { turn: { engine: 'b' }, steps: steps(log, 'b', [{ loadMs: 4 }]) },
+    ])
+    expect(log.join(', ')).toBe('a, b, a, b left, a, a left')
+    expect(found).toEqual([
+      { engine: 'a', sample: { loadMs: 1, prefillMs: [2, 3] } },
+      { engine: 'b', sample: { loadMs: 4 } },
+    ])
+  })
+
+  it('ends all when one throws', async () => {
+    const log: string[] = []
+    async function* broken(): AsyncGenerator<Partial<Sample>, void, undefined> {
+      yield {}
+      throw new Error('no such thing')
+    }
+    const lanes = [
+      { turn: {}, steps: steps(log, 'a', [{}, {}, {}]) },
+      { turn: {}, steps: broken() },
+    ]
+    await expect(heat(lanes)).rejects.toThrow('no such thing')
+    expect(log.join(', ')).toBe('a, a, a left')
   })
 })
 
