@@ -3,7 +3,7 @@
 #   make demo    builds everything and serves the demo page
 #   make test    runs every check and test, natively and in headless Chromium
 #   make bench   times forward passes and kernels natively, then webtern beside wllama in headless Chromium
-#                (MODEL=file.gguf to choose the model, BENCH="--rounds 3 --busy" for options of the second half)
+#                (MODEL=file.gguf to choose the model, BENCH="--rounds 2 --busy" for options of the second half)
 #   make eval    asks the embedded model its held-out questions in every decode mode, and writes models/tiny/modes.{json,svg}
 #   make convert-memory   converts a checkpoint of 2 GB and shows how much memory that takes (Linux)
 #

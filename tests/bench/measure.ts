@@ -31,8 +31,9 @@ const WARM_UP_MS = 2000
 /** How often a prompt is read and a text written, or how long at most before the last time: slow engines need not be asked as often. */
 const SAMPLES = 5
 const SAMPLING_MS = 6000
-/** What a browser still does when it has started takes about so long. */
+/** What a browser still does when it has started takes about so long, and when it may go on. */
 const SETTLING_MS = 1000
+const RESUMING_MS = 200
 
 /** Positions that all engines keep room for: more than any prompt here needs. */
 export const CONTEXT_LENGTH = 512
@@ -70,7 +71,13 @@ export async function* measure(
   try {
     const visitor = await arrive(address, 'bench', timeoutMs)
     try {
-      yield* measured(visitor, model, settings, prompts, download)
+      for await (const found of measured(visitor, model, settings, prompts, download)) {
+        // While others take their steps.
+        visitor.hold(true)
+        yield found
+        visitor.hold(false)
+        await settled(RESUMING_MS)
+      }
     } finally {
       await visitor.leave()
     }
@@ -95,7 +102,7 @@ async function* measured(
     return checked(text, name, length, tokens).ms
   }
 
-  await settled()
+  await settled(SETTLING_MS)
   const before = await step('memory', () => resident(browser))
   const load = await step('load', (page) =>
     page.evaluate(([model, settings]) => bench.load(model, settings), [model, settings] as const),
@@ -128,14 +135,14 @@ async function* measured(
 
 /** Milliseconds of the engine's own call for an address. */
 async function downloaded({ step }: Visitor, model: string, settings: Settings): Promise<number> {
-  await settled()
+  await settled(SETTLING_MS)
   return step('download', (page) =>
     page.evaluate(([model, settings]) => bench.download(model, settings), [model, settings] as const),
   )
 }
 
-async function settled(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, SETTLING_MS))
+async function settled(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 /** A text of the wrong length says that something else was timed than meant. */

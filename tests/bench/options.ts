@@ -10,7 +10,7 @@ export const USAGE = `usage: npm run bench -- [options]
   --models A.gguf,B.gguf  the files to run, of one shape; may be repeated (needed without --quick)
   --engines A,B           some of ${ENGINES.join(', ')}
   --threads 1,2           numbers of threads
-  --rounds 5              measurements of each engine, model and number of threads
+  --rounds 3              visits of each engine, with each model and number of threads
   --busy                  with another process busy on every core
   --timeout 120           seconds that one step of a measurement may take
   --quick                 one round on a tiny model of the fixtures, to see that everything works
@@ -67,7 +67,7 @@ export function parseOptions(args: readonly string[], { root, fixtures }: Places
       list(values.threads ?? '1,2').map((value) => whole('threads', value)),
       String,
     ),
-    rounds: whole('rounds', values.rounds ?? (quick ? '1' : '5')),
+    rounds: whole('rounds', values.rounds ?? (quick ? '1' : '3')),
     busy: values.busy ?? false,
     timeoutMs: whole('timeout', values.timeout ?? '120') * 1000,
     out: resolve(root, values.out ?? 'target/bench'),

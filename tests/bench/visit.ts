@@ -51,6 +51,8 @@ export interface Visitor {
    * @throws {StepError} whatever went wrong
    */
   readonly step: <T>(name: string, work: (page: Page) => Promise<T>) => Promise<T>
+  /** Stops all of the browser, as if it were not there, or lets it go on. Where the system cannot do that, it is only idle. */
+  readonly hold: (held: boolean) => void
   /** Ends the browser. */
   readonly leave: () => Promise<void>
 }
@@ -65,7 +67,13 @@ export type Offer = 'bench' | 'timeKernels'
  */
 export async function arrive(address: string, offer: Offer, timeoutMs: number): Promise<Visitor> {
   const browser = await startBrowser()
-  const leave = (): Promise<void> => end(browser)
+  const pid = await pidOf(browser).catch(() => undefined)
+  // The browser leads a group, which all its processes belong to.
+  const hold = (held: boolean): void => signal(pid && -pid, held ? 'SIGSTOP' : 'SIGCONT')
+  const leave = (): Promise<void> => {
+    hold(false)
+    return end(browser, pid)
+  }
   try {
     const page = await browser.newPage()
     // A page's own limit would end steps with another message.
@@ -75,7 +83,7 @@ export async function arrive(address: string, offer: Offer, timeoutMs: number): 
       await page.goto(address)
       await page.waitForFunction((offer) => offer in globalThis, offer)
     })
-    return { browser, step, leave }
+    return { browser, step, hold, leave }
   } catch (error) {
     await leave()
     throw error
@@ -118,20 +126,21 @@ function firstLine(error: unknown): string {
 }
 
 /** Closes a browser, by force if need be. */
-async function end(browser: Browser): Promise<void> {
-  const pid = await pidOf(browser).catch(() => undefined)
+async function end(browser: Browser, pid: number | undefined): Promise<void> {
   const closed = await Promise.race([
     browser.close().then(() => true),
     new Promise<false>((resolve) => setTimeout(resolve, CLOSING_MS, false).unref()),
   ])
-  if (!closed && pid !== undefined) kill(pid)
+  if (!closed) signal(pid, 'SIGKILL')
 }
 
-function kill(pid: number): void {
+/** Signals a process, or the group of a negative number. */
+function signal(id: number | undefined, name: NodeJS.Signals): void {
+  if (id === undefined) return
   try {
-    process.kill(pid, 'SIGKILL')
+    process.kill(id, name)
   } catch {
-    // It has ended in the meantime.
+    // It has ended in the meantime, or the system has no such thing.
   }
 }
 
