@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from 'vitest'
 import { agreement, compare, TOLERANCE } from '../../../tests/bench/agreement.js'
-import type { Step } from '../../../tests/bench/page/engine.js'
 import { heat } from '../../../tests/bench/heat.js'
+import type { Step } from '../../../tests/bench/page/engine.js'
 import { cutPrompts, cutTo } from '../../../tests/bench/prompts.js'
 import { schedule } from '../../../tests/bench/schedule.js'
 import { advantage, median, spread } from '../../../tests/bench/statistics.js'
@@ -51,16 +51,8 @@ describe('schedule', () => {
 
   it('runs a model at a time, and begins each round with another engine', () => {
     const heats = schedule(plan, () => true)
-    expect(heats.map((turns) => [...new Set(turns.map(({ model }) => model))].join())).toEqual([
-      'm',
-      'n',
-      'm',
-      'n',
-      'm',
-      'n',
-      'm',
-      'n',
-    ])
+    const modelsOf = (turns: (typeof heats)[number]): string => [...new Set(turns.map(({ model }) => model))].join()
+    expect(heats.map(modelsOf).join(' ')).toBe('m n m n m n m n')
     const order = (round: number): string | undefined =>
       heats[2 * round]?.map(({ engine, threads }) => `${engine}${threads}`).join(' ')
     expect(order(0)).toBe('a1 b1 c1 a2 b2 c2')
