@@ -108,11 +108,14 @@ async function* measured(
     page.evaluate(([model, settings]) => bench.load(model, settings), [model, settings] as const),
   )
   // At once, as a page would: what the load left behind is still there, and belongs to the peak of the memory.
-  let [next, other] = warmUp
-  for (let ms = 0; ms < WARM_UP_MS; [next, other] = [other, next]) {
-    ms += await write('warm-up', next, PREFILL_TOKENS, WARM_UP_TOKENS)
+  try {
+    let [next, other] = warmUp
+    for (let ms = 0; ms < WARM_UP_MS; [next, other] = [other, next]) {
+      ms += await write('warm-up', next, PREFILL_TOKENS, WARM_UP_TOKENS)
+    }
+  } finally {
+    yield { threads: load.threads, build: load.build, loadMs: load.ms }
   }
-  yield { threads: load.threads, build: load.build, loadMs: load.ms }
   yield { downloadMs: load.own ? load.ms : await download() }
   const [prefillMs, decodeMs]: [number[], number[]] = [[], []]
   for (let ms = 0; prefillMs.length < SAMPLES && ms < SAMPLING_MS;) {
