@@ -293,7 +293,7 @@ impl LanguageModel for Transformer {
     }
 
     fn forward(&mut self, pass: &Pass<'_>) -> Result<&[f32]> {
-        let lead = team().lead();
+        let lead = team().lead(pass.tokens.len());
         let x = self.run(&lead, pass)?;
         let wanted = pass.logits.len() * self.config().vocab;
         if self.logits.len() < wanted {
@@ -308,7 +308,7 @@ impl LanguageModel for Transformer {
     }
 
     fn best(&mut self, pass: &Pass<'_>, without: Option<u32>) -> Result<Vec<Best>> {
-        let lead = team().lead();
+        let lead = team().lead(pass.tokens.len());
         let x = self.run(&lead, pass)?;
         if pass.logits.is_empty() {
             return Ok(Vec::new());

@@ -16,6 +16,7 @@ use super::exp::Exp;
 use super::reduce::softmax;
 use crate::kernels::{Kernels, LANES};
 use crate::parallel::Lead;
+use std::cell::RefCell;
 use std::ops::Range;
 
 /// Rows of a unit of work.
@@ -108,7 +109,24 @@ pub fn attend(
     let units = rows.flat_map(|((queries, visible), out)| {
         Bands::new(out, width, group).map(move |band| Unit { queries, width, visible, band })
     });
-    lead.each(units, |unit| unit.run(kernels, cache));
+    lead.each(units, |unit| BUFFERS.with_borrow_mut(|buffers| unit.run(kernels, cache, buffers)));
+}
+
+/// What a thread keeps from one unit to the next, so that threads do not meet at the allocator.
+#[derive(Default)]
+struct Buffers {
+    queries: Vec<f32>,
+    scores: Vec<f32>,
+    sums: Vec<f32>,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
+}
+
+fn zeroed(values: &mut Vec<f32>, len: usize) {
+    values.clear();
+    values.resize(len, 0.0);
 }
 
 /// One key/value head and some rows.
@@ -122,7 +140,7 @@ struct Unit<'a> {
 }
 
 impl Unit<'_> {
-    fn run(self, kernels: &dyn Kernels, cache: KeyValues<'_>) {
+    fn run(self, kernels: &dyn Kernels, cache: KeyValues<'_>, Buffers { queries, scores, sums }: &mut Buffers) {
         let (dim, group) = (cache.heads.dim, self.band.width());
         let (head, shared) = (self.band.first / group, group / dim);
         let start = self.visible.iter().map(|range| range.start).min().unwrap_or(0) / LANES * LANES;
@@ -131,15 +149,15 @@ impl Unit<'_> {
         let stride = panels * LANES;
 
         let scale = 1.0 / (dim as f32).sqrt();
-        let mut queries = Vec::with_capacity(self.visible.len() * group);
+        queries.clear();
         for row in self.queries.chunks_exact(self.width) {
             queries.extend(row[self.band.first..][..group].iter().map(|query| query * scale));
         }
-        let mut scores = vec![0.0; self.visible.len() * shared * stride];
+        zeroed(scores, self.visible.len() * shared * stride);
         for panel in 0..panels {
             let position = start + panel * LANES;
             let keys = cache.heads.keys(&cache.keys[position / PAGE], head, position % PAGE);
-            kernels.panel((&queries, dim), keys, (&mut scores[panel * LANES..], stride));
+            kernels.panel((queries, dim), keys, (&mut scores[panel * LANES..], stride));
         }
 
         let exp = Exp::new();
@@ -153,7 +171,7 @@ impl Unit<'_> {
         }
 
         let padded = cache.heads.panels() * LANES;
-        let mut sums = vec![0.0; self.visible.len() * shared * padded];
+        zeroed(sums, self.visible.len() * shared * padded);
         for page in start / PAGE..end.div_ceil(PAGE) {
             let (first, last) = (start.max(page * PAGE), end.min((page + 1) * PAGE));
             let weights = (&scores[first - start..], stride);
@@ -199,7 +217,7 @@ mod tests {
         }
         let mut out = vec![f32::NAN; visible.len() * width];
         let cache = KeyValues { heads, keys: &key_pages, values: &value_pages };
-        attend(&team().lead(), Choice::new().kernels(), (&queries, width), cache, visible, &mut out);
+        attend(&team().lead(1), Choice::new().kernels(), (&queries, width), cache, visible, &mut out);
 
         for (index, &got) in out.iter().enumerate() {
             let (row, head, element) = (index / width, index % width / dim, index % dim);

@@ -2,12 +2,17 @@
 
 #![forbid(unsafe_code)]
 
+use smallvec::SmallVec;
+
+/// A part of each row. Decoding one token is the case that must not allocate.
+type Rows<'a> = SmallVec<[&'a mut [f32]; 1]>;
+
 /// The same columns of every row.
 pub(super) struct Band<'a> {
     /// The first of the columns.
     pub(super) first: usize,
     /// This part of each row.
-    pub(super) rows: Vec<&'a mut [f32]>,
+    pub(super) rows: Rows<'a>,
 }
 
 impl Band<'_> {
@@ -19,7 +24,7 @@ impl Band<'_> {
 
 /// Bands from left to right.
 pub(super) struct Bands<'a> {
-    rest: Vec<&'a mut [f32]>,
+    rest: Rows<'a>,
     next: usize,
     width: usize,
 }

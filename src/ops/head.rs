@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::input::Input;
-use super::linear::{Buffers, Linear};
+use super::linear::Linear;
 use super::reduce::{all_finite, largest, sum_of_exp};
 use crate::kernels::Kernels;
 use crate::parallel::Lead;
@@ -59,18 +59,18 @@ pub fn best(
 ) -> Result<Vec<Best>, NotFinite> {
     let (rows, vocab) = (input.rows(), head.weights.rows());
     let mut parts = vec![Ok(NONE); vocab.div_ceil(PART) * rows];
-    let new = || (Buffers::default(), Vec::new());
-    lead.each_with(parts.chunks_exact_mut(rows.max(1)).enumerate(), new, |(buffers, logits), (index, parts)| {
+    lead.each(parts.chunks_exact_mut(rows.max(1)).enumerate(), |(index, parts)| {
         let first = index * PART;
         let width = PART.min(vocab - first);
-        head.products(kernels, input, first..first + width, buffers, logits);
-        for (row, (logits, part)) in logits.chunks_exact_mut(width).zip(parts).enumerate() {
-            *part = reduce(logits, first, without).map_err(|token| NotFinite {
-                row,
-                token,
-                logit: logits[token as usize - first],
-            });
-        }
+        head.with_products(kernels, input, first..first + width, |logits| {
+            for (row, (logits, part)) in logits.chunks_exact_mut(width).zip(parts).enumerate() {
+                *part = reduce(logits, first, without).map_err(|token| NotFinite {
+                    row,
+                    token,
+                    logit: logits[token as usize - first],
+                });
+            }
+        });
     });
     (0..rows)
         .map(|row| parts.iter().skip(row).step_by(rows).copied().collect::<Result<Vec<_>, _>>().map(join))
@@ -143,12 +143,11 @@ mod tests {
     /// Logits, and what [`best`] and [`best_of`] make of them.
     fn run(vocab: usize, rows: usize, without: Option<u32>, x: impl Fn(usize) -> f32) -> (Vec<f32>, Vec<Best>) {
         let weights: Vec<f32> = (0..vocab * COLS).map(|i| ((i * i % 101) as f32 - 50.0) / 100.0).collect();
-        let (matrix, kernels, lead) = (head(&weights), Choice::new().kernels(), team().lead());
+        let (matrix, kernels, lead) = (head(&weights), Choice::new().kernels(), team().lead(1));
         let linear = Linear { weights: matrix.operand(), scale: None, bias: None };
         let x: Vec<f32> = (0..rows * COLS).map(x).collect();
         let input = Input::new(&lead, kernels, (&x, COLS), None, [matrix.operand()]);
-        let mut logits = Vec::new();
-        linear.products(kernels, &input, 0..vocab, &mut Buffers::default(), &mut logits);
+        let logits = linear.with_products(kernels, &input, 0..vocab, |logits| logits.to_vec());
         let found = best(&lead, kernels, linear, &input, without).unwrap();
         let each: Vec<Best> = logits.chunks(vocab).map(|logits| best_of(logits, without).unwrap()).collect();
         assert_eq!(found, each);

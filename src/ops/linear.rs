@@ -12,6 +12,7 @@ use super::input::Input;
 use crate::kernels::{Kernels, LANES};
 use crate::parallel::Lead;
 use crate::tensor::{BlockMatrix, Operand, PackedGroups, PackedTernary, STRIP, TILE};
+use std::cell::RefCell;
 use std::ops::Range;
 
 /// `scale * (weights * input) + bias`.
@@ -46,13 +47,24 @@ pub struct Product<'a> {
     pub store: Store,
 }
 
-/// What a thread keeps between its bands.
+/// What a thread keeps from one band to the next, so that threads do not meet at the allocator.
 #[derive(Default)]
-pub(super) struct Buffers {
+struct Buffers {
+    tile: TileBuffers,
+    /// Products of a band, row after row, of up to two layers.
+    bands: [Vec<f32>; 2],
+}
+
+#[derive(Default)]
+struct TileBuffers {
     /// Sums of a ternary tile with every row.
     sums: Vec<[i32; TILE]>,
     /// Products of some columns with every row.
     products: Vec<[f32; LANES]>,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
 /// Products of one band of columns that stay in the first-level cache while they are worked on.
@@ -72,12 +84,14 @@ pub fn multiply<const N: usize>(lead: &Lead<'_>, kernels: &dyn Kernels, products
         linear.check(input, out);
         Bands::new(out, linear.weights.rows(), width).map(move |band| (linear, input, store, band))
     });
-    lead.each_with(bands, Buffers::default, |buffers, (linear, input, store, mut band)| {
+    lead.each(bands, |(linear, input, store, mut band)| {
         let columns = band.first..band.first + band.width();
-        linear.each(kernels, input, columns, buffers, |at, products| {
-            for (out, products) in band.rows.iter_mut().zip(products) {
-                put(&mut out[at..], products, store);
-            }
+        BUFFERS.with_borrow_mut(|Buffers { tile, .. }| {
+            linear.each(kernels, input, columns, tile, |at, products| {
+                for (out, products) in band.rows.iter_mut().zip(products) {
+                    put(&mut out[at..], products, store);
+                }
+            });
         });
     });
 }
@@ -94,14 +108,15 @@ pub fn multiply_gated(
     up.check(up_input, out);
     let cols = gate.weights.rows();
     let bands = Bands::new(out, cols, band_width(lead, cols, gate_input.rows()));
-    let new = || (Buffers::default(), Vec::new(), Vec::new());
-    lead.each_with(bands, new, |(buffers, gates, ups), band| {
+    lead.each(bands, |band| {
         let width = band.width();
         let columns = band.first..band.first + width;
-        gate.products(kernels, gate_input, columns.clone(), buffers, gates);
-        up.products(kernels, up_input, columns, buffers, ups);
-        let inputs = gates.chunks_exact(width).zip(ups.chunks_exact(width));
-        activation.gate(inputs.zip(band.rows).map(|((gate, up), out)| (gate, up, out)));
+        BUFFERS.with_borrow_mut(|Buffers { tile, bands: [gates, ups] }| {
+            gate.products(kernels, gate_input, columns.clone(), tile, gates);
+            up.products(kernels, up_input, columns, tile, ups);
+            let inputs = gates.chunks_exact(width).zip(ups.chunks_exact(width));
+            activation.gate(inputs.zip(band.rows).map(|((gate, up), out)| (gate, up, out)));
+        });
     });
 }
 
@@ -133,18 +148,31 @@ impl Linear<'_> {
         assert_eq!(out.len(), input.rows() * self.weights.rows(), "one output a row and output feature");
     }
 
-    /// Puts the output features `columns` of every row in `out`, row after row. The first of them is a multiple of [`TILE`].
-    pub(super) fn products(
+    /// Gives `take` the output features `columns` of every row, row after row. The first of them is a multiple of [`TILE`].
+    pub(super) fn with_products<R>(
         &self,
         kernels: &dyn Kernels,
         input: &Input,
         columns: Range<usize>,
-        buffers: &mut Buffers,
+        take: impl FnOnce(&mut [f32]) -> R,
+    ) -> R {
+        BUFFERS.with_borrow_mut(|Buffers { tile, bands: [products, _] }| {
+            self.products(kernels, input, columns, tile, products);
+            take(products)
+        })
+    }
+
+    fn products(
+        &self,
+        kernels: &dyn Kernels,
+        input: &Input,
+        columns: Range<usize>,
+        tile: &mut TileBuffers,
         out: &mut Vec<f32>,
     ) {
         let width = columns.len();
         out.resize(input.rows() * width, 0.0);
-        self.each(kernels, input, columns, buffers, |at, products| {
+        self.each(kernels, input, columns, tile, |at, products| {
             for (out, products) in out.chunks_exact_mut(width).zip(products) {
                 put(&mut out[at..], products, Store::Set);
             }
@@ -158,10 +186,10 @@ impl Linear<'_> {
         kernels: &dyn Kernels,
         input: &Input,
         columns: Range<usize>,
-        buffers: &mut Buffers,
+        tile: &mut TileBuffers,
         mut take: impl FnMut(usize, &[[f32; LANES]]),
     ) {
-        buffers.products.resize(input.rows(), [0.0; LANES]);
+        tile.products.resize(input.rows(), [0.0; LANES]);
         let take = |column: usize, products: &mut [[f32; LANES]]| {
             if let Some(scale) = self.scale {
                 products.as_flattened_mut().iter_mut().for_each(|x| *x *= scale);
@@ -174,9 +202,9 @@ impl Linear<'_> {
             take(column - columns.start, products);
         };
         match self.weights {
-            Operand::Ternary(matrix) => ternary(kernels, matrix, input, columns.clone(), buffers, take),
-            Operand::Groups(matrix) => grouped(kernels, matrix, input, columns.clone(), buffers, take),
-            Operand::Blocks(matrix) => decoded(kernels, matrix, input, columns.clone(), buffers, take),
+            Operand::Ternary(matrix) => ternary(kernels, matrix, input, columns.clone(), tile, take),
+            Operand::Groups(matrix) => grouped(kernels, matrix, input, columns.clone(), tile, take),
+            Operand::Blocks(matrix) => decoded(kernels, matrix, input, columns.clone(), tile, take),
         }
     }
 }
@@ -187,7 +215,7 @@ fn ternary(
     matrix: &PackedTernary,
     input: &Input,
     columns: Range<usize>,
-    Buffers { sums, products }: &mut Buffers,
+    TileBuffers { sums, products }: &mut TileBuffers,
     mut take: impl FnMut(usize, &mut [[f32; LANES]]),
 ) {
     let (x, scales, totals) = input.int8();
@@ -210,7 +238,7 @@ fn grouped(
     matrix: &PackedGroups,
     input: &Input,
     columns: Range<usize>,
-    Buffers { products, .. }: &mut Buffers,
+    TileBuffers { products, .. }: &mut TileBuffers,
     mut take: impl FnMut(usize, &mut [[f32; LANES]]),
 ) {
     for column in columns.step_by(STRIP) {
@@ -225,7 +253,7 @@ fn decoded(
     matrix: &BlockMatrix,
     input: &Input,
     columns: Range<usize>,
-    Buffers { products, .. }: &mut Buffers,
+    TileBuffers { products, .. }: &mut TileBuffers,
     mut take: impl FnMut(usize, &mut [[f32; LANES]]),
 ) {
     let mut weights = vec![0.0; matrix.cols()];
@@ -272,7 +300,7 @@ mod tests {
         let (x, (matrix, weights)) = (activations(), matrix(ty, values));
         let bias: Vec<f32> = (0..rows).map(|row| row as f32).collect();
         let linear = Linear { weights: matrix.operand(), scale: Some(2.0), bias: Some(&bias) };
-        let lead = team().lead();
+        let lead = team().lead(1);
         let input = Input::new(&lead, Choice::new().kernels(), (&x, cols), None, [matrix.operand()]);
         let (mut set, mut added) = (vec![f32::NAN; count * rows], vec![100.0; count * rows]);
         multiply(
@@ -303,7 +331,7 @@ mod tests {
         let (rows, cols, count) = SHAPE;
         let (x, (gate, _), (up, _)) = (activations(), matrix(GgmlType::Q2_0, 3), matrix(GgmlType::Q8_0, 4));
         let [gate, up] = [&gate, &up].map(|matrix| Linear { weights: matrix.operand(), scale: None, bias: None });
-        let lead = team().lead();
+        let lead = team().lead(1);
         let input = Input::new(&lead, Choice::new().kernels(), (&x, cols), None, [gate.weights, up.weights]);
         let [mut gates, mut ups, mut gated] = [(); 3].map(|()| vec![0.0; count * rows]);
         let product = |linear, out| Product { linear, input: &input, out, store: Store::Set };

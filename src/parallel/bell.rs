@@ -6,8 +6,8 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Looks at the condition before sleeping: 50 to 100 microseconds. WebAssembly has no instruction to pause between two.
-const LOOKS: u32 = if cfg!(target_family = "wasm") { 60_000 } else { 5_000 };
+/// Looks at a condition that take 50 to 100 microseconds. WebAssembly has no instruction to pause between two.
+pub(super) const LOOKS: u32 = if cfg!(target_family = "wasm") { 60_000 } else { 5_000 };
 
 /// Wakes those who wait for a condition, which must be on atomics that are read and written in sequentially consistent order.
 pub(super) struct Bell {
@@ -21,9 +21,9 @@ impl Bell {
         Self { sleepers: AtomicU32::new(0), lock: Mutex::new(()), rung: Condvar::new() }
     }
 
-    /// Waits while `waiting` is true: looks for a while, returning true if that was enough.
-    pub(super) fn spin_while(&self, waiting: impl Fn() -> bool) -> bool {
-        for _ in 0..LOOKS {
+    /// Waits while `waiting` is true: looks so many times, returning true if that was enough.
+    pub(super) fn spin_while(&self, looks: u32, waiting: impl Fn() -> bool) -> bool {
+        for _ in 0..looks {
             if !waiting() {
                 return true;
             }

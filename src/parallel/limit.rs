@@ -1,57 +1,113 @@
-//! How many helpers a pass should have, from what earlier passes lost by them.
+//! How many helpers a pass should have: as many as make it shortest, as measured.
 //!
-//! Two threads halve the time of a pass. If the leader slept for more than that half because a helper was put aside in the middle
-//! of its work, it had been faster alone. So after a pass that lost [`TOO_MUCH`] of its time the next ones get half as many
-//! helpers, and all again after a rest: of one pass at first, twice as many each time that all were too many again.
+//! On a machine with other work on it helpers may cost more than they bring. The system lets threads take turns, one that is put
+//! aside inside a piece stops all others, and what helpers get may be taken from the leader. The leader notices when it sleeps at
+//! the ends of phases. If that came to [`WORRY`] of its time, it measures [`TRIAL`] passes with half of the helpers and as many with none,
+//! and stays with what took least for [`REST`] passes. If that is not all of them, all are then measured again, and again after twice as many
+//! passes each time, but for [`LONGEST_REST`] at most.
+//!
+//! Passes over few rows and over many are different, and judged by themselves.
 
 #![forbid(unsafe_code)]
 
-/// The share of a pass that must not be lost.
-const TOO_MUCH: f64 = 0.3;
+/// The share of the time of passes that may be lost.
+const WORRY: f64 = 0.1;
 
-/// Passes after which more helpers are tried in any case.
-const LONGEST_REST: u32 = 64;
+/// Passes in which a number of helpers is measured.
+const TRIAL: u32 = 8;
 
-/// Good passes with all helpers that make up for one that was not.
-const FORGET: u32 = 16;
+/// Passes for which what was found is believed.
+const REST: u32 = 64;
+
+/// The same when it was found again and again.
+const LONGEST_REST: u32 = 512;
+
+/// What is left of the weight of a pass in the means after the next one.
+const FADE: f64 = 1.0 - 1.0 / (2 * TRIAL) as f64;
+
+/// Numbers of helpers to choose from, at most.
+const CHOICES: usize = 3;
+
+/// Kinds of passes: with one row, two or three, four to seven, and so on.
+const KINDS: usize = 9;
 
 pub(super) struct Limit {
-    /// Helpers for the passes of the rest.
-    most: usize,
-    /// Passes left of it.
+    kinds: [Kind; KINDS],
+}
+
+#[derive(Clone, Copy)]
+struct Kind {
+    /// The one in use of [`choices`].
+    choice: usize,
+    /// Passes until there is something to decide.
     left: u32,
-    /// Passes of the next one.
+    /// Passes of the next rest from some helpers.
     rest: u32,
-    /// Good passes in a row.
-    good: u32,
+    /// Milliseconds of a pass with each choice, where they are known: only while all helpers are in doubt.
+    times: [Option<f64>; CHOICES],
+    /// Passes with this choice, the milliseconds that they took, and those lost in them, all fading.
+    passes: f64,
+    spent: f64,
+    lost: f64,
+}
+
+/// All helpers, half of them, none.
+fn choices(all: usize) -> impl Iterator<Item = usize> {
+    [all, all / 2, 0].into_iter().take(if all > 1 { CHOICES } else { 2 })
+}
+
+impl Kind {
+    const NEW: Self =
+        Self { choice: 0, left: 0, rest: REST, times: [None; CHOICES], passes: 0.0, spent: 0.0, lost: 0.0 };
+
+    fn learn(&mut self, all: usize, spent: f64, lost: f64) {
+        self.passes = self.passes * FADE + 1.0;
+        self.spent = self.spent * FADE + spent;
+        self.lost = self.lost * FADE + lost;
+        self.left = self.left.saturating_sub(1);
+        let doubted = self.times != [None; CHOICES];
+        let worried = self.lost > WORRY * self.spent && self.passes > f64::from(TRIAL / 2);
+        if self.left > 0 || !(doubted || worried) {
+            return;
+        }
+        self.times[self.choice] = Some(self.spent / self.passes);
+        let times = &self.times[..choices(all).count()];
+        let known = |choice: &usize| times[*choice].unwrap_or(f64::INFINITY);
+        match times.iter().position(Option::is_none) {
+            Some(next) => (self.choice, self.left) = (next, TRIAL),
+            None => {
+                let best = (0..times.len()).min_by(|a, b| known(a).total_cmp(&known(b))).unwrap_or(0);
+                self.choice = best;
+                if best == 0 {
+                    self.times = [None; CHOICES];
+                    (self.left, self.rest) = (REST, REST);
+                } else {
+                    self.times[0] = None;
+                    (self.left, self.rest) = (self.rest, (2 * self.rest).min(LONGEST_REST));
+                }
+            }
+        }
+        (self.passes, self.spent, self.lost) = (0.0, 0.0, 0.0);
+    }
 }
 
 impl Limit {
     pub(super) const fn new() -> Self {
-        Self { most: usize::MAX, left: 0, rest: 1, good: 0 }
+        Self { kinds: [Kind::NEW; KINDS] }
     }
 
-    /// How many of `all` helpers the next pass gets.
-    pub(super) fn helpers(&self, all: usize) -> usize {
-        if self.left > 0 { self.most.min(all) } else { all }
+    fn kind(rows: usize) -> usize {
+        (rows.max(1).ilog2() as usize).min(KINDS - 1)
     }
 
-    /// Notes that a pass with `helpers` took `spent` milliseconds and lost some of them.
-    pub(super) fn learn(&mut self, helpers: usize, spent: f64, lost: f64) {
-        let resting = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        if helpers > 0 && lost > TOO_MUCH * spent {
-            self.most = helpers / 2;
-            self.left = self.rest;
-            self.rest = (self.rest * 2).min(LONGEST_REST);
-            self.good = 0;
-        } else if !resting {
-            self.good += 1;
-            if self.good >= FORGET {
-                self.good = 0;
-                self.rest = (self.rest / 2).max(1);
-            }
-        }
+    /// How many of `all` helpers the next pass over `rows` gets.
+    pub(super) fn helpers(&self, all: usize, rows: usize) -> usize {
+        choices(all).nth(self.kinds[Self::kind(rows)].choice).unwrap_or(0)
+    }
+
+    /// Notes that the pass with as many took `spent` milliseconds, of which the leader `lost` some for helpers that were put aside.
+    pub(super) fn learn(&mut self, all: usize, rows: usize, spent: f64, lost: f64) {
+        self.kinds[Self::kind(rows)].learn(all, spent, lost);
     }
 }
 
@@ -59,44 +115,61 @@ impl Limit {
 mod tests {
     use super::*;
 
+    /// Runs passes on a machine that says what a pass with so many helpers costs, in all and lost; how many there were with each number.
+    fn run(limit: &mut Limit, all: usize, passes: usize, cost: impl Fn(usize) -> (f64, f64)) -> Vec<usize> {
+        let mut had = vec![0; all + 1];
+        for _ in 0..passes {
+            let helpers = limit.helpers(all, 1);
+            had[helpers] += 1;
+            let (spent, lost) = cost(helpers);
+            limit.learn(all, 1, spent, lost);
+        }
+        had
+    }
+
+    const QUIET: [(f64, f64); 2] = [(10.0, 0.0), (6.0, 0.1)];
+    const BUSY: [(f64, f64); 2] = [(10.0, 0.0), (13.0, 3.0)];
+    const BUSY_BUT_WORTH_IT: [(f64, f64); 2] = [(10.0, 0.0), (8.0, 2.0)];
+
+    #[test]
+    fn a_quiet_machine_is_used() {
+        assert_eq!(run(&mut Limit::new(), 1, 1000, |helpers| QUIET[helpers]), [0, 1000]);
+    }
+
     #[test]
     fn a_busy_machine_is_left_to_others() {
-        let mut limit = Limit::new();
-        let mut tried = 0;
-        for _ in 0..1000 {
-            let helpers = limit.helpers(1);
-            tried += helpers;
-            limit.learn(helpers, 10.0, if helpers > 0 { 6.0 } else { 0.0 });
-        }
-        assert!((10..30).contains(&tried), "{tried} of 1000 passes with a helper that is always late");
+        let had = run(&mut Limit::new(), 1, 1000, |helpers| BUSY[helpers]);
+        assert!(had[1] < 70, "{had:?}");
     }
 
     #[test]
-    fn one_late_helper_of_many_costs_half_of_them_for_a_pass() {
-        let mut limit = Limit::new();
-        let mut had = Vec::new();
-        for pass in 0..6 {
-            had.push(limit.helpers(7));
-            limit.learn(limit.helpers(7), 10.0, if pass == 1 { 5.0 } else { 0.1 });
-        }
-        assert_eq!(had, [7, 7, 3, 7, 7, 7]);
+    fn help_that_comes_late_is_still_help() {
+        let had = run(&mut Limit::new(), 1, 1000, |helpers| BUSY_BUT_WORTH_IT[helpers]);
+        assert!(had[0] < 150, "{had:?}");
     }
 
     #[test]
-    fn a_quiet_machine_is_forgiven() {
+    fn half_of_the_helpers_may_be_best() {
+        let had = run(&mut Limit::new(), 6, 1000, |helpers| match helpers {
+            6 => (9.0, 2.0),
+            3 => (5.0, 0.1),
+            _ => (10.0, 0.0),
+        });
+        assert!(had[3] > 800, "{had:?}");
+    }
+
+    #[test]
+    fn a_machine_that_becomes_quiet_is_used_again() {
         let mut limit = Limit::new();
-        let mut run = |passes: u32, lost: f64| {
-            let mut helped = 0;
-            for _ in 0..passes {
-                let helpers = limit.helpers(1);
-                helped += helpers;
-                limit.learn(helpers, 10.0, lost * helpers as f64);
-            }
-            helped
-        };
-        run(100, 6.0);
-        run(2000, 0.0);
-        assert_eq!(run(50, 0.0), 50);
-        assert!(run(20, 6.0) >= 3, "the rests begin short again");
+        run(&mut limit, 1, 1000, |helpers| BUSY[helpers]);
+        run(&mut limit, 1, (LONGEST_REST + TRIAL) as usize, |helpers| QUIET[helpers]);
+        assert_eq!(run(&mut limit, 1, 100, |helpers| QUIET[helpers]), [0, 100]);
+    }
+
+    #[test]
+    fn passes_over_many_rows_are_judged_by_themselves() {
+        let mut limit = Limit::new();
+        run(&mut limit, 1, 30, |helpers| BUSY[helpers]);
+        assert_eq!((limit.helpers(1, 1), limit.helpers(1, 32)), (0, 1));
     }
 }

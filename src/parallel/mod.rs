@@ -9,7 +9,7 @@
 //! - **Waiting is spinning at first**, for a few dozen microseconds, because waking a thread takes as long as a phase; and
 //!   then sleeping, because a thread that spins takes its core from somebody (`bell.rs`).
 //! - **A machine with other work on it is not a team's.** A helper that the system has put aside inside a piece stops everybody.
-//!   The leader notices that it lost time so, and runs passes with fewer helpers or none for a while (`limit.rs`).
+//!   The leader notices that it loses time so, and measures whether passes are shorter with fewer helpers or none (`limit.rs`).
 //!
 //! What a piece computes does not depend on who runs it, so results are the same for any number of threads.
 //!
@@ -22,6 +22,7 @@ mod bell;
 mod limit;
 #[expect(unsafe_code, reason = "helpers borrow the leader's closure for the length of a phase")]
 mod phase;
+mod shares;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ mod tests;
 use crate::platform::now_ms;
 use limit::Limit;
 use phase::Phases;
+use shares::Shares;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -93,22 +95,25 @@ impl Team {
         Ok(())
     }
 
-    /// Leads the team for one pass. Whoever comes while another leads works alone.
-    pub fn lead(&self) -> Lead<'_> {
+    /// Leads the team for one pass over so many rows. Whoever comes while another leads works alone.
+    pub fn lead(&self, rows: usize) -> Lead<'_> {
         let limit = match self.limit.try_lock() {
             Ok(limit) => Some(limit),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         };
-        let helpers = limit.as_ref().map_or(0, |limit| limit.helpers(self.threads() - 1));
-        Lead { team: self, helpers, limit, begin: if helpers > 0 { now_ms() } else { 0.0 }, lost: Mutex::new(0.0) }
+        let all = self.threads().min(MAX_THREADS) - 1;
+        let helpers = limit.as_ref().map_or(0, |limit| limit.helpers(all, rows));
+        Lead { team: self, rows, all, helpers, limit, begin: now_ms(), lost: Mutex::new(0.0) }
     }
 }
 
 /// Leads a team until it is dropped.
 pub struct Lead<'a> {
     team: &'a Team,
-    /// How many may help.
+    rows: usize,
+    /// How many could help, and how many may.
+    all: usize,
     helpers: usize,
     limit: Option<MutexGuard<'a, Limit>>,
     begin: f64,
@@ -125,31 +130,22 @@ impl Lead<'_> {
     /// Does `work` on every item, on all threads that come. Returns when all is done.
     pub fn each<I>(&self, items: I, work: impl Fn(I::Item) + Sync)
     where
-        I: IntoIterator<Item: Send, IntoIter: Send>,
+        I: IntoIterator<Item: Send>,
     {
-        self.each_with(items, || (), |(), item| work(item));
-    }
-
-    /// [`Lead::each`] with something of its own for every thread, made by `new` once for all its items.
-    pub fn each_with<I, T>(&self, items: I, new: impl Fn() -> T + Sync, work: impl Fn(&mut T, I::Item) + Sync)
-    where
-        I: IntoIterator<Item: Send, IntoIter: Send>,
-    {
-        let mut items = items.into_iter();
+        let items = items.into_iter();
         if self.helpers == 0 || items.size_hint().1.is_some_and(|most| most < 2) {
-            let mut own = new();
-            items.for_each(|item| work(&mut own, item));
+            items.for_each(work);
             return;
         }
-        let items = Mutex::new(items.by_ref());
-        let take = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let slept = self.team.phases.run(self.helpers, &|| {
-            let Some(first) = take() else { return };
-            let mut own = new();
-            work(&mut own, first);
-            while let Some(item) = take() {
-                work(&mut own, item);
-            }
+        // Nobody waits at these: each is locked by the one whose turn it is.
+        let items: Vec<_> = items.map(|item| Mutex::new(Some(item))).collect();
+        let shares = Shares::new(items.len(), self.threads());
+        let slept = self.team.phases.run(self.helpers, &|place| {
+            shares.each(place, |index| {
+                if let Some(item) = items[index].lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    work(item);
+                }
+            });
         });
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) += slept;
     }
@@ -157,9 +153,11 @@ impl Lead<'_> {
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        if let Some(limit) = &mut self.limit {
-            let spent = if self.helpers > 0 { now_ms() - self.begin } else { 0.0 };
-            limit.learn(self.helpers, spent, *self.lost.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if let Some(limit) = &mut self.limit
+            && self.all > 0
+        {
+            let lost = *self.lost.get_mut().unwrap_or_else(PoisonError::into_inner);
+            limit.learn(self.all, self.rows, now_ms() - self.begin, lost);
         }
     }
 }

@@ -13,13 +13,17 @@
 //! anybody is inside. All four are sequentially consistent, so either the helper sees the turn closed and leaves the function
 //! alone, or the leader sees the helper and waits. Hence nobody is in the function when the leader returns.
 
-use super::bell::Bell;
+use super::bell::{Bell, LOOKS};
 use crate::platform::now_ms;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
+/// Looks of a helper for the next phase: more than there is time for between two passes, in a browser 0.2 ms, since one that sleeps comes
+/// so late that the next pass is half over.
+const HELPER_LOOKS: u32 = 10 * LOOKS;
+
 /// What is run. A reference to a trait object is two words, so the pointer to it points to the leader's stack.
-type Work<'a> = &'a (dyn Fn() + Sync);
+type Work<'a> = &'a (dyn Fn(usize) + Sync);
 
 /// Where leader and helpers meet. There must be one leader at a time.
 pub(super) struct Phases {
@@ -60,8 +64,9 @@ impl Phases {
         }
     }
 
-    /// Runs `work` on this thread and on up to `helpers` others that come before it returns here. Returns the milliseconds slept for
-    /// those who were still inside then.
+    /// Runs `work` on this thread and on up to `helpers` others that come before it returns here. It is given a place: 0 here, and there
+    /// 1 to `helpers`, another for each of them unless one comes when another has left. Returns the milliseconds slept for those who
+    /// were still inside then.
     ///
     /// # Panics
     ///
@@ -79,7 +84,7 @@ impl Phases {
         self.turn.fetch_add(1, Ordering::SeqCst);
         let open = Open(self);
         self.opened.ring();
-        work();
+        work(0);
         std::mem::forget(open);
         let slept = self.close();
         assert!(!self.failed.load(Ordering::SeqCst), "a thread that helped panicked");
@@ -96,7 +101,7 @@ impl Phases {
     fn close(&self) -> f64 {
         self.turn.fetch_add(1, Ordering::SeqCst);
         let occupied = || self.inside.load(Ordering::SeqCst) > 0 && !self.failed.load(Ordering::SeqCst);
-        if self.left.spin_while(occupied) {
+        if self.left.spin_while(LOOKS, occupied) {
             return 0.0;
         }
         let begin = now_ms();
@@ -112,7 +117,7 @@ impl Phases {
                 let turn = self.turn.load(Ordering::SeqCst);
                 turn.is_multiple_of(2) || turn == last
             };
-            if !self.opened.spin_while(closed) {
+            if !self.opened.spin_while(HELPER_LOOKS, closed) {
                 self.opened.sleep_while(closed);
             }
             last = self.turn.load(Ordering::SeqCst);
@@ -131,7 +136,7 @@ impl Phases {
             // the turn and then found `inside` to be 0. This thread added to `inside` and then found the turn open, so it is counted
             // until `inside` is dropped: `run`'s argument, and what that refers to, are there. The function is `Sync`.
             let work = unsafe { *work };
-            work();
+            work(1 + others);
         }
         drop(inside);
     }

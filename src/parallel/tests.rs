@@ -20,7 +20,7 @@ fn new_team(threads: usize) -> &'static Team {
 fn every_item_is_done_once_before_a_phase_ends() {
     for threads in [1, 2, 5] {
         let team = new_team(threads);
-        let lead = team.lead();
+        let lead = team.lead(1);
         for len in (0..20).chain([1000]).chain([3; 2000]) {
             let mut values = vec![0u32; len];
             lead.each(values.iter_mut().enumerate(), |(i, value)| *value += 1 + i as u32);
@@ -37,7 +37,7 @@ fn helpers_come_and_come_back_after_they_slept() {
     let team = new_team(3);
     for _ in 0..5 {
         let seen = Mutex::new(HashSet::new());
-        team.lead().each(0..30, |_| {
+        team.lead(1).each(0..30, |_| {
             thread::sleep(Duration::from_millis(1));
             seen.lock().unwrap().insert(thread::current().id());
         });
@@ -54,7 +54,7 @@ fn two_leaders_at_once_do_not_meet() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..200 {
-                    let lead = team.lead();
+                    let lead = team.lead(1);
                     lead.each(1..=100, |i| {
                         sum.fetch_add(i, Ordering::Relaxed);
                     });
@@ -72,7 +72,7 @@ fn a_panic_in_the_leaders_piece_waits_for_the_others() {
     let finished = AtomicUsize::new(0);
     let items = AtomicUsize::new(0);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        team.lead().each(0..8, |_| {
+        team.lead(1).each(0..8, |_| {
             items.fetch_add(1, Ordering::Relaxed);
             thread::sleep(Duration::from_millis(2));
             assert!(thread::current().id() != leader, "the leader's piece");
@@ -84,7 +84,7 @@ fn a_panic_in_the_leaders_piece_waits_for_the_others() {
     thread::sleep(Duration::from_millis(10));
     assert_eq!(finished.load(Ordering::Relaxed), after, "nobody is at work any more");
     let mut sum = [0u8; 100];
-    team.lead().each(sum.iter_mut(), |x| *x = 1);
+    team.lead(1).each(sum.iter_mut(), |x| *x = 1);
     assert_eq!(sum, [1; 100], "and the team still works");
 }
 
@@ -93,7 +93,7 @@ fn a_panic_in_a_helpers_piece_reaches_the_leader() {
     let team = new_team(2);
     let leader = thread::current().id();
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        team.lead().each(0..8, |_| {
+        team.lead(1).each(0..8, |_| {
             thread::sleep(Duration::from_millis(1));
             assert!(thread::current().id() == leader, "the helper's piece");
         });
@@ -109,7 +109,7 @@ fn a_late_helper_is_left_out_for_a_while() {
     // Until the leader itself is in a piece, and a helper stays in another for long.
     let mut left_out = false;
     for _ in 0..50 {
-        let lead = team.lead();
+        let lead = team.lead(1);
         left_out |= lead.threads() == 1;
         lead.each(0..2, |_| {
             if thread::current().id() != leader {
