@@ -5,7 +5,7 @@ import { baseUrl, connect, wasmBase } from './connect.js'
 import type { Spawn } from './connect.js'
 import { toWebternError, WebternError } from './errors.js'
 import { checkChatTemplate, checkDetokenize, checkGenerate, checkLoad, checkTokenize } from './options.js'
-import type { Protocol } from './protocol.js'
+import type { GenerationEvents, Protocol } from './protocol.js'
 import { EventLog } from './run.js'
 import { describeSource } from './source.js'
 import type {
@@ -55,7 +55,8 @@ class WorkerModel implements Model {
   generate(options: GenerateOptions): Run {
     const request = checkGenerate(options)
     const log = new EventLog()
-    this.#channel.request('generate', request, { onEvent: (event) => log.push(event), signal: options.signal }).then(
+    const onEvent = (events: GenerationEvents): void => log.push(...events)
+    this.#channel.request('generate', request, { onEvent, signal: options.signal }).then(
       ({ result, memoryBytes }) => {
         this.#info = { ...this.#info, memoryBytes }
         log.push({ type: 'done', result })

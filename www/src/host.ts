@@ -1,8 +1,8 @@
 /**
  * The worker's end of the conversation: loads WebAssembly and a model into it, or converts one, and answers requests.
  *
- * Between forward passes, once a frame, it lets its message queue run, so that an `abort`, or a `tokenize` beside a
- * generation, does not wait for the whole text. Generations take turns.
+ * Between forward passes, once a frame, it reports what the passes brought and lets its message queue run, so that an
+ * `abort`, or a `tokenize` beside a generation, does not wait for the whole text. Generations take turns.
  */
 
 import type { ConvertProgress, ReadProgress } from './checkpoint-types.js'
@@ -23,7 +23,10 @@ import type { Artefacts, WasmConverter, WasmEngine, WasmInstance, WasmLoader, Wa
 /** Progress is reported at most this often. */
 const PROGRESS_MS = 50
 
-/** Between passes, messages are looked for at most this often: each look is a trip through the event loop. */
+/**
+ * How often, at most, a generation tells what happened and looks for messages: no page shows more, and both take time from
+ * the processors that compute.
+ */
 const FRAME_MS = 16
 
 /** What the host needs of its worker's global scope. */
@@ -59,6 +62,7 @@ class Host {
   readonly #spawn: () => HelperPort
   /** Generations that have not ended, and whether they are to. */
   readonly #generations = new Map<number, { aborted: boolean }>()
+  readonly #self = new MessageChannel()
   #turn: Promise<unknown> = Promise.resolve()
   #wasm: WasmInstance | undefined
   #loaded: Loaded | undefined
@@ -206,26 +210,34 @@ class Host {
   ): Promise<Protocol['generate']['result']> {
     const { engine, info, wasm } = this.#model()
     engine.start(toJson(params))
-    let drained = -Infinity
-    for (;;) {
-      // First of all: the request may have been aborted already, and that message is the next in the queue.
-      if (performance.now() - drained >= FRAME_MS) {
-        await drainMessages()
-        drained = performance.now()
-      }
-      const events = fromJson(generation.aborted ? engine.cancel() : engine.step())
-      for (const event of events) {
-        if (event.type !== 'done') {
-          this.#send({ type: 'event', id, name: 'generate', event })
-          continue
-        }
-        const { result } = event
+    // One pass at first, for the first token.
+    for (let budget = 0; ; budget = FRAME_MS) {
+      // Before the first pass too: the request may have been aborted already, and that message is the next in the queue.
+      await this.#drainMessages()
+      const news = fromJson(generation.aborted ? engine.cancel() : engine.step(budget))
+      const events = news.filter((event) => event.type !== 'done')
+      if (events.length > 0) this.#send({ type: 'event', id, name: 'generate', event: events })
+      const done = news.find((event) => event.type === 'done')
+      if (done) {
+        const { result } = done
         const { kernel } = fromJson(engine.info())
         const stats = { ...result.stats, kernel, threads: info.threads, artefact: info.artefact }
         return { result: { ...result, stats }, memoryBytes: wasm.memory.buffer.byteLength }
       }
       if (generation.aborted) throw new WebternError('crashed', 'the engine did not end a cancelled run')
     }
+  }
+
+  /**
+   * Lets waiting messages be handled. A message to oneself does that at once, where `setTimeout` would wait 4 ms when
+   * called this often.
+   */
+  #drainMessages(): Promise<void> {
+    const { port1, port2 } = this.#self
+    return new Promise((resolve) => {
+      port1.onmessage = () => resolve()
+      port2.postMessage(null)
+    })
   }
 
   #model(): Loaded {
@@ -275,19 +287,4 @@ function throttled<T extends ConvertProgress | ReadProgress>(report: (progress: 
     reported = now
     report(progress)
   }
-}
-
-/**
- * Lets waiting messages be handled. A message to oneself does that at once, where `setTimeout` would wait 4 ms when
- * called this often.
- */
-function drainMessages(): Promise<void> {
-  const { port1, port2 } = new MessageChannel()
-  return new Promise((resolve) => {
-    port1.onmessage = () => {
-      port1.close()
-      resolve()
-    }
-    port2.postMessage(null)
-  })
 }

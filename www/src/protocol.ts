@@ -21,7 +21,7 @@ import type { ChatMessage, GenerateEvent, GenerateResult, LoadProgress, ModelInf
 import type { ConverterOptions, EngineRequest, LoaderOptions } from './wasm.js'
 
 /** Changes whenever a message does, so that scripts of two releases refuse each other. */
-export const PROTOCOL_VERSION = 3
+export const PROTOCOL_VERSION = 4
 
 /** Every request, with what it takes, answers and reports on the way. */
 export interface Protocol {
@@ -38,7 +38,7 @@ export interface Protocol {
   generate: {
     params: EngineRequest
     result: { readonly result: GenerateResult; readonly memoryBytes: number }
-    event: Exclude<GenerateEvent, { type: 'done' }>
+    event: GenerationEvents
   }
   tokenize: {
     params: { readonly text: string; readonly addSpecial: boolean; readonly parseSpecial: boolean }
@@ -80,6 +80,9 @@ export interface Protocol {
     event: ReadProgress
   }
 }
+
+/** What happened in a generation since the last report, in order. `done` comes with the result. */
+export type GenerationEvents = Exclude<GenerateEvent, { type: 'done' }>[]
 
 interface CheckpointParams {
   readonly files: readonly NamedBlob[]

@@ -10,12 +10,13 @@ export class EventLog implements Run {
   #news = new Deferred<void>()
   #ended = false
 
-  /** Adds an event. `done` is the last. */
-  push(event: GenerateEvent): void {
-    this.#events.push(event)
-    if (event.type === 'done') {
+  /** Adds events. `done` is the last. */
+  push(...events: GenerateEvent[]): void {
+    this.#events.push(...events)
+    const last = events.at(-1)
+    if (last?.type === 'done') {
       this.#ended = true
-      this.#result.resolve(event.result)
+      this.#result.resolve(last.result)
     }
     this.#news.resolve()
     this.#news = new Deferred()

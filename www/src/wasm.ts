@@ -76,8 +76,8 @@ export interface WasmEngine {
   detokenize(ids: Uint32Array, skipSpecial: boolean): string
   applyChatTemplate(messages: Json<readonly ChatMessage[]>, addGenerationPrompt: boolean): string
   start(request: Json<EngineRequest>): void
-  /** Exactly one forward pass. The last event of the last pass is `done`. */
-  step(): Json<readonly EngineEvent[]>
+  /** Forward passes, at least one, until the time is over. The last event of the last pass is `done`. */
+  step(milliseconds: number): Json<readonly EngineEvent[]>
   /** Ends the run: the remaining events, `done` last. */
   cancel(): Json<readonly EngineEvent[]>
 }

@@ -28,17 +28,40 @@ export async function* noted(
   }
 }
 
+/** Events closer than this came in one message. */
+const TOGETHER_MS = 1
+
+/** Events that came together happened since the message before: here they are spread evenly over that time. `done` has none. */
+function spread(notes: readonly TimedEvent[], startedAt: number): TimedEvent[] {
+  const messages: { at: number; events: GenerateEvent[] }[] = []
+  for (const { at, event } of notes) {
+    const latest = messages.at(-1)
+    if (latest && event.type !== 'done' && at - latest.at < TOGETHER_MS) {
+      latest.at = at
+      latest.events.push(event)
+    } else messages.push({ at, events: [event] })
+  }
+  return messages.flatMap(({ at, events }, i) => {
+    const since = messages[i - 1]?.at ?? startedAt
+    return events.map((event, j) => ({ at: since + ((at - since) * (j + 1)) / events.length, event }))
+  })
+}
+
 /** Events of a run that began at `startedAt`, once more, `factor` times slower, from now on. */
 export class Replay implements Clock {
   readonly #from = performance.now()
   #arrival = 0
 
+  readonly #notes: readonly TimedEvent[]
+
   constructor(
-    private readonly notes: readonly TimedEvent[],
+    notes: readonly TimedEvent[],
     private readonly startedAt: number,
     private readonly factor: number,
     private readonly signal: AbortSignal,
-  ) {}
+  ) {
+    this.#notes = spread(notes, startedAt)
+  }
 
   now(): number {
     return this.startedAt + (performance.now() - this.#from) / this.factor
@@ -50,7 +73,7 @@ export class Replay implements Clock {
 
   /** When the signal fires, what is left comes at once. */
   async *events(): AsyncGenerator<GenerateEvent, void> {
-    for (const { at, event } of this.notes) {
+    for (const { at, event } of this.#notes) {
       await this.#until(at)
       this.#arrival = at
       yield event
