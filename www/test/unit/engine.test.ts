@@ -166,6 +166,14 @@ describe('generate', () => {
     expect(model.info.memoryBytes).toBe(2 * 65536)
   })
 
+  it('asks for one pass first, then for a frame of them', async () => {
+    const budgets: number[] = []
+    const fake = new Fake({ words: ['a', 'b', 'c'], onStep: (_, milliseconds) => void budgets.push(milliseconds) })
+    const model = await fake.loadModel(bytes)
+    await model.generate({ prompt: 'p' }).result()
+    expect(budgets).toEqual([0, 16, 16])
+  })
+
   it('lets a second run wait for the first', async () => {
     const fake = new Fake({ words: ['a', 'b'] })
     const model = await fake.loadModel(bytes)

@@ -85,8 +85,8 @@ export const VERIFICATION: Verification = {
 export interface Script {
   /** Called in each `push`, with the bytes so far. */
   onPush?: (bytes: number) => void
-  /** Called before each `step`, with its number. */
-  onStep?: (step: number) => void
+  /** Called before each `step`, with its number and what it was given. */
+  onStep?: (step: number, milliseconds: number) => void
   onStart?: (request: EngineRequest) => void
   /** The words of a generation, one a pass. */
   words?: readonly string[]
@@ -244,10 +244,10 @@ export class Fake {
         step = 0
         this.memory.buffer = new ArrayBuffer(this.memory.buffer.byteLength + 65536)
       },
-      step: () => {
+      step: (milliseconds) => {
         // A terminated worker runs no more; this one is only cut off, and must be stopped.
         if (!alive()) throw edgeError('aborted', 'terminated')
-        this.script.onStep?.(step)
+        this.script.onStep?.(step, milliseconds)
         const text = words[step++] ?? ''
         const last = step >= words.length
         if (last) this.log.push('done')
