@@ -164,6 +164,8 @@ mod tests {
         run(&mut limit, 1, 1000, |helpers| BUSY[helpers]);
         run(&mut limit, 1, (LONGEST_REST + TRIAL) as usize, |helpers| QUIET[helpers]);
         assert_eq!(run(&mut limit, 1, 100, |helpers| QUIET[helpers]), [0, 100]);
+        let had = run(&mut limit, 1, 300, |helpers| BUSY[helpers]);
+        assert!(had[1] > 3 * TRIAL as usize, "the rests begin short again: {had:?}");
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //!
 //! - **Nobody waits for a helper to begin.** The leader takes pieces at once, and a helper that comes late finds less to do, or
 //!   nothing. The leader only waits for those who are inside a piece when there are no more.
-//! - **Waiting is spinning at first**, for a few dozen microseconds, because waking a thread takes as long as a phase; and
-//!   then sleeping, because a thread that spins takes its core from somebody (`bell.rs`).
+//! - **Waiting is spinning at first**, because waking a thread takes as long as a phase: for a few dozen microseconds, and for a helper as
+//!   long as there may be between two passes; and then sleeping, because a thread that spins takes its core from somebody (`bell.rs`).
 //! - **A machine with other work on it is not a team's.** A helper that the system has put aside inside a piece stops everybody.
 //!   The leader notices that it loses time so, and measures whether passes are shorter with fewer helpers or none (`limit.rs`).
 //!
@@ -104,7 +104,15 @@ impl Team {
         };
         let all = self.threads().min(MAX_THREADS) - 1;
         let helpers = limit.as_ref().map_or(0, |limit| limit.helpers(all, rows));
-        Lead { team: self, rows, all, helpers, limit, begin: now_ms(), lost: Mutex::new(0.0) }
+        Lead {
+            team: self,
+            rows,
+            all,
+            helpers,
+            limit,
+            begin: if all > 0 { now_ms() } else { 0.0 },
+            lost: Mutex::new(0.0),
+        }
     }
 }
 
@@ -112,8 +120,9 @@ impl Team {
 pub struct Lead<'a> {
     team: &'a Team,
     rows: usize,
-    /// How many could help, and how many may.
+    /// How many could help.
     all: usize,
+    /// How many may.
     helpers: usize,
     limit: Option<MutexGuard<'a, Limit>>,
     begin: f64,

@@ -52,16 +52,12 @@ export class Replay implements Clock {
   readonly #from = performance.now()
   #arrival = 0
 
-  readonly #notes: readonly TimedEvent[]
-
   constructor(
-    notes: readonly TimedEvent[],
+    private readonly notes: readonly TimedEvent[],
     private readonly startedAt: number,
     private readonly factor: number,
     private readonly signal: AbortSignal,
-  ) {
-    this.#notes = spread(notes, startedAt)
-  }
+  ) {}
 
   now(): number {
     return this.startedAt + (performance.now() - this.#from) / this.factor
@@ -73,7 +69,7 @@ export class Replay implements Clock {
 
   /** When the signal fires, what is left comes at once. */
   async *events(): AsyncGenerator<GenerateEvent, void> {
-    for (const { at, event } of this.#notes) {
+    for (const { at, event } of spread(this.notes, this.startedAt)) {
       await this.#until(at)
       this.#arrival = at
       yield event
