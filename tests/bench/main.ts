@@ -3,7 +3,8 @@
  *
  *     check      every engine writes what webtern writes              check.ts, agreement.ts
  *     measure    step by step in turns, each in a browser of its own  schedule.ts, heat.ts, measure.ts, visit.ts
- *     kernels    against a loop on registers                        kernels.ts, page/kernels.ts
+ *     pairs      one thread and more in turns, webtern alone          time-pairs.ts, processors.ts, pairs.ts
+ *     kernels    against a loop on registers                          kernels.ts, page/kernels.ts
  *     report     medians and ratios: a table, JSON, a chart           output.ts, summary.ts, report.ts, chart.ts
  *
  * `www/scripts/bench.mjs` bundles and starts it.
@@ -20,9 +21,11 @@ import { kernelTimings } from './kernels.js'
 import { measure } from './measure.js'
 import { parseOptions, USAGE, type ModelFile, type Options } from './options.js'
 import { resultsOf, SHOWN, write, type Measurement } from './output.js'
+import type { Pair } from './pairs.js'
 import { report, threadCount } from './report.js'
 import { schedule, type Turn } from './schedule.js'
 import { startSite, type Site } from './site.js'
+import { timePairs } from './time-pairs.js'
 import { browserVersion, StepError } from './visit.js'
 
 /** A case that failed so often in a row is not tried any more. */
@@ -51,12 +54,20 @@ async function run(options: Options, root: string, fixtures: string, built: stri
   const site = await startSite(join(root, 'tests/bench'), www, built, [...options.models, trained])
   try {
     const checked = await check({ site, ...options }, options.models, trained)
-    const measurements = await measureAll(options, site, checked)
+    const busy = options.busy ? keepBusy() : undefined
+    let measurements: readonly Measurement[]
+    let pairs: readonly Pair[]
+    try {
+      measurements = await measureAll(options, site, checked)
+      pairs = await pairAll(options, site, checked)
+    } finally {
+      busy?.stop()
+    }
     say('timing kernels')
     const kernels = await kernelTimings(www, site, options.timeoutMs)
     if (!kernels) say('  not there: build them by npm run build -- --bench')
-    const results = resultsOf(options.models, titles, checked, measurements, kernels ?? [])
-    const files = write(options, chromium, results, measurements)
+    const results = resultsOf(options.models, titles, checked, measurements, pairs, kernels ?? [])
+    const files = write(options, chromium, results, measurements, pairs)
     console.log(`${report(results, SHOWN)}\n\n${files.map((file) => relative(root, file)).join('\n')}`)
   } finally {
     await site.close()
@@ -97,29 +108,48 @@ async function measureAll(
   }
   const heats = schedule({ engines, models: [...models.keys()], threads, rounds }, runs)
   const measurements: Measurement[] = []
-  const busy = options.busy ? keepBusy() : undefined
-  try {
-    for (const [i, turns] of heats.entries()) {
-      const lanes = turns.flatMap((turn) => {
-        const model = models.get(turn.model)
-        const prompts = checked.get(turn.model)?.prompts
-        if (!model || !prompts || givenUp(turn, measurements)) return []
-        const steps = measure(site.pageOf(turn.engine), site.addressOf(model), turn.threads, prompts, timeoutMs)
-        return [{ turn, steps }]
-      })
-      say(`heat ${i + 1} of ${heats.length}: ${turns[0]?.model ?? ''}`)
-      const found = await heat(lanes)
-      for (const { engine, threads, sample } of found) {
-        if (!sample.failure) continue
-        const { step, reason } = sample.failure
-        say(`  ${engine}, ${threadCount(threads)}, failed: ${step}: ${reason}`)
-      }
-      measurements.push(...found)
+  for (const [i, turns] of heats.entries()) {
+    const lanes = turns.flatMap((turn) => {
+      const model = models.get(turn.model)
+      const prompts = checked.get(turn.model)?.prompts
+      if (!model || !prompts || givenUp(turn, measurements)) return []
+      const steps = measure(site.pageOf(turn.engine), site.addressOf(model), turn.threads, prompts, timeoutMs)
+      return [{ turn, steps }]
+    })
+    say(`heat ${i + 1} of ${heats.length}: ${turns[0]?.model ?? ''}`)
+    const found = await heat(lanes)
+    for (const { engine, threads, sample } of found) {
+      if (!sample.failure) continue
+      const { step, reason } = sample.failure
+      say(`  ${engine}, ${threadCount(threads)}, failed: ${step}: ${reason}`)
     }
-  } finally {
-    busy?.stop()
+    measurements.push(...found)
   }
   return measurements
+}
+
+async function pairAll(
+  { engines, threads, models, pairs: count, timeoutMs }: Options,
+  site: Site,
+  checked: ReadonlyMap<string, Checked>,
+): Promise<readonly Pair[]> {
+  if (!engines.includes(OURS)) return []
+  const fewest = Math.min(...threads)
+  const pairs: Pair[] = []
+  for (const model of models) {
+    const prompts = checked.get(model.name)?.prompts
+    for (const more of threads.filter((number) => number > fewest)) {
+      if (!prompts) continue
+      say(`pairs of ${model.name}: ${threadCount(fewest)} and ${more}`)
+      try {
+        pairs.push(...(await timePairs(site, model, prompts, { fewest, threads: more, count, timeoutMs })))
+      } catch (error) {
+        if (!(error instanceof StepError)) throw error
+        say(`  failed: ${error.toString()}`)
+      }
+    }
+  }
+  return pairs
 }
 
 /** Whether a case has failed too often in a row. */

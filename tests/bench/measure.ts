@@ -11,23 +11,16 @@
  * - `prefillMs`: one token after a prompt of 128, each time that it was done.
  * - `decodeMs`: 65 tokens after a prompt of 8, minus 1 token after another prompt of 8: what is left are 64 passes over one token. As often.
  * - `cost`: 64 tokens after a prompt of 8, block by block, in two ways: `blocks.ts`. Only webtern does this, so its own times will do.
- *
- * To warm up, every engine reads other prompts of 128 tokens and writes 8 more, once and then on until two seconds are over: so long
- * may the browser compile what runs often.
  */
 
 import { costOf, type BlockCost } from './blocks.js'
 import { growth, resident } from './memory.js'
-import type { TimedText } from './page/bench.js'
 import type { Settings } from './page/engine.js'
-import { PREFILL_TOKENS, SHORT_TOKENS, type Prompts } from './prompts.js'
+import { PREFILL_TOKENS, type Prompts } from './prompts.js'
 import { median } from './statistics.js'
 import { arrive, StepError, visit, type Visitor } from './visit.js'
+import { decode, DECODE_TOKENS, prefill, warmUp, writer } from './write.js'
 
-/** Tokens whose decoding is timed. */
-export const DECODE_TOKENS = 64
-const WARM_UP_TOKENS = 8
-const WARM_UP_MS = 2000
 /** How often a prompt is read and a text written, or how long at most before the last time: slow engines need not be asked as often. */
 const SAMPLES = 5
 const SAMPLING_MS = 6000
@@ -89,19 +82,14 @@ export async function* measure(
 
 /** The steps. `download` loads another time, by the engine's own call for an address. */
 async function* measured(
-  { browser, step }: Visitor,
+  visitor: Visitor,
   model: string,
   settings: Settings,
-  { warmUp, prefill, short }: Prompts,
+  prompts: Prompts,
   download: () => Promise<number>,
 ): AsyncGenerator<Sample, void, undefined> {
-  const write = async (name: string, prompt: string, length: number, tokens: number): Promise<number> => {
-    const text = await step(name, (page) =>
-      page.evaluate(([prompt, tokens]) => bench.write(prompt, tokens), [prompt, tokens] as const),
-    )
-    return checked(text, name, length, tokens).ms
-  }
-
+  const { browser, step } = visitor
+  const write = writer(visitor)
   await settled(SETTLING_MS)
   const before = await step('memory', () => resident(browser))
   const load = await step('load', (page) =>
@@ -109,26 +97,21 @@ async function* measured(
   )
   // At once, as a page would: what the load left behind is still there, and belongs to the peak of the memory.
   try {
-    let [next, other] = warmUp
-    for (let ms = 0; ms < WARM_UP_MS; [next, other] = [other, next]) {
-      ms += await write('warm-up', next, PREFILL_TOKENS, WARM_UP_TOKENS)
-    }
+    await warmUp(write, prompts)
   } finally {
     yield { threads: load.threads, build: load.build, loadMs: load.ms }
   }
   yield { downloadMs: load.own ? load.ms : await download() }
   const [prefillMs, decodeMs]: [number[], number[]] = [[], []]
   for (let ms = 0; prefillMs.length < SAMPLES && ms < SAMPLING_MS;) {
-    const read = await write('prefill', prefill, PREFILL_TOKENS, 1)
-    const first = await write('decode', short[0], SHORT_TOKENS, 1)
-    const all = await write('decode', short[1], SHORT_TOKENS, 1 + DECODE_TOKENS)
-    prefillMs.push(read)
-    decodeMs.push(all - first)
-    ms += read + first + all
+    const begin = performance.now()
+    prefillMs.push(await prefill(write, prompts))
+    decodeMs.push(await decode(write, prompts))
+    ms += performance.now() - begin
     yield { prefillMs, decodeMs }
   }
   const runs = await step('blocks', (page) =>
-    page.evaluate(([prompt, tokens]) => bench.blocks(prompt, tokens), [short[0], DECODE_TOKENS] as const),
+    page.evaluate(([prompt, tokens]) => bench.blocks(prompt, tokens), [prompts.short[0], DECODE_TOKENS] as const),
   )
   if (runs) yield { cost: costOf(runs, median(prefillMs) / PREFILL_TOKENS) }
   const wasmBytes = await step('memory', (page) => page.evaluate(() => bench.memoryBytes()))
@@ -146,16 +129,4 @@ async function downloaded({ step }: Visitor, model: string, settings: Settings):
 
 async function settled(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms))
-}
-
-/** A text of the wrong length says that something else was timed than meant. */
-function checked(text: TimedText, step: string, promptTokens: number, newTokens: number): TimedText {
-  if (text.newTokens !== newTokens)
-    throw new StepError(step, `the text ended after ${text.newTokens} of ${newTokens} tokens`)
-  if (text.promptTokens !== promptTokens)
-    throw new StepError(
-      step,
-      `the prompt was ${text.promptTokens} new tokens to the engine, rather than ${promptTokens}`,
-    )
-  return text
 }

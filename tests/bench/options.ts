@@ -11,6 +11,7 @@ export const USAGE = `usage: npm run bench -- [options]
   --engines A,B           some of ${ENGINES.join(', ')}
   --threads 1,2           numbers of threads
   --rounds 3              visits of each engine, with each model and number of threads
+  --pairs 12              times that webtern's numbers of threads are compared in pairs, when there are several
   --busy                  with another process busy on every core
   --timeout 120           seconds that one step of a measurement may take
   --quick                 one round on a tiny model of the fixtures, to see that everything works
@@ -27,6 +28,7 @@ export interface Options {
   readonly engines: readonly string[]
   readonly threads: readonly number[]
   readonly rounds: number
+  readonly pairs: number
   readonly busy: boolean
   readonly timeoutMs: number
   readonly out: string
@@ -68,6 +70,7 @@ export function parseOptions(args: readonly string[], { root, fixtures }: Places
       String,
     ),
     rounds: whole('rounds', values.rounds ?? (quick ? '1' : '3')),
+    pairs: whole('pairs', values.pairs ?? (quick ? '2' : '12')),
     busy: values.busy ?? false,
     timeoutMs: whole('timeout', values.timeout ?? '120') * 1000,
     out: resolve(root, values.out ?? 'target/bench'),
@@ -80,6 +83,7 @@ interface Values {
   readonly engines?: string
   readonly threads?: string
   readonly rounds?: string
+  readonly pairs?: string
   readonly timeout?: string
   readonly out?: string
   readonly busy?: boolean
@@ -95,6 +99,7 @@ function parse(args: readonly string[]): Values {
         engines: { type: 'string' },
         threads: { type: 'string' },
         rounds: { type: 'string' },
+        pairs: { type: 'string' },
         timeout: { type: 'string' },
         out: { type: 'string' },
         busy: { type: 'boolean' },

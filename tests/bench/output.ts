@@ -7,14 +7,16 @@ import { blockRows } from './blocks.js'
 import { chart } from './chart.js'
 import type { Checked } from './check.js'
 import { OURS } from './engines.js'
-import { CONTEXT_LENGTH, DECODE_TOKENS, type Sample } from './measure.js'
+import { CONTEXT_LENGTH, type Sample } from './measure.js'
 import type { ModelFile, Options } from './options.js'
+import { pairRows, type Pair } from './pairs.js'
 import type { KernelTiming } from './page/kernel-timing.js'
 import { PREFILL_TOKENS } from './prompts.js'
 import { shownAs, type Results } from './report.js'
 import type { Turn } from './schedule.js'
 import { median } from './statistics.js'
 import { againstFewestThreads, againstOthers, rowsOf, type Measured } from './summary.js'
+import { DECODE_TOKENS } from './write.js'
 
 /** A turn and what it found. */
 export type Measurement = Turn & { readonly sample: Sample }
@@ -28,6 +30,7 @@ export function resultsOf(
   titles: ReadonlyMap<string, string>,
   checked: ReadonlyMap<string, Checked>,
   measurements: readonly Measurement[],
+  pairs: readonly Pair[],
   kernels: readonly KernelTiming[],
 ): Results {
   const rows = rowsOf(measurements.map(measuredOf))
@@ -45,6 +48,7 @@ export function resultsOf(
     ),
     againstOthers: againstOthers(rows, OURS, sizes),
     againstFewestThreads: againstFewestThreads(rows),
+    pairs: pairRows(pairs),
   }
 }
 
@@ -71,6 +75,7 @@ export function write(
   chromium: string,
   results: Results,
   measurements: readonly Measurement[],
+  pairs: readonly Pair[],
 ): readonly string[] {
   const { engines, threads, rounds, busy, timeoutMs, models } = options
   const { titles, verdicts, ...summary } = results
@@ -86,6 +91,7 @@ export function write(
     checks: Object.fromEntries([...verdicts].map(([model, ofModel]) => [model, Object.fromEntries(ofModel)])),
     ...summary,
     measurements,
+    timedPairs: pairs,
   }
   const heading = `webtern and wllama in Chromium ${chromium.split('.')[0] ?? ''}${busy ? ', on a busy machine' : ''}`
   const files = {

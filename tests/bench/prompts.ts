@@ -3,6 +3,7 @@
  * number of tokens, which is checked. No two prompts begin alike, so that no engine has a prompt's beginning in its cache already.
  */
 
+import { BLOCK } from './blocks.js'
 import { BenchError } from './errors.js'
 
 /** Every prompt begins with another of these sentences, and goes on with those that follow. */
@@ -37,12 +38,16 @@ export interface Prompts {
   readonly prefill: string
   /** Two short ones of the same length. */
   readonly short: readonly [string, string]
+  /** Of a block less {@link BLOCK_TOKENS}. */
+  readonly block: string
   /** Of several lengths, to compare what engines write. */
   readonly compared: readonly string[]
 }
 
 export const PREFILL_TOKENS = 128
 export const SHORT_TOKENS = 8
+/** Tokens that fill a block. */
+export const BLOCK_TOKENS = 8
 const COMPARED_TOKENS = [4, 8, 12, 16, 24, 32, 48, 64, 96, PREFILL_TOKENS]
 
 /** Cuts all prompts, for a tokenizer that `count` asks. */
@@ -53,6 +58,7 @@ export async function cutPrompts(count: (text: string) => Promise<number>): Prom
     warmUp: [await cut(PREFILL_TOKENS), await cut(PREFILL_TOKENS)],
     prefill: await cut(PREFILL_TOKENS),
     short: [await cut(SHORT_TOKENS), await cut(SHORT_TOKENS)],
+    block: await cut(BLOCK - BLOCK_TOKENS),
     compared: await inTurn(COMPARED_TOKENS, cut),
   }
 }

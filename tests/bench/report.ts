@@ -3,6 +3,7 @@
 import type { Verdict } from './agreement.js'
 import { BLOCK, type BlockRow } from './blocks.js'
 import type { KernelTiming } from './page/kernel-timing.js'
+import type { Kind, PairRow } from './pairs.js'
 import type { Case } from './schedule.js'
 import type { Spread } from './statistics.js'
 import { METRICS, type Comparison, type Metric, type Row } from './summary.js'
@@ -19,6 +20,7 @@ export interface Results {
   readonly kernels: readonly KernelTiming[]
   readonly againstOthers: readonly Comparison[]
   readonly againstFewestThreads: readonly Comparison[]
+  readonly pairs: readonly PairRow[]
 }
 
 /** How a metric is shown: as a rate where that is usual. */
@@ -47,6 +49,8 @@ export function figure(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3)
 }
 
+const PAIR_TITLES: Readonly<Record<Kind, string>> = { prefill: 'prefill', decode: 'AR decode', block: 'block of 32' }
+
 /** The whole report. */
 export function report(results: Results, shown: Readonly<Record<Metric, Shown>>): string {
   const { models, titles } = results
@@ -71,6 +75,7 @@ export function report(results: Results, shown: Readonly<Record<Metric, Shown>>)
     ...sections,
     comparisons('Times as fast as (of memory: times less)', results.againstOthers, title, shown),
     comparisons('What threads bring', results.againstFewestThreads, title, shown),
+    pairs(results.pairs),
     blocks(results.blocks),
     kernels(results.kernels),
   ]
@@ -104,6 +109,16 @@ function comparisons(
     ...METRICS.map((metric) => (times[metric] === undefined ? '-' : `${times[metric].toFixed(2)}x`)),
   ])
   return [heading, table([header, ...body])].join('\n')
+}
+
+/** What threads bring, neighbour by neighbour. */
+function pairs(rows: readonly PairRow[]): string {
+  if (rows.length === 0) return ''
+  const header = ['', 'threads', '', 'times as fast', 'pairs', 'processors there were']
+  const body = rows.map(({ model, threads, kind, times, pairs, processors }) => [
+    ...[model, `${threads}`, PAIR_TITLES[kind], `${times.toFixed(2)}x`, `${pairs}`, processors.toFixed(2)],
+  ])
+  return ['What threads bring, in pairs', table([header, ...body])].join('\n')
 }
 
 /** When a pass over a block is worth it. */

@@ -17,14 +17,19 @@ export interface Turn extends Case {
 
 /** What belongs to one case, by case, in the order in which cases are met first. */
 export function byCase<T extends Case>(list: readonly T[]): (readonly [T, ...T[]])[] {
-  const cases = new Map<string, [T, ...T[]]>()
+  return grouped(list, ({ model, threads, engine }) => [model, threads, engine])
+}
+
+/** What has equal keys, in the order in which keys are met first. */
+export function grouped<T>(list: readonly T[], keyOf: (one: T) => readonly unknown[]): (readonly [T, ...T[]])[] {
+  const groups = new Map<string, [T, ...T[]]>()
   for (const one of list) {
-    const key = JSON.stringify([one.model, one.threads, one.engine])
-    const known = cases.get(key)
+    const key = JSON.stringify(keyOf(one))
+    const known = groups.get(key)
     if (known) known.push(one)
-    else cases.set(key, [one])
+    else groups.set(key, [one])
   }
-  return [...cases.values()]
+  return [...groups.values()]
 }
 
 /** What is to be measured. */

@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest'
 import { blockRows, costOf } from '../../../tests/bench/blocks.js'
 import type { Verdict } from '../../../tests/bench/agreement.js'
 import { chart } from '../../../tests/bench/chart.js'
+import { pairRows, type Kind } from '../../../tests/bench/pairs.js'
+import { counts } from '../../../tests/bench/processors.js'
 import { report, shownAs } from '../../../tests/bench/report.js'
 import { againstFewestThreads, againstOthers, METRICS, rowsOf, type Measured } from '../../../tests/bench/summary.js'
 
@@ -62,6 +64,28 @@ describe('rows', () => {
   })
 })
 
+const pair = (kind: Kind, fewestMs: number, ms: number) => ({ model: 'small', threads: 2, kind, fewestMs, ms })
+
+describe('pairs', () => {
+  it('are summed up by kind, without blocks where there are none', () => {
+    const rows = pairRows([
+      { ...pair('decode', 30, 20), processors: [2, 1.9, 1.8] },
+      { ...pair('decode', 30, 30), processors: [2, 1, 1.7] },
+      { ...pair('decode', 30, 15), processors: [2, 1.79, 1.7] },
+      { ...pair('block', NaN, NaN), processors: [2, 2, 2] },
+    ])
+    expect(rows).toEqual([{ model: 'small', threads: 2, kind: 'decode', pairs: 3, times: 1.5, processors: 1.8 }])
+  })
+
+  it('meet as many processors as were undisturbed when they were met', () => {
+    const probes = [
+      { alone: [4, 5], together: 8 },
+      { alone: [5, 6], together: 4 },
+    ]
+    expect(counts(probes)).toEqual([1, 2])
+  })
+})
+
 describe('the cost of blocks', () => {
   it('is what explains all runs', () => {
     // 5 ms a pass, 7 a commit, 3 a pass with the dual cache.
@@ -105,6 +129,10 @@ describe('the report', () => {
       ],
       againstOthers: againstOthers(rows, 'ours', sizes),
       againstFewestThreads: againstFewestThreads(rows),
+      pairs: pairRows([
+        { ...pair('decode', 30, 20), processors: [2, 1.9, 1.95] },
+        { ...pair('decode', 30, 25), processors: [2, 1.1, 1.3] },
+      ]),
     },
     shown,
   )
@@ -117,6 +145,7 @@ describe('the report', () => {
     ['failures', /^old <2>, 1 thread, 1 times: decode: timed out after 120 s$/m],
     ['who is faster', /^ours 1, small, 1 thread +: old <2>, middle, 1 thread +- +- +- +2\.00x +-$/m],
     ['what threads bring', /^ours 1, small, 2 threads +: ours 1, small, 1 thread +- +- +- +2\.00x +-$/m],
+    ['what threads bring in pairs', /^small +2 +AR decode +1\.35x +2 +1\.92$/m],
     ['how many tokens a pass must bring', /^small +1 +19\.0 +8\.00 +16\.0 +2\.00 +0\.842$/m],
     ['how near the ceiling kernels are', /^simd128 ternary +32 +45\.0 +90 %$/m],
   ])('says %s', (_, line) => {

@@ -163,9 +163,9 @@ describe('prompts', () => {
 
   it.each([2, 5, 100])('begin differently and have their lengths, at %d letters a token', async (letters) => {
     const count = counting(letters)
-    const { warmUp, prefill, short, compared } = await cutPrompts(count)
-    expect(await Promise.all([...warmUp, prefill, ...short].map(count))).toEqual([128, 128, 128, 8, 8])
-    const all = [...warmUp, prefill, ...short, ...compared]
+    const { warmUp, prefill, short, block, compared } = await cutPrompts(count)
+    expect(await Promise.all([...warmUp, prefill, ...short, block].map(count))).toEqual([128, 128, 128, 8, 8, 24])
+    const all = [...warmUp, prefill, ...short, block, ...compared]
     expect(new Set(all.map((prompt) => prompt.split(' ')[0])).size).toBe(all.length)
     expect(Math.max(...(await Promise.all(compared.map(count))))).toBe(128)
   })

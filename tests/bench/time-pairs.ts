@@ -1,0 +1,85 @@
+/**
+ * What more threads bring: webtern with the fewest and with more, in turns and nobody else. The two of a pair are neighbours in time, and each
+ * pair says by how many processors it was met (`processors.ts`).
+ */
+
+import { OURS } from './engines.js'
+import { CONTEXT_LENGTH } from './measure.js'
+import type { ModelFile } from './options.js'
+import { KINDS, type Kind, type Pair } from './pairs.js'
+import { counts, processors, type Probe } from './processors.js'
+import { BLOCK_TOKENS, type Prompts } from './prompts.js'
+import type { Site } from './site.js'
+import { arrive, type Visitor } from './visit.js'
+import { decode, prefill, warmUp, writer } from './write.js'
+
+/** Before, between and after. */
+const PROBES = 3
+
+/**
+ * Times `count` pairs of each kind for a model, with `threads` and with the `fewest`.
+ *
+ * @throws {StepError} when one of the engines fails
+ */
+export async function timePairs(
+  site: Site,
+  model: ModelFile,
+  prompts: Prompts,
+  { fewest, threads, count, timeoutMs }: { fewest: number; threads: number; count: number; timeoutMs: number },
+): Promise<readonly Pair[]> {
+  const probes: Probe[] = []
+  const timed: Omit<Pair, 'processors'>[] = []
+  const machine = processors(threads)
+  const probe = async (): Promise<unknown> => probes.push(await machine.probe())
+  const visitors: Visitor[] = []
+  const open = async (threads: number): Promise<Timed> => {
+    const visitor = await arrive(site.pageOf(OURS), 'bench', timeoutMs)
+    visitors.push(visitor)
+    return ready(visitor, site.addressOf(model), threads, prompts)
+  }
+  try {
+    const [few, many] = [await open(fewest), await open(threads)]
+    for (let i = 0; i < count; i++) {
+      for (const kind of KINDS) {
+        await probe()
+        const fewestMs = await few(kind)
+        await probe()
+        const ms = await many(kind)
+        await probe()
+        timed.push({ model: model.name, threads, kind, fewestMs, ms })
+      }
+    }
+  } finally {
+    for (const visitor of visitors) await visitor.leave()
+    await machine.stop()
+  }
+  const found = counts(probes)
+  return timed.map((pair, i) => ({ ...pair, processors: found.slice(i * PROBES, (i + 1) * PROBES) }))
+}
+
+/** Milliseconds of a kind of work. */
+type Timed = (kind: Kind) => Promise<number>
+
+/** An engine that has loaded the model and is warm. */
+async function ready(visitor: Visitor, model: string, threads: number, prompts: Prompts): Promise<Timed> {
+  const settings = { threads, contextLength: CONTEXT_LENGTH }
+  await visitor.step('load', (page) =>
+    page.evaluate(([model, settings]) => bench.load(model, settings), [model, settings] as const),
+  )
+  const write = writer(visitor)
+  await warmUp(write, prompts)
+  const kinds: Record<Kind, () => Promise<number>> = {
+    prefill: () => prefill(write, prompts),
+    decode: () => decode(write, prompts),
+    block: () => block(visitor, prompts),
+  }
+  return (kind) => kinds[kind]()
+}
+
+/** Passes over a block until it is full, a token each. NaN for a model that does not decode blocks. */
+async function block({ step }: Visitor, prompts: Prompts): Promise<number> {
+  const runs = await step('blocks', (page) =>
+    page.evaluate(([prompt, tokens]) => bench.blocks(prompt, tokens), [prompts.block, BLOCK_TOKENS] as const),
+  )
+  return runs?.full.ms ?? NaN
+}
