@@ -319,10 +319,19 @@ impl Engine {
     ///
     /// `bad-option` when none is under way, and what the pass may fail with; the generation is then over.
     pub fn step(&mut self, events: &mut Vec<Event>) -> Result<bool> {
+        self.steps(0.0, events)
+    }
+
+    /// Forward passes, at least one, until `milliseconds` have passed: see [`Generation::steps`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::step`].
+    pub fn steps(&mut self, milliseconds: f64, events: &mut Vec<Event>) -> Result<bool> {
         let Some(mut run) = self.run.take() else {
             bail!(BadOption, "no generation is under way: start one first");
         };
-        let more = run.step(&mut self.transformer, &self.tokenizer, events)?;
+        let more = run.steps(&mut self.transformer, &self.tokenizer, milliseconds, events)?;
         if more {
             self.run = Some(run);
         } else {

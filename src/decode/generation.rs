@@ -10,7 +10,7 @@ use super::output::Output;
 use super::plan::{DiffusionPlan, ModelTraits, Plan};
 use super::sampler::Sampler;
 use super::session::Session;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::LanguageModel;
 use crate::platform::now_ms;
 use crate::tokenizer::TokenText;
@@ -38,6 +38,8 @@ enum Phase {
     /// All tokens but the last are in the cache.
     Autoregressive,
     Block(Block),
+    /// The error is not told yet.
+    Failed(Error),
     Over,
 }
 
@@ -103,6 +105,7 @@ impl Generation {
         let prefill = matches!(phase, Phase::Prefill);
         self.phase = match phase {
             Phase::Over => return Ok(false),
+            Phase::Failed(error) => return Err(error),
             Phase::Prefill => self.prefill(model, text, events)?,
             Phase::Autoregressive => self.next_token(model, text)?,
             Phase::Block(block) => self.block(model, block, text, events)?,
@@ -119,6 +122,32 @@ impl Generation {
         }
         events.extend(self.output.text_event());
         Ok(true)
+    }
+
+    /// Steps, at least one, until the run is over or `milliseconds` have passed: for callers to whom each return costs something.
+    /// The error of a step comes after the events of those before it, from the next call.
+    ///
+    /// # Errors
+    ///
+    /// As [`Generation::step`].
+    pub fn steps<M: LanguageModel + ?Sized, T: TokenText + ?Sized>(
+        &mut self,
+        model: &mut M,
+        text: &T,
+        milliseconds: f64,
+        events: &mut Vec<Event>,
+    ) -> Result<bool> {
+        let (begin, told) = (now_ms(), events.len());
+        loop {
+            match self.step(model, text, events) {
+                Ok(true) if now_ms() - begin < milliseconds => {}
+                Err(error) if events.len() > told => {
+                    self.phase = Phase::Failed(error);
+                    return Ok(true);
+                }
+                end => return end,
+            }
+        }
     }
 
     /// Ends the run between two steps: appends the text held back and [`Event::Done`]. Nothing when it has ended.

@@ -3,10 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::{Result, json, parse, throw};
-use crate::Error;
 use crate::chat::Message;
 use crate::engine::{self, EngineOptions, Request};
-use crate::platform::now_ms;
 use crate::tokenizer::EncodeOptions;
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
@@ -39,7 +37,7 @@ impl Loader {
 
     /// The finished model.
     pub fn finish(self) -> Result<Engine> {
-        Ok(Engine { engine: self.loader.finish().map_err(throw)?, failure: None })
+        Ok(Engine { engine: self.loader.finish().map_err(throw)? })
     }
 }
 
@@ -60,8 +58,6 @@ fn yes() -> bool {
 #[wasm_bindgen]
 pub struct Engine {
     engine: engine::Engine,
-    /// What ended the generation, until it is told.
-    failure: Option<Error>,
 }
 
 #[wasm_bindgen]
@@ -96,36 +92,17 @@ impl Engine {
     }
 
     /// Forward passes, at least one, until `milliseconds` have passed: leaving WebAssembly after each would take longer than a pass of
-    /// a small model. JSON: the list of events they caused; the last one of a generation is `done`. The error of a pass is thrown
-    /// after the events of those before it are told.
+    /// a small model. JSON: the list of events they caused; the last one of a generation is `done`. See [`engine::Engine::steps`].
     pub fn step(&mut self, milliseconds: f64) -> Result<String> {
-        self.tell_failure()?;
-        let (begin, mut events) = (now_ms(), Vec::new());
-        loop {
-            match self.engine.step(&mut events) {
-                Ok(true) if now_ms() - begin < milliseconds => {}
-                Ok(_) => break,
-                Err(error) if events.is_empty() => return Err(throw(error)),
-                Err(error) => {
-                    self.failure = Some(error);
-                    break;
-                }
-            }
-        }
+        let mut events = Vec::new();
+        self.engine.steps(milliseconds, &mut events).map_err(throw)?;
         json(&events)
     }
 
     /// Ends the generation. JSON: its last events.
     pub fn cancel(&mut self) -> Result<String> {
-        self.tell_failure()?;
         let mut events = Vec::new();
         self.engine.cancel(&mut events);
         json(&events)
-    }
-}
-
-impl Engine {
-    fn tell_failure(&mut self) -> Result<()> {
-        self.failure.take().map_or(Ok(()), |error| Err(throw(error)))
     }
 }

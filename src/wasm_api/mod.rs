@@ -31,7 +31,7 @@ pub use threads::{help, help_failed};
 
 use crate::Error;
 use js_sys::Reflect;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::sync::Mutex;
 use wasm_bindgen::prelude::*;
 
@@ -61,7 +61,8 @@ fn throw(error: Error) -> JsValue {
     object.into()
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(what: &str, json: &str) -> Result<T> {
+#[cfg(any(feature = "engine", feature = "converter"))]
+fn parse<T: for<'de> serde::Deserialize<'de>>(what: &str, json: &str) -> Result<T> {
     serde_json::from_str(json).map_err(|error| throw(err!(BadOption, "{what}: {error}")))
 }
 

@@ -235,3 +235,29 @@ fn rejects_logits_that_are_not_numbers_in_every_mode() {
         }
     }
 }
+
+#[test]
+fn several_steps_are_those_steps_and_then_their_error() {
+    let (prompt, traits, text) = (prompt(3, 1), traits(8, false), Pieces(Vec::new()));
+    let start = |fails_at| {
+        let mut model = FakeModel::random(1);
+        model.fails_at = fails_at;
+        let run = Generation::start(&mut model, &mut Session::default(), &prompt, &options(Mode::Ar, 0.9, 9), &traits);
+        (model, run.unwrap())
+    };
+    let (mut model, mut run) = start(None);
+    let mut expected = Vec::new();
+    (0..4).for_each(|_| assert!(run.step(&mut model, &text, &mut expected).unwrap()));
+
+    let (mut model, mut run) = start(Some(4));
+    let mut events = Vec::new();
+    assert!(run.steps(&mut model, &text, f64::INFINITY, &mut events).unwrap(), "the error is not told yet");
+    assert_eq!(format!("{events:?}"), format!("{expected:?}"));
+    assert!(run.clone().steps(&mut model, &text, f64::INFINITY, &mut Vec::new()).is_err());
+    run.cancel(&mut events);
+    assert!(matches!(events.last(), Some(Event::Done { result }) if result.finish_reason == FinishReason::Abort));
+
+    let (mut model, mut run) = start(None);
+    assert!(run.steps(&mut model, &text, 0.0, &mut Vec::new()).unwrap());
+    assert_eq!(model.passes.len(), 1);
+}
