@@ -9,7 +9,7 @@
 //! - **Waiting is spinning at first**, because waking a thread takes as long as a phase: for a few dozen microseconds, and for a helper as
 //!   long as there may be between two passes; and then sleeping, because a thread that spins takes its core from somebody (`bell.rs`).
 //! - **A machine with other work on it is not a team's.** A helper that the system has put aside inside a piece stops everybody.
-//!   The leader notices that it loses time so, and measures whether passes are shorter with fewer helpers or none (`limit.rs`).
+//!   So it is measured, now and then, whether passes are shorter with fewer helpers or none (`limit.rs`).
 //!
 //! What a piece computes does not depend on who runs it, so results are the same for any number of threads.
 //!
