@@ -254,12 +254,11 @@ impl Transformer {
         self.cache.begin(pass.position, pass.tokens.len())?;
         let Network { config, weights, .. } = &self.network;
         let mut s = Scratch::new(config, pass.tokens.len())?;
-        for (row, &token) in s.x.chunks_exact_mut(config.hidden).zip(pass.tokens) {
-            weights.embedding.decode_row(token as usize, row);
-        }
-        for (position, table) in (pass.position..).zip(s.rope.chunks_exact_mut(config.rope.dims())) {
+        let rows = s.x.chunks_exact_mut(config.hidden).zip(s.rope.chunks_exact_mut(config.rope.dims()));
+        lead.each(rows.zip(pass.tokens).zip(pass.position..), |(((x, table), &token), position)| {
+            weights.embedding.decode_row(token as usize, x);
             config.rope.fill(position, table);
-        }
+        });
         let positions = pass.position..pass.position + pass.tokens.len();
         let visible = |position| self.network.visible(position, pass.attention, self.cache.written());
         s.visible = positions.map(visible).collect();
