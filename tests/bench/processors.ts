@@ -38,10 +38,7 @@ export function processors(threads: number): Processors {
     async probe() {
       const alone: number[] = []
       for (const worker of workers) alone.push(await timed(() => run(worker)))
-      return {
-        alone,
-        together: await timed(() => Promise.all(workers.map(run))),
-      }
+      return { alone, together: await timed(() => Promise.all(workers.map(run))) }
     },
     async stop() {
       await Promise.all(workers.map((worker) => worker.terminate()))
