@@ -1,11 +1,14 @@
 /** What more threads bring, as pairs tell: `time-pairs.ts` times them. */
 
 import { grouped } from './schedule.js'
-import { median } from './statistics.js'
+import { mean, median } from './statistics.js'
 
 /** What is timed: a prefill, one token at a time, and passes over a block of 32. */
 export const KINDS = ['prefill', 'decode', 'block'] as const
 export type Kind = (typeof KINDS)[number]
+
+/** Processors for each thread that count as whole ones: an undisturbed thread is rarely as fast as the fastest. */
+const WHOLE = 0.85
 
 /** Two neighbours. */
 export interface Pair {
@@ -29,6 +32,10 @@ export interface PairRow {
   readonly times: number
   /** Median of all probes. */
   readonly processors: number
+  /** Pairs that met whole processors, by the mean of their probes. */
+  readonly wholePairs: number
+  /** What those come to; NaN when there were none. */
+  readonly wholeTimes: number
 }
 
 /** Sums up pairs, case by case. */
@@ -38,11 +45,15 @@ export function pairRows(pairs: readonly Pair[]): readonly PairRow[] {
     const [{ model, threads, kind, ms }] = same
     // Without blocks.
     if (Number.isNaN(ms)) return []
+    const times = (pairs: readonly Pair[]): number => median(pairs.map(({ fewestMs, ms }) => fewestMs / ms))
+    const whole = same.filter(({ processors }) => mean(processors) >= WHOLE * threads)
     return {
       ...{ model, threads, kind },
       pairs: same.length,
-      times: median(same.map(({ fewestMs, ms }) => fewestMs / ms)),
+      times: times(same),
       processors: median(same.flatMap(({ processors }) => processors)),
+      wholePairs: whole.length,
+      wholeTimes: times(whole),
     }
   })
 }

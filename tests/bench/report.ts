@@ -114,9 +114,10 @@ function comparisons(
 /** What threads bring, neighbour by neighbour. */
 function pairs(rows: readonly PairRow[]): string {
   if (rows.length === 0) return ''
-  const header = ['', 'threads', '', 'times as fast', 'pairs', 'processors there were']
-  const body = rows.map(({ model, threads, kind, times, pairs, processors }) => [
+  const header = ['', 'threads', '', 'times as fast', 'pairs', 'processors', 'on whole processors', 'pairs']
+  const body = rows.map(({ model, threads, kind, times, pairs, processors, wholeTimes, wholePairs }) => [
     ...[model, `${threads}`, PAIR_TITLES[kind], `${times.toFixed(2)}x`, `${pairs}`, processors.toFixed(2)],
+    ...[wholePairs === 0 ? '-' : `${wholeTimes.toFixed(2)}x`, `${wholePairs}`],
   ])
   return ['What threads bring, in pairs', table([header, ...body])].join('\n')
 }

@@ -23,6 +23,11 @@ export function median(values: readonly number[]): number {
   return spread(values)?.median ?? NaN
 }
 
+/** The mean of `values`; NaN when there is none. */
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
+}
+
 /** How many times as much `theirs` is as `ours`: by medians, above 1 where ours costs less. `undefined` where one is missing. */
 export function advantage(ours: Spread | undefined, theirs: Spread | undefined): number | undefined {
   return ours && theirs && ours.median > 0 ? theirs.median / ours.median : undefined

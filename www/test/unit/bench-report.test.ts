@@ -67,14 +67,15 @@ describe('rows', () => {
 const pair = (kind: Kind, fewestMs: number, ms: number) => ({ model: 'small', threads: 2, kind, fewestMs, ms })
 
 describe('pairs', () => {
-  it('are summed up by kind, without blocks where there are none', () => {
+  it('are summed up by kind, and again those on whole processors, without blocks where there are none', () => {
     const rows = pairRows([
       { ...pair('decode', 30, 20), processors: [2, 1.9, 1.8] },
       { ...pair('decode', 30, 30), processors: [2, 1, 1.7] },
-      { ...pair('decode', 30, 15), processors: [2, 1.79, 1.7] },
+      { ...pair('decode', 30, 15), processors: [1.8, 1.79, 1.4] },
       { ...pair('block', NaN, NaN), processors: [2, 2, 2] },
     ])
-    expect(rows).toEqual([{ model: 'small', threads: 2, kind: 'decode', pairs: 3, times: 1.5, processors: 1.8 }])
+    const decode = { model: 'small', threads: 2, kind: 'decode', pairs: 3, times: 1.5, processors: 1.8 }
+    expect(rows).toEqual([{ ...decode, wholePairs: 1, wholeTimes: 1.5 }])
   })
 
   it('meet as many processors as were undisturbed when they were met', () => {
@@ -132,6 +133,7 @@ describe('the report', () => {
       pairs: pairRows([
         { ...pair('decode', 30, 20), processors: [2, 1.9, 1.95] },
         { ...pair('decode', 30, 25), processors: [2, 1.1, 1.3] },
+        { ...pair('prefill', 30, 25), processors: [1.2, 1.1, 1.3] },
       ]),
     },
     shown,
@@ -145,7 +147,8 @@ describe('the report', () => {
     ['failures', /^old <2>, 1 thread, 1 times: decode: timed out after 120 s$/m],
     ['who is faster', /^ours 1, small, 1 thread +: old <2>, middle, 1 thread +- +- +- +2\.00x +-$/m],
     ['what threads bring', /^ours 1, small, 2 threads +: ours 1, small, 1 thread +- +- +- +2\.00x +-$/m],
-    ['what threads bring in pairs', /^small +2 +AR decode +1\.35x +2 +1\.92$/m],
+    ['what threads bring in pairs', /^small +2 +AR decode +1\.35x +2 +1\.92 +1\.50x +1$/m],
+    ['that no pair met whole processors', /^small +2 +prefill +1\.20x +1 +1\.20 +- +0$/m],
     ['how many tokens a pass must bring', /^small +1 +19\.0 +8\.00 +16\.0 +2\.00 +0\.842$/m],
     ['how near the ceiling kernels are', /^simd128 ternary +32 +45\.0 +90 %$/m],
   ])('says %s', (_, line) => {
