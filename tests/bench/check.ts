@@ -6,9 +6,9 @@
  */
 
 import { agreement, compare, TOLERANCE, type Verdict } from './agreement.js'
+import { load } from './ask.js'
 import { OURS } from './engines.js'
 import { BenchError } from './errors.js'
-import { CONTEXT_LENGTH } from './measure.js'
 import type { ModelFile } from './options.js'
 import type { Step } from './page/engine.js'
 import type {} from './page/webtern.js'
@@ -138,10 +138,7 @@ function loaded<T>(
   work: (visitor: Visitor) => Promise<T>,
 ): Promise<T> {
   return visit(site.pageOf(engine), 'bench', timeoutMs, async (visitor) => {
-    const settings = { threads, contextLength: CONTEXT_LENGTH }
-    await visitor.step('load', (page) =>
-      page.evaluate(([model, settings]) => bench.load(model, settings), [site.addressOf(model), settings] as const),
-    )
+    await load(visitor, site.addressOf(model), threads)
     return work(visitor)
   })
 }

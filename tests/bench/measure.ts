@@ -13,13 +13,12 @@
  * - `cost`: 64 tokens after a prompt of 8, block by block, in two ways: `blocks.ts`. Only webtern does this, so its own times will do.
  */
 
+import { decode, DECODE_TOKENS, inBlocks, load, prefill, settingsOf, warmUp, writer } from './ask.js'
 import { costOf, type BlockCost } from './blocks.js'
 import { growth, resident } from './memory.js'
-import type { Settings } from './page/engine.js'
 import { PREFILL_TOKENS, type Prompts } from './prompts.js'
 import { median } from './statistics.js'
 import { arrive, StepError, visit, type Visitor } from './visit.js'
-import { decode, DECODE_TOKENS, prefill, warmUp, writer } from './write.js'
 
 /** How often a prompt is read and a text written, or how long at most before the last time: slow engines need not be asked as often. */
 const SAMPLES = 5
@@ -27,9 +26,6 @@ const SAMPLING_MS = 6000
 /** What a browser still does when it has started takes about so long, and when it may go on. */
 const SETTLING_MS = 1000
 const RESUMING_MS = 200
-
-/** Positions that all engines keep room for: more than any prompt here needs. */
-export const CONTEXT_LENGTH = 512
 
 /** What was measured, as far as it came. */
 export interface Sample {
@@ -58,13 +54,12 @@ export async function* measure(
   prompts: Prompts,
   timeoutMs: number,
 ): AsyncGenerator<Sample, void, undefined> {
-  const settings = { threads, contextLength: CONTEXT_LENGTH }
   const download = (): Promise<number> =>
-    visit(address, 'bench', timeoutMs, (visitor) => downloaded(visitor, model, settings))
+    visit(address, 'bench', timeoutMs, (visitor) => downloaded(visitor, model, threads))
   try {
     const visitor = await arrive(address, 'bench', timeoutMs)
     try {
-      for await (const found of measured(visitor, model, settings, prompts, download)) {
+      for await (const found of measured(visitor, model, threads, prompts, download)) {
         // While others take their steps.
         visitor.hold(true)
         yield found
@@ -84,7 +79,7 @@ export async function* measure(
 async function* measured(
   visitor: Visitor,
   model: string,
-  settings: Settings,
+  threads: number,
   prompts: Prompts,
   download: () => Promise<number>,
 ): AsyncGenerator<Sample, void, undefined> {
@@ -92,16 +87,14 @@ async function* measured(
   const write = writer(visitor)
   await settled(SETTLING_MS)
   const before = await step('memory', () => resident(browser))
-  const load = await step('load', (page) =>
-    page.evaluate(([model, settings]) => bench.load(model, settings), [model, settings] as const),
-  )
+  const loaded = await load(visitor, model, threads)
   // At once, as a page would: what the load left behind is still there, and belongs to the peak of the memory.
   try {
     await warmUp(write, prompts)
   } finally {
-    yield { threads: load.threads, build: load.build, loadMs: load.ms }
+    yield { threads: loaded.threads, build: loaded.build, loadMs: loaded.ms }
   }
-  yield { downloadMs: load.own ? load.ms : await download() }
+  yield { downloadMs: loaded.own ? loaded.ms : await download() }
   const [prefillMs, decodeMs]: [number[], number[]] = [[], []]
   for (let ms = 0; prefillMs.length < SAMPLES && ms < SAMPLING_MS;) {
     const begin = performance.now()
@@ -110,9 +103,7 @@ async function* measured(
     ms += performance.now() - begin
     yield { prefillMs, decodeMs }
   }
-  const runs = await step('blocks', (page) =>
-    page.evaluate(([prompt, tokens]) => bench.blocks(prompt, tokens), [prompts.short[0], DECODE_TOKENS] as const),
-  )
+  const runs = await inBlocks(visitor, prompts.short[0], DECODE_TOKENS)
   if (runs) yield { cost: costOf(runs, median(prefillMs) / PREFILL_TOKENS) }
   const wasmBytes = await step('memory', (page) => page.evaluate(() => bench.memoryBytes()))
   const after = await step('memory', () => resident(browser))
@@ -120,10 +111,10 @@ async function* measured(
 }
 
 /** Milliseconds of the engine's own call for an address. */
-async function downloaded({ step }: Visitor, model: string, settings: Settings): Promise<number> {
+async function downloaded({ step }: Visitor, model: string, threads: number): Promise<number> {
   await settled(SETTLING_MS)
   return step('download', (page) =>
-    page.evaluate(([model, settings]) => bench.download(model, settings), [model, settings] as const),
+    page.evaluate(([model, settings]) => bench.download(model, settings), [model, settingsOf(threads)] as const),
   )
 }
 

@@ -3,11 +3,12 @@
 import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { cpus, release, type } from 'node:os'
 import { join } from 'node:path'
+import { CONTEXT_LENGTH, DECODE_TOKENS } from './ask.js'
 import { blockRows } from './blocks.js'
 import { chart } from './chart.js'
 import type { Checked } from './check.js'
 import { OURS } from './engines.js'
-import { CONTEXT_LENGTH, type Sample } from './measure.js'
+import type { Sample } from './measure.js'
 import type { ModelFile, Options } from './options.js'
 import { pairRows, type Pair } from './pairs.js'
 import type { KernelTiming } from './page/kernel-timing.js'
@@ -16,7 +17,6 @@ import { shownAs, type Results } from './report.js'
 import type { Turn } from './schedule.js'
 import { median } from './statistics.js'
 import { againstFewestThreads, againstOthers, rowsOf, type Measured } from './summary.js'
-import { DECODE_TOKENS } from './write.js'
 
 /** A turn and what it found. */
 export type Measurement = Turn & { readonly sample: Sample }

@@ -15,7 +15,7 @@ export interface Pair {
   readonly model: string
   readonly threads: number
   readonly kind: Kind
-  /** Milliseconds with the fewest threads. */
+  /** Milliseconds with the fewest threads; NaN for blocks that the model does not decode. */
   readonly fewestMs: number
   /** Milliseconds with `threads`. */
   readonly ms: number

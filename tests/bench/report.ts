@@ -49,8 +49,6 @@ export function figure(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3)
 }
 
-const PAIR_TITLES: Readonly<Record<Kind, string>> = { prefill: 'prefill', decode: 'AR decode', block: 'block of 32' }
-
 /** The whole report. */
 export function report(results: Results, shown: Readonly<Record<Metric, Shown>>): string {
   const { models, titles } = results
@@ -75,7 +73,7 @@ export function report(results: Results, shown: Readonly<Record<Metric, Shown>>)
     ...sections,
     comparisons('Times as fast as (of memory: times less)', results.againstOthers, title, shown),
     comparisons('What threads bring', results.againstFewestThreads, title, shown),
-    pairs(results.pairs),
+    pairs(results.pairs, shown),
     blocks(results.blocks),
     kernels(results.kernels),
   ]
@@ -112,11 +110,12 @@ function comparisons(
 }
 
 /** What threads bring, neighbour by neighbour. */
-function pairs(rows: readonly PairRow[]): string {
+function pairs(rows: readonly PairRow[], { prefillMs, decodeMs }: Readonly<Record<Metric, Shown>>): string {
   if (rows.length === 0) return ''
+  const titles: Record<Kind, string> = { prefill: prefillMs.title, decode: decodeMs.title, block: `block of ${BLOCK}` }
   const header = ['', 'threads', '', 'times as fast', 'pairs', 'processors', 'on whole processors', 'pairs']
   const body = rows.map(({ model, threads, kind, times, pairs, processors, wholeTimes, wholePairs }) => [
-    ...[model, `${threads}`, PAIR_TITLES[kind], `${times.toFixed(2)}x`, `${pairs}`, processors.toFixed(2)],
+    ...[model, `${threads}`, titles[kind], `${times.toFixed(2)}x`, `${pairs}`, processors.toFixed(2)],
     ...[wholePairs === 0 ? '-' : `${wholeTimes.toFixed(2)}x`, `${wholePairs}`],
   ])
   return ['What threads bring, in pairs', table([header, ...body])].join('\n')

@@ -3,18 +3,14 @@
  * pair says by how many processors it was met (`processors.ts`).
  */
 
+import { decode, inBlocks, load, prefill, warmUp, writer } from './ask.js'
 import { OURS } from './engines.js'
-import { CONTEXT_LENGTH } from './measure.js'
 import type { ModelFile } from './options.js'
 import { KINDS, type Kind, type Pair } from './pairs.js'
 import { counts, processors, type Probe } from './processors.js'
 import { BLOCK_TOKENS, type Prompts } from './prompts.js'
 import type { Site } from './site.js'
 import { arrive, type Visitor } from './visit.js'
-import { decode, prefill, warmUp, writer } from './write.js'
-
-/** Before, between and after. */
-const PROBES = 3
 
 /**
  * Times `count` pairs of each kind for a model, with `threads` and with the `fewest`.
@@ -39,12 +35,12 @@ export async function timePairs(
   }
   try {
     const [few, many] = [await open(fewest), await open(threads)]
+    await probe()
     for (let i = 0; i < count; i++) {
       for (const kind of KINDS) {
+        const fewestMs = await few[kind]()
         await probe()
-        const fewestMs = await few(kind)
-        await probe()
-        const ms = await many(kind)
+        const ms = await many[kind]()
         await probe()
         timed.push({ model: model.name, threads, kind, fewestMs, ms })
       }
@@ -54,32 +50,22 @@ export async function timePairs(
     await machine.stop()
   }
   const found = counts(probes)
-  return timed.map((pair, i) => ({ ...pair, processors: found.slice(i * PROBES, (i + 1) * PROBES) }))
+  // The probe after a pair is the one before the next.
+  return timed.map((pair, i) => ({ ...pair, processors: found.slice(2 * i, 2 * i + 3) }))
 }
 
-/** Milliseconds of a kind of work. */
-type Timed = (kind: Kind) => Promise<number>
+/** Does each kind of work, and says how many milliseconds that took. */
+type Timed = Readonly<Record<Kind, () => Promise<number>>>
 
 /** An engine that has loaded the model and is warm. */
 async function ready(visitor: Visitor, model: string, threads: number, prompts: Prompts): Promise<Timed> {
-  const settings = { threads, contextLength: CONTEXT_LENGTH }
-  await visitor.step('load', (page) =>
-    page.evaluate(([model, settings]) => bench.load(model, settings), [model, settings] as const),
-  )
+  await load(visitor, model, threads)
   const write = writer(visitor)
   await warmUp(write, prompts)
-  const kinds: Record<Kind, () => Promise<number>> = {
+  return {
     prefill: () => prefill(write, prompts),
     decode: () => decode(write, prompts),
-    block: () => block(visitor, prompts),
+    // Passes over a block until it is full, a token each.
+    block: async () => (await inBlocks(visitor, prompts.block, BLOCK_TOKENS))?.full.ms ?? NaN,
   }
-  return (kind) => kinds[kind]()
-}
-
-/** Passes over a block until it is full, a token each. NaN for a model that does not decode blocks. */
-async function block({ step }: Visitor, prompts: Prompts): Promise<number> {
-  const runs = await step('blocks', (page) =>
-    page.evaluate(([prompt, tokens]) => bench.blocks(prompt, tokens), [prompts.block, BLOCK_TOKENS] as const),
-  )
-  return runs?.full.ms ?? NaN
 }

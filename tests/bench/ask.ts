@@ -1,18 +1,42 @@
-/** Has engines write, timed from the page, and sees to it that what was timed is what was meant. */
+/** What is asked of the engine of a page: to load and to write, timed there. What was timed must be what was meant. */
 
+import type { TimedLoad } from './page/bench.js'
+import type { BlockRuns, Settings } from './page/engine.js'
 import { PREFILL_TOKENS, SHORT_TOKENS, type Prompts } from './prompts.js'
 import { StepError, type Visitor } from './visit.js'
+
+/** Positions that all engines keep room for: more than any prompt here needs. */
+export const CONTEXT_LENGTH = 512
 
 /** Tokens whose decoding is timed. */
 export const DECODE_TOKENS = 64
 const WARM_UP_TOKENS = 8
 const WARM_UP_MS = 2000
 
+/** The settings of every engine. */
+export function settingsOf(threads: number): Settings {
+  return { threads, contextLength: CONTEXT_LENGTH }
+}
+
+/** Loads the model at an address. */
+export function load({ step }: Visitor, model: string, threads: number): Promise<TimedLoad> {
+  return step('load', (page) =>
+    page.evaluate(([model, settings]) => bench.load(model, settings), [model, settingsOf(threads)] as const),
+  )
+}
+
+/** Continues a prompt block by block; `null` where the engine or the model does not. */
+export function inBlocks({ step }: Visitor, prompt: string, tokens: number): Promise<BlockRuns | null> {
+  return step('blocks', (page) =>
+    page.evaluate(([prompt, tokens]) => bench.blocks(prompt, tokens), [prompt, tokens] as const),
+  )
+}
+
 /** Milliseconds of a text of `tokens` tokens after a prompt of `length`. */
 export type Write = (name: string, prompt: string, length: number, tokens: number) => Promise<number>
 
 /**
- * How the engine of a page writes.
+ * How an engine writes.
  *
  * @throws {StepError} when a text has another length: it says that something else was timed than meant
  */
