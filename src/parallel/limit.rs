@@ -148,9 +148,9 @@ mod tests {
     #[test]
     fn a_busy_machine_is_left_to_others() {
         let had = run(&mut Limit::new(), 1, 1000, |helpers| BUSY[helpers]);
-        assert!(had[1] < 30, "{had:?}");
+        assert!((10..30).contains(&had[1]), "{had:?}");
         let had = run(&mut Limit::new(), 1, 1000, |helpers| BUSY_UNNOTICED[helpers]);
-        assert!(had[1] < 50, "{had:?}");
+        assert!((10..50).contains(&had[1]), "{had:?}");
     }
 
     #[test]
