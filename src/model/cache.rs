@@ -1,33 +1,27 @@
 //! Keys and values of one sequence.
 //!
 //! Positions `0..committed` are final. The rows of uncommitted passes lie behind them: visible to a later pass that recomputes
-//! only some of them, gone with the next commit or rollback. Storage grows a page of positions at a time, in
-//! every layer at once, so that a long context costs nothing before it is used.
+//! only some of them, gone with the next commit or rollback. Storage grows in every
+//! layer at once.
 
 #![forbid(unsafe_code)]
 
 use crate::error::Result;
-use crate::ops::{Heads, KeyValues, PAGE};
-use crate::tensor::zeroed_f32;
-
-struct Layer {
-    keys: Vec<Vec<f32>>,
-    values: Vec<Vec<f32>>,
-}
+use crate::ops::KeyValues;
 
 /// The cache of a model with some number of layers.
 pub(super) struct KvCache {
-    layers: Vec<Layer>,
-    heads: Heads,
+    /// Of each layer each head.
+    layers: Vec<Vec<KeyValues>>,
     committed: usize,
     written: usize,
 }
 
 impl KvCache {
-    /// An empty cache for keys and values of this shape.
-    pub(super) fn new(layers: usize, heads: Heads) -> Self {
-        let layers = (0..layers).map(|_| Layer { keys: Vec::new(), values: Vec::new() }).collect();
-        Self { layers, heads, committed: 0, written: 0 }
+    /// An empty cache for so many heads with `dim` elements in every layer.
+    pub(super) fn new(layers: usize, heads: usize, dim: usize) -> Self {
+        let layer = || (0..heads).map(|_| KeyValues::new(dim)).collect();
+        Self { layers: (0..layers).map(|_| layer()).collect(), committed: 0, written: 0 }
     }
 
     pub(super) fn committed(&self) -> usize {
@@ -42,32 +36,14 @@ impl KvCache {
     /// Makes room for a pass over `rows` rows from `position` on. Rows of earlier uncommitted passes beyond them stay.
     pub(super) fn begin(&mut self, position: usize, rows: usize) -> Result<()> {
         let end = position + rows;
-        for layer in &mut self.layers {
-            while layer.values.len() * PAGE < end {
-                if layer.keys.len() == layer.values.len() {
-                    layer.keys.push(zeroed_f32(self.heads.key_page())?);
-                }
-                layer.values.push(zeroed_f32(self.heads.value_page())?);
-            }
-        }
+        self.layers.iter_mut().flatten().try_for_each(|head| head.grow(end))?;
         self.written = end.max(self.written);
         Ok(())
     }
 
-    /// Stores the key and value rows of a layer from `position` on.
-    pub(super) fn store(&mut self, layer: usize, position: usize, keys: &[f32], values: &[f32]) {
-        let Layer { keys: key_pages, values: value_pages } = &mut self.layers[layer];
-        let width = self.heads.kv_heads * self.heads.dim;
-        let rows = keys.chunks_exact(width).zip(values.chunks_exact(width));
-        for (position, (key, value)) in (position..).zip(rows) {
-            self.heads.put_key(&mut key_pages[position / PAGE], position % PAGE, key);
-            self.heads.put_value(&mut value_pages[position / PAGE], position % PAGE, value);
-        }
-    }
-
-    pub(super) fn layer(&self, layer: usize) -> KeyValues<'_> {
-        let Layer { keys, values } = &self.layers[layer];
-        KeyValues { heads: self.heads, keys, values }
+    /// The heads of a layer.
+    pub(super) fn layer(&mut self, layer: usize) -> &mut [KeyValues] {
+        &mut self.layers[layer]
     }
 
     /// Declares every written position final.
@@ -88,10 +64,8 @@ mod tests {
 
     #[test]
     fn commits_and_rolls_back() {
-        let mut cache = KvCache::new(1, Heads { kv_heads: 1, dim: 2 });
+        let mut cache = KvCache::new(1, 1, 2);
         cache.begin(0, 70).unwrap();
-        let rows: Vec<f32> = (0..140).map(|i| i as f32).collect();
-        cache.store(0, 0, &rows, &rows);
         assert_eq!((cache.committed(), cache.written()), (0, 70));
         cache.commit();
         cache.begin(70, 10).unwrap();
@@ -100,6 +74,5 @@ mod tests {
         assert_eq!(cache.written(), 80, "a pass inside the last one keeps its rows visible");
         cache.truncate(65);
         assert_eq!((cache.committed(), cache.written()), (65, 65));
-        assert_eq!(cache.layer(0).values[1][..2], [128.0, 129.0], "position 64 is the first of the second page");
     }
 }

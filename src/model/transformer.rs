@@ -21,7 +21,7 @@ use super::pass::{Attention, LanguageModel, Pass, not_finite};
 use super::weights::{Layer, Projection, Weights};
 use crate::error::Result;
 use crate::kernels::{Choice, Kernels};
-use crate::ops::{Best, Heads, Input, Linear, Norm, Product, Store, attend, best, multiply, multiply_gated};
+use crate::ops::{Best, Input, Linear, Norm, Product, Qkv, Store, attend, best, multiply, multiply_gated};
 use crate::parallel::{Lead, team};
 use crate::tensor::zeroed_f32;
 use std::ops::Range;
@@ -44,6 +44,8 @@ struct Network {
 
 /// Activations of one pass, row after row.
 struct Scratch {
+    /// The rows that `x`, `q`, `attention` and `gated` have.
+    rows: Vec<usize>,
     /// The residual stream.
     x: Vec<f32>,
     q: Vec<f32>,
@@ -60,6 +62,7 @@ struct Scratch {
 impl Scratch {
     fn new(config: &Config, rows: usize) -> Result<Self> {
         Ok(Self {
+            rows: (0..rows).collect(),
             x: zeroed_f32(rows * config.hidden)?,
             q: zeroed_f32(rows * config.q_width())?,
             k: zeroed_f32(rows * config.kv_width())?,
@@ -73,12 +76,9 @@ impl Scratch {
 
     /// Keeps some of the rows, all but their keys and values.
     fn narrow(&mut self, config: &Config, rows: &[usize]) {
-        let gather = |values: &[f32], width: usize| {
-            rows.iter().flat_map(|row| &values[row * width..][..width]).copied().collect::<Vec<f32>>()
-        };
-        self.x = gather(&self.x, config.hidden);
-        self.rope = gather(&self.rope, config.rope.dims());
-        self.visible = rows.iter().map(|&row| self.visible[row].clone()).collect();
+        let gather = |row: &usize| &self.x[row * config.hidden..][..config.hidden];
+        self.x = rows.iter().flat_map(gather).copied().collect();
+        self.rows = rows.to_vec();
         self.q.truncate(rows.len() * config.q_width());
         self.attention.truncate(rows.len() * config.q_width());
         self.gated.truncate(rows.len() * config.feed_forward);
@@ -87,8 +87,7 @@ impl Scratch {
 
 impl Transformer {
     pub(super) fn new(config: Config, weights: Weights, choice: Choice, context_length: usize) -> Self {
-        let heads = Heads { kv_heads: config.kv_heads, dim: config.head_dim };
-        let cache = KvCache::new(config.layers, heads);
+        let cache = KvCache::new(config.layers, config.kv_heads, config.head_dim);
         let network = Network { config, weights, kernels: choice.kernels() };
         Self { network, choice, cache, context_length, logits: Vec::new() }
     }
@@ -159,20 +158,6 @@ impl Network {
         }))
     }
 
-    /// Normalises (where the model does) and rotates every head of every row.
-    fn place(&self, lead: &Lead<'_>, rows: &mut [f32], width: usize, gain: Option<&[f32]>, tables: &[f32]) {
-        let Config { head_dim, rope, epsilon, .. } = &self.config;
-        let rows = rows.chunks_exact_mut(width).zip(tables.chunks_exact(rope.dims()));
-        lead.each(rows, |(row, table)| {
-            for head in row.chunks_exact_mut(*head_dim) {
-                if let Some(gain) = gain {
-                    Norm { gain, epsilon: *epsilon }.apply_in_place(self.kernels, head);
-                }
-                rope.rotate(head, table);
-            }
-        });
-    }
-
     /// Runs a layer; the last one, of whose rows only some are `asked` for, for these alone.
     fn layer(
         &self,
@@ -182,7 +167,6 @@ impl Network {
         s: &mut Scratch,
         asked: Option<&[usize]>,
     ) {
-        let (q_width, kv_width) = (self.config.q_width(), self.config.kv_width());
         let Layer { q, k, v, output, gate, up, down, .. } = &self.weights.layers[index];
         let layer: &Layer = &self.weights.layers[index];
         let norm = |gain| Some(Norm { gain, epsilon: self.config.epsilon });
@@ -196,15 +180,25 @@ impl Network {
                 [set(q, inputs.of(0), &mut s.q), set(k, inputs.of(1), &mut s.k), set(v, inputs.of(2), &mut s.v)];
             multiply(lead, self.kernels, products);
         }
-        self.place(lead, &mut s.k, kv_width, layer.k_norm.as_deref(), &s.rope);
-        cache.store(index, position, &s.k, &s.v);
         if let Some(rows) = asked {
             s.narrow(&self.config, rows);
             let inputs = self.inputs(lead, &s.x, norm(&layer.attn_norm), [q]);
             multiply(lead, self.kernels, [set(q, inputs.of(0), &mut s.q)]);
         }
-        self.place(lead, &mut s.q, q_width, layer.q_norm.as_deref(), &s.rope);
-        attend(lead, self.kernels, (&s.q, q_width), cache.layer(index), &s.visible, &mut s.attention);
+        let qkv = Qkv {
+            queries: &s.q,
+            width: self.config.q_width(),
+            rows: &s.rows,
+            keys: &s.k,
+            values: &s.v,
+            query_norm: layer.q_norm.as_deref().and_then(norm),
+            key_norm: layer.k_norm.as_deref().and_then(norm),
+            rope: &self.config.rope,
+            tables: &s.rope,
+            position,
+            visible: &s.visible,
+        };
+        attend(lead, self.kernels, &qkv, cache.layer(index), &mut s.attention);
         let inputs = self.inputs(lead, &s.attention, None, [output]);
         let product = Product { linear: output.linear(), input: inputs.of(0), out: &mut s.x, store: Store::Add };
         multiply(lead, self.kernels, [product]);

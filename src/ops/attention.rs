@@ -8,12 +8,18 @@
 //! keys      a panel is 8 positions:     scores[position] += query[i] * key[i][position]       i over the head's elements
 //! values    a panel is 8 elements:      out[element] += weight[p] * value[p][element]         p over positions
 //! ```
+//!
+//! The keys and values of the pass are stored before, head by head. When no head has more than one unit, that is the first thing it does:
+//! what a thread has written it can read without waiting for the cache of another one.
 
 #![forbid(unsafe_code)]
 
 use super::bands::{Band, Bands};
 use super::exp::Exp;
+use super::key_values::{KeyValues, PAGE};
+use super::norm::Norm;
 use super::reduce::softmax;
+use super::rope::Rope;
 use crate::kernels::{Kernels, LANES};
 use crate::parallel::Lead;
 use std::cell::RefCell;
@@ -22,99 +28,60 @@ use std::ops::Range;
 /// Rows of a unit of work.
 const ROWS: usize = 8;
 
-/// The shape of what is cached of a position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heads {
-    /// Key/value heads.
-    pub kv_heads: usize,
-    /// Elements of a head.
-    pub dim: usize,
+/// What the rows of a pass ask and answer: queries, keys and values, of which each row has all heads one after the other.
+pub struct Qkv<'a> {
+    /// Queries of some rows.
+    pub queries: &'a [f32],
+    /// Length of a row of them.
+    pub width: usize,
+    /// Which rows.
+    pub rows: &'a [usize],
+    /// Keys of every row.
+    pub keys: &'a [f32],
+    /// Values of every row.
+    pub values: &'a [f32],
+    /// Normalises each head of the queries, where a model does.
+    pub query_norm: Option<Norm<'a>>,
+    /// The same for keys.
+    pub key_norm: Option<Norm<'a>>,
+    /// Rotates the heads of queries and keys.
+    pub rope: &'a Rope,
+    /// By what, a table a row ([`Rope::fill`]).
+    pub tables: &'a [f32],
+    /// The position of the first row; the others follow.
+    pub position: usize,
+    /// The positions that each row sees.
+    pub visible: &'a [Range<usize>],
 }
 
-/// Positions in a page; whole panels.
-pub const PAGE: usize = 64;
-
-impl Heads {
-    /// Panels of a head's values.
-    fn panels(self) -> usize {
-        self.dim.div_ceil(LANES)
+/// Stores keys and values in `cache`, which has room for them, a [`KeyValues`] for each head. Then, for every head of every row of queries:
+/// softmax over the row's visible positions of `q k / sqrt(dim)`, and the sum of the values weighted with it, into `out` of the same shape.
+pub fn attend(lead: &Lead<'_>, kernels: &dyn Kernels, qkv: &Qkv<'_>, cache: &mut [KeyValues], out: &mut [f32]) {
+    let width = qkv.width;
+    let group = width / cache.len();
+    let units = |rows, queries, out| Bands::new(out, width, group).map(move |band| Unit { qkv, rows, queries, band });
+    if (1..=ROWS).contains(&qkv.rows.len()) {
+        let units = cache.iter_mut().enumerate().zip(units(qkv.rows, qkv.queries, out));
+        lead.each(units, |((head, cache), unit)| {
+            BUFFERS.with_borrow_mut(|buffers| {
+                qkv.store(kernels, head, cache, &mut buffers.key);
+                unit.run(kernels, cache, buffers);
+            });
+        });
+        return;
     }
-
-    /// Floats in a page of keys.
-    pub fn key_page(self) -> usize {
-        self.kv_heads * self.dim * PAGE
-    }
-
-    /// Floats in a page of values.
-    pub fn value_page(self) -> usize {
-        self.kv_heads * self.panels() * LANES * PAGE
-    }
-
-    /// Puts the key of one position (all heads, one after the other) at `slot` of a page.
-    pub fn put_key(self, page: &mut [f32], slot: usize, key: &[f32]) {
-        let (panel, lane) = (slot / LANES, slot % LANES);
-        for (head, key) in key.chunks_exact(self.dim).enumerate() {
-            let start = (head * (PAGE / LANES) + panel) * self.dim * LANES + lane;
-            page[start..].iter_mut().step_by(LANES).zip(key).for_each(|(cell, x)| *cell = *x);
-        }
-    }
-
-    /// Puts the value of one position at `slot` of a page.
-    pub fn put_value(self, page: &mut [f32], slot: usize, value: &[f32]) {
-        for (head, value) in value.chunks_exact(self.dim).enumerate() {
-            for (panel, value) in value.chunks(LANES).enumerate() {
-                let out = &mut page[((head * self.panels() + panel) * PAGE + slot) * LANES..];
-                match value.first_chunk::<LANES>() {
-                    Some(value) => out[..LANES].copy_from_slice(value),
-                    None => out[..value.len()].copy_from_slice(value),
-                }
-            }
-        }
-    }
-
-    /// The panel of 8 positions from `slot` on of a head's keys.
-    fn keys(self, page: &[f32], head: usize, slot: usize) -> &[[f32; LANES]] {
-        &page.as_chunks().0[(head * (PAGE / LANES) + slot / LANES) * self.dim..][..self.dim]
-    }
-
-    /// The panel of 8 elements of the values of a head at `slots`.
-    fn values(self, page: &[f32], head: usize, panel: usize, slots: Range<usize>) -> &[[f32; LANES]] {
-        &page.as_chunks().0[(head * self.panels() + panel) * PAGE..][slots]
-    }
-}
-
-/// The keys and values of one layer.
-#[derive(Clone, Copy)]
-pub struct KeyValues<'a> {
-    /// What is in a page.
-    pub heads: Heads,
-    /// Pages of keys, each [`Heads::key_page`] long.
-    pub keys: &'a [Vec<f32>],
-    /// Pages of values, each [`Heads::value_page`] long.
-    pub values: &'a [Vec<f32>],
-}
-
-/// For every head of every row of `queries`: softmax over the row's `visible` positions of `q k / sqrt(dim)`, then the weighted sum
-/// of the values, into `out` of the same shape. `width` is that of a row: all its heads.
-pub fn attend(
-    lead: &Lead<'_>,
-    kernels: &dyn Kernels,
-    (queries, width): (&[f32], usize),
-    cache: KeyValues<'_>,
-    visible: &[Range<usize>],
-    out: &mut [f32],
-) {
-    let group = width / cache.heads.kv_heads;
-    let rows = queries.chunks(ROWS * width).zip(visible.chunks(ROWS)).zip(out.chunks_mut(ROWS * width));
-    let units = rows.flat_map(|((queries, visible), out)| {
-        Bands::new(out, width, group).map(move |band| Unit { queries, width, visible, band })
+    lead.each(cache.iter_mut().enumerate(), |(head, cache)| {
+        BUFFERS.with_borrow_mut(|buffers| qkv.store(kernels, head, cache, &mut buffers.key));
     });
-    lead.each(units, |unit| BUFFERS.with_borrow_mut(|buffers| unit.run(kernels, cache, buffers)));
+    let rows = qkv.rows.chunks(ROWS).zip(qkv.queries.chunks(ROWS * width)).zip(out.chunks_mut(ROWS * width));
+    let units = rows.flat_map(|((rows, queries), out)| cache.iter().zip(units(rows, queries, out)));
+    lead.each(units, |(cache, unit)| BUFFERS.with_borrow_mut(|buffers| unit.run(kernels, cache, buffers)));
 }
 
 /// What a thread keeps from one unit to the next, so that threads do not meet at the allocator.
 #[derive(Default)]
 struct Buffers {
+    key: Vec<f32>,
     queries: Vec<f32>,
     scores: Vec<f32>,
     sums: Vec<f32>,
@@ -129,40 +96,69 @@ fn zeroed(values: &mut Vec<f32>, len: usize) {
     values.resize(len, 0.0);
 }
 
+impl Qkv<'_> {
+    /// Stores the keys and values of a head.
+    fn store(&self, kernels: &dyn Kernels, head: usize, cache: &mut KeyValues, key: &mut Vec<f32>) {
+        let width = self.keys.len() / self.visible.len();
+        let part = head * cache.dim()..(head + 1) * cache.dim();
+        let rows = self.keys.chunks_exact(width).zip(self.values.chunks_exact(width));
+        for (row, (keys, values)) in rows.enumerate() {
+            key.clear();
+            key.extend_from_slice(&keys[part.clone()]);
+            self.place(kernels, key, self.key_norm, row);
+            cache.put(self.position + row, key, &values[part.clone()]);
+        }
+    }
+
+    /// Normalises and rotates a head of a row.
+    fn place(&self, kernels: &dyn Kernels, head: &mut [f32], norm: Option<Norm<'_>>, row: usize) {
+        if let Some(norm) = norm {
+            norm.apply_in_place(kernels, head);
+        }
+        self.rope.rotate(head, &self.tables[row * self.rope.dims()..][..self.rope.dims()]);
+    }
+}
+
 /// One key/value head and some rows.
 struct Unit<'a> {
-    /// Whole rows.
+    qkv: &'a Qkv<'a>,
+    rows: &'a [usize],
+    /// Of these rows, whole.
     queries: &'a [f32],
-    width: usize,
-    visible: &'a [Range<usize>],
     /// The outputs of the query heads that share the key/value head.
     band: Band<'a>,
 }
 
 impl Unit<'_> {
-    fn run(self, kernels: &dyn Kernels, cache: KeyValues<'_>, Buffers { queries, scores, sums }: &mut Buffers) {
-        let (dim, group) = (cache.heads.dim, self.band.width());
-        let (head, shared) = (self.band.first / group, group / dim);
-        let start = self.visible.iter().map(|range| range.start).min().unwrap_or(0) / LANES * LANES;
-        let end = self.visible.iter().map(|range| range.end).max().unwrap_or(0);
+    fn run(self, kernels: &dyn Kernels, cache: &KeyValues, Buffers { queries, scores, sums, .. }: &mut Buffers) {
+        let (dim, group) = (cache.dim(), self.band.width());
+        let shared = group / dim;
+        let visible = |row: usize| &self.qkv.visible[self.rows[row]];
+        let ranges = || (0..self.rows.len()).map(visible);
+        let start = ranges().map(|range| range.start).min().unwrap_or(0) / LANES * LANES;
+        let end = ranges().map(|range| range.end).max().unwrap_or(0);
         let panels = (end - start).div_ceil(LANES);
         let stride = panels * LANES;
 
         let scale = 1.0 / (dim as f32).sqrt();
         queries.clear();
-        for row in self.queries.chunks_exact(self.width) {
-            queries.extend(row[self.band.first..][..group].iter().map(|query| query * scale));
+        for (&row, query) in self.rows.iter().zip(self.queries.chunks_exact(self.qkv.width)) {
+            let first = queries.len();
+            queries.extend_from_slice(&query[self.band.first..][..group]);
+            for head in queries[first..].chunks_exact_mut(dim) {
+                self.qkv.place(kernels, head, self.qkv.query_norm, row);
+                head.iter_mut().for_each(|x| *x *= scale);
+            }
         }
-        zeroed(scores, self.visible.len() * shared * stride);
+        zeroed(scores, self.rows.len() * shared * stride);
         for panel in 0..panels {
-            let position = start + panel * LANES;
-            let keys = cache.heads.keys(&cache.keys[position / PAGE], head, position % PAGE);
+            let keys = cache.keys(start + panel * LANES);
             kernels.panel((queries, dim), keys, (&mut scores[panel * LANES..], stride));
         }
 
         let exp = Exp::new();
         for (row, scores) in scores.chunks_exact_mut(stride).enumerate() {
-            let visible = &self.visible[row / shared];
+            let visible = visible(row / shared);
             let (before, rest) = scores.split_at_mut(visible.start - start);
             let (weights, after) = rest.split_at_mut(visible.len());
             before.fill(0.0);
@@ -170,14 +166,13 @@ impl Unit<'_> {
             after.fill(0.0);
         }
 
-        let padded = cache.heads.panels() * LANES;
-        zeroed(sums, self.visible.len() * shared * padded);
+        let padded = cache.panels() * LANES;
+        zeroed(sums, self.rows.len() * shared * padded);
         for page in start / PAGE..end.div_ceil(PAGE) {
             let (first, last) = (start.max(page * PAGE), end.min((page + 1) * PAGE));
             let weights = (&scores[first - start..], stride);
-            for panel in 0..cache.heads.panels() {
-                let slots = first - page * PAGE..last - page * PAGE;
-                let values = cache.heads.values(&cache.values[page], head, panel, slots);
+            for panel in 0..cache.panels() {
+                let values = cache.values(page, panel, first - page * PAGE..last - page * PAGE);
                 kernels.panel(weights, values, (&mut sums[panel * LANES..], padded));
             }
         }
@@ -191,6 +186,7 @@ impl Unit<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rope::RopeStyle;
     use super::*;
     use crate::kernels::Choice;
     use crate::parallel::team;
@@ -202,22 +198,28 @@ mod tests {
 
     /// Attention of rows that see `visible`, of `shared` query heads for each of 2 key/value heads, against the formula in f64.
     fn check(dim: usize, shared: usize, positions: usize, visible: &[(usize, usize)]) {
-        let visible: &Vec<_> = &visible.iter().map(|&(start, end)| start..end).collect();
-        let heads = Heads { kv_heads: 2, dim };
         let (kv_width, width) = (2 * dim, 2 * shared * dim);
         let (keys, values) = (wave(1, positions * kv_width), wave(2, positions * kv_width));
         let queries = wave(3, visible.len() * width);
-        let pages = positions.div_ceil(PAGE);
-        let mut key_pages = vec![vec![0.0; heads.key_page()]; pages];
-        let mut value_pages = vec![vec![0.0; heads.value_page()]; pages];
-        for position in 0..positions {
-            let row = position * kv_width..(position + 1) * kv_width;
-            heads.put_key(&mut key_pages[position / PAGE], position % PAGE, &keys[row.clone()]);
-            heads.put_value(&mut value_pages[position / PAGE], position % PAGE, &values[row]);
-        }
+        let mut ranges = vec![0..1; positions];
+        ranges.iter_mut().zip(visible).for_each(|(range, &(start, end))| *range = start..end);
+        let qkv = Qkv {
+            queries: &queries,
+            width,
+            rows: &(0..visible.len()).collect::<Vec<_>>(),
+            keys: &keys,
+            values: &values,
+            query_norm: None,
+            key_norm: None,
+            rope: &Rope::new(RopeStyle::Halves, 0, 1.0),
+            tables: &[],
+            position: 0,
+            visible: &ranges,
+        };
+        let mut cache = [(); 2].map(|()| KeyValues::new(dim));
+        cache.iter_mut().for_each(|head| head.grow(positions).unwrap());
         let mut out = vec![f32::NAN; visible.len() * width];
-        let cache = KeyValues { heads, keys: &key_pages, values: &value_pages };
-        attend(&team().lead(1), Choice::new().kernels(), (&queries, width), cache, visible, &mut out);
+        attend(&team().lead(1), Choice::new().kernels(), &qkv, &mut cache, &mut out);
 
         for (index, &got) in out.iter().enumerate() {
             let (row, head, element) = (index / width, index % width / dim, index % dim);
@@ -229,8 +231,8 @@ mod tests {
                 let dot: f64 = (0..dim).map(|i| f64::from(query[i]) * at(&keys, position, i)).sum();
                 (dot / (dim as f64).sqrt()).exp()
             };
-            let sum: f64 = visible[row].clone().map(weight).sum();
-            let expected: f64 = visible[row].clone().map(|p| weight(p) / sum * at(&values, p, element)).sum();
+            let sum: f64 = ranges[row].clone().map(weight).sum();
+            let expected: f64 = ranges[row].clone().map(|p| weight(p) / sum * at(&values, p, element)).sum();
             assert!((f64::from(got) - expected).abs() < 2e-6, "{visible:?} row {row} head {head}: {got} {expected}");
         }
     }

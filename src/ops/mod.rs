@@ -9,15 +9,17 @@ mod bands;
 mod exp;
 mod head;
 mod input;
+mod key_values;
 mod linear;
 mod norm;
 mod reduce;
 mod rope;
 
 pub use activation::Activation;
-pub use attention::{Heads, KeyValues, PAGE, attend};
+pub use attention::{Qkv, attend};
 pub use head::{Best, NotFinite, best, best_of};
 pub use input::Input;
+pub use key_values::KeyValues;
 pub use linear::{Linear, Product, Store, multiply, multiply_gated};
 pub use norm::Norm;
 pub use rope::{Rope, RopeStyle, Yarn};

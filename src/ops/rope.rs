@@ -81,16 +81,23 @@ impl Rope {
     pub fn rotate(&self, head: &mut [f32], table: &[f32]) {
         let pairs = self.frequencies.len();
         let (cos, sin) = table.split_at(pairs);
-        for i in 0..pairs {
-            let (first, second) = match self.style {
-                RopeStyle::Adjacent => (2 * i, 2 * i + 1),
-                RopeStyle::Halves => (i, i + pairs),
-            };
-            let (x, y) = (head[first], head[second]);
-            head[first] = x * cos[i] - y * sin[i];
-            head[second] = x * sin[i] + y * cos[i];
+        let turns = cos.iter().zip(sin);
+        match self.style {
+            RopeStyle::Adjacent => {
+                head.as_chunks_mut().0.iter_mut().zip(turns).for_each(|([x, y], turn)| turn_pair(x, y, turn));
+            }
+            RopeStyle::Halves => {
+                let (first, second) = head.split_at_mut(pairs);
+                first.iter_mut().zip(second).zip(turns).for_each(|((x, y), turn)| turn_pair(x, y, turn));
+            }
         }
     }
+}
+
+/// Rotates a pair by an angle with this cosine and sine.
+#[inline(always)]
+fn turn_pair(x: &mut f32, y: &mut f32, (cos, sin): (&f32, &f32)) {
+    (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
 }
 
 /// The parameters of [`Rope::yarn`] that have customary values.

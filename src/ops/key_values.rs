@@ -1,0 +1,107 @@
+//! What attention remembers of a head: keys and values, position after position.
+//!
+//! They lie in panels of 8 lanes, a panel of keys being 8 positions and one of values 8 elements (`attention.rs` has the reason), and in
+//! pages of [`PAGE`] positions, so that a long context costs nothing before it is used.
+
+#![forbid(unsafe_code)]
+
+use crate::error::Result;
+use crate::kernels::LANES;
+use crate::tensor::zeroed_f32;
+use std::ops::Range;
+
+/// Positions in a page; whole panels.
+pub(super) const PAGE: usize = 64;
+
+/// Keys and values of one key/value head.
+pub struct KeyValues {
+    /// Elements of a head.
+    dim: usize,
+    keys: Vec<Vec<f32>>,
+    values: Vec<Vec<f32>>,
+}
+
+impl KeyValues {
+    /// No positions, of `dim` elements each.
+    pub fn new(dim: usize) -> Self {
+        Self { dim, keys: Vec::new(), values: Vec::new() }
+    }
+
+    /// Makes room for so many positions.
+    ///
+    /// # Errors
+    ///
+    /// `out-of-memory`; what there was stays.
+    pub fn grow(&mut self, positions: usize) -> Result<()> {
+        while self.values.len() * PAGE < positions {
+            if self.keys.len() == self.values.len() {
+                self.keys.push(zeroed_f32(self.dim * PAGE)?);
+            }
+            self.values.push(zeroed_f32(self.panels() * LANES * PAGE)?);
+        }
+        Ok(())
+    }
+
+    /// Stores the key and the value of a position that there is room for.
+    pub(super) fn put(&mut self, position: usize, key: &[f32], value: &[f32]) {
+        let (page, slot, panels) = (position / PAGE, position % PAGE, self.panels());
+        let start = slot / LANES * self.dim * LANES + slot % LANES;
+        self.keys[page][start..].iter_mut().step_by(LANES).zip(key).for_each(|(cell, x)| *cell = *x);
+        let cells = self.values[page].as_chunks_mut::<LANES>().0.iter_mut().skip(slot).step_by(PAGE);
+        for (cells, value) in cells.zip(value.chunks(LANES)).take(panels) {
+            match value.first_chunk() {
+                Some(value) => *cells = *value,
+                None => cells[..value.len()].copy_from_slice(value),
+            }
+        }
+    }
+
+    /// Elements of a head.
+    pub(super) fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Panels of values.
+    pub(super) fn panels(&self) -> usize {
+        self.dim.div_ceil(LANES)
+    }
+
+    /// The panel of the keys of 8 positions, `position` being the first.
+    pub(super) fn keys(&self, position: usize) -> &[[f32; LANES]] {
+        let (page, panel) = (position / PAGE, position % PAGE / LANES);
+        &self.keys[page].as_chunks().0[panel * self.dim..][..self.dim]
+    }
+
+    /// The panel of 8 elements of the values at some slots of a page.
+    pub(super) fn values(&self, page: usize, panel: usize, slots: Range<usize>) -> &[[f32; LANES]] {
+        &self.values[page].as_chunks().0[panel * PAGE..][slots]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_of_positions_and_of_elements() {
+        let (dim, positions) = (12, PAGE + 10);
+        let of = |position: usize, element: usize| (100 * position + element) as f32;
+        let mut head = KeyValues::new(dim);
+        head.grow(positions).unwrap();
+        for position in 0..positions {
+            let key: Vec<f32> = (0..dim).map(|element| of(position, element)).collect();
+            let value: Vec<f32> = key.iter().map(|x| -x).collect();
+            head.put(position, &key, &value);
+        }
+        for position in 0..positions {
+            let keys = head.keys(position / LANES * LANES);
+            let (page, slot) = (position / PAGE, position % PAGE);
+            for (element, key) in keys.iter().enumerate() {
+                assert_eq!(key[position % LANES], of(position, element));
+                let value = head.values(page, element / LANES, slot..slot + 1);
+                assert_eq!(value[0][element % LANES], -of(position, element));
+            }
+        }
+        assert_eq!((head.keys(0).len(), head.panels(), head.values(1, 1, 3..10).len()), (12, 2, 7));
+    }
+}
