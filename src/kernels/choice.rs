@@ -10,7 +10,7 @@
 #![forbid(unsafe_code)]
 
 use super::scalar::Scalar;
-use super::{Kernels, Q8_BLOCK, Q8Rows, available, float};
+use super::{Kernels, Q8_BLOCK, Q8Rows, available};
 use crate::platform::now_ms;
 use crate::tensor::{GroupLayout, STRIP, STRIP_LINE, Strip, TILE, TILE_BYTES};
 
@@ -118,7 +118,7 @@ impl Products {
         Self {
             tiles: (0..COLS / TILE * TILE_BYTES).map(tile_byte).collect(),
             strips: LAYOUTS.map(|layout| (layout, lines(layout))).into(),
-            totals: x.chunks_exact(COLS).map(float::total).collect(),
+            totals: x.chunks_exact(COLS).map(|row| row.iter().map(|&x| i32::from(x)).sum()).collect(),
             q8: TRIED.into_iter().chain([ROWS]).map(|rows| Q8Rows::new(COLS, &x[..rows * COLS], &scales)).collect(),
             x,
         }

@@ -5,8 +5,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::q8::Q8Block;
+use super::q8::{Q8Block, total};
 use super::{LANES, Q8_BLOCK, Q8Part};
+use std::hint::black_box;
 
 /// The smallest absolute maximum that an activation row is scaled by.
 const MIN_ABSMAX: f32 = 1e-5;
@@ -20,9 +21,18 @@ pub(super) fn quantize_row(x: &[f32], out: &mut [i8]) -> (f32, i32) {
     let max = absmax(x);
     let scale = 127.0 / if max < MIN_ABSMAX { MIN_ABSMAX } else { max };
     let (values, padding) = out.split_at_mut(x.len());
-    quantize(x, scale, values);
     padding.fill(0);
-    (scale, total(values))
+    let ((blocks, rest), (x_blocks, x_rest)) = (values.as_chunks_mut::<Q8_BLOCK>(), x.as_chunks::<Q8_BLOCK>());
+    quantize(x_rest, scale, rest);
+    let mut sum = rest.iter().map(|&x| i32::from(x)).sum();
+    for (block, x) in blocks.iter_mut().zip(x_blocks) {
+        let mut values = [0; Q8_BLOCK];
+        quantize(x, scale, &mut values);
+        // Otherwise the compiler adds and stores four at a time.
+        *block = *black_box(&values);
+        sum += block.as_chunks().0.iter().map(total).sum::<i32>();
+    }
+    (scale, sum)
 }
 
 /// [`super::Kernels::quantize_q8`].
@@ -52,15 +62,7 @@ fn quantize_blocks<const N: usize>(x: &[f32], blocks: &mut [Q8Block<N>]) {
 #[inline(always)]
 fn absmax(x: &[f32]) -> f32 {
     // As integers magnitudes have the same order, with NaN above all, and a maximum that is one instruction everywhere.
-    let magnitude = |x: &f32| x.to_bits() & !(1 << 31);
-    let (whole, rest) = x.as_chunks::<LANES>();
-    let mut lanes = [0; LANES];
-    for x in whole {
-        for (lane, x) in lanes.iter_mut().zip(x) {
-            *lane = magnitude(x).max(*lane);
-        }
-    }
-    f32::from_bits(lanes.into_iter().chain(rest.iter().map(magnitude)).fold(0, u32::max))
+    f32::from_bits(x.iter().fold(0, |max, x| max.max(x.to_bits() & !(1 << 31))))
 }
 
 /// `round_half_even(x * scale)`, which `scale` keeps within +-127.
@@ -69,16 +71,6 @@ fn quantize(x: &[f32], scale: f32, out: &mut [i8]) {
     for (q, x) in out.iter_mut().zip(x) {
         *q = (x * scale + ROUND).to_bits() as i8;
     }
-}
-
-#[inline(always)]
-pub(super) fn total(values: &[i8]) -> i32 {
-    let (whole, rest) = values.as_chunks::<LANES>();
-    let mut lanes = [0; LANES];
-    for values in whole {
-        lanes.iter_mut().zip(values).for_each(|(lane, &x)| *lane += i32::from(x));
-    }
-    lanes.into_iter().chain(rest.iter().map(|&x| i32::from(x))).sum()
 }
 
 /// [`super::Kernels::dot_f32`].

@@ -54,7 +54,7 @@ impl<const N: usize> Q8Block<N> {
 
 /// The total of 16 values, eight of them in a word: the compiler would take one after the other.
 #[inline(always)]
-fn total(values: &[i8; Q8_TOTAL]) -> i32 {
+pub(super) fn total(values: &[i8; Q8_TOTAL]) -> i32 {
     const EVEN: u64 = 0x00FF_00FF_00FF_00FF;
     const ONES: u64 = 0x0001_0001_0001_0001;
     // 128 is added to each, so that none is negative.
