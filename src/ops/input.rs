@@ -10,6 +10,8 @@ use super::norm::Norm;
 use crate::kernels::{Kernels, Q8_ROWS, Q8Part, Q8Rows};
 use crate::parallel::Lead;
 use crate::tensor::{Operand, TILE};
+use smallvec::{SmallVec, smallvec};
+use std::cell::RefCell;
 
 /// Rows of activations, normalised and quantised.
 pub struct Input {
@@ -23,8 +25,8 @@ pub struct Input {
 /// Rows with one scale and one total each.
 struct Int8 {
     values: Vec<i8>,
-    scales: Vec<f32>,
-    totals: Vec<i32>,
+    scales: SmallVec<[f32; 1]>,
+    totals: SmallVec<[i32; 1]>,
 }
 
 /// Up to [`Q8_ROWS`] rows, and where their forms go.
@@ -56,8 +58,8 @@ impl Input {
                 Operand::Ternary(_) => {
                     input.int8.get_or_insert_with(|| Int8 {
                         values: vec![0; rows * cols.next_multiple_of(TILE)],
-                        scales: vec![0.0; rows],
-                        totals: vec![0; rows],
+                        scales: smallvec![0.0; rows],
+                        totals: smallvec![0; rows],
                     });
                 }
                 Operand::Groups(_) => {
@@ -68,13 +70,13 @@ impl Input {
                 }
             }
         }
-        lead.each(input.parts(x), |part| part.fill(kernels, norm));
+        lead.each(input.parts(x), |part| NORMED.with_borrow_mut(|normed| part.fill(kernels, norm, normed)));
         input
     }
 
-    fn parts<'a>(&'a mut self, x: &'a [f32]) -> Vec<Part<'a>> {
+    fn parts<'a>(&'a mut self, x: &'a [f32]) -> SmallVec<[Part<'a>; 1]> {
         let cols = self.cols;
-        let mut parts: Vec<_> =
+        let mut parts: SmallVec<[_; 1]> =
             x.chunks(cols * Q8_ROWS).map(|x| Part { cols, x, values: None, int8: None, q8: None }).collect();
         if let Some(values) = &mut self.values {
             let values = values.chunks_mut(cols * Q8_ROWS);
@@ -132,15 +134,19 @@ impl Input {
     }
 }
 
+thread_local! {
+    /// Where rows are normalised that no reader wants as floats.
+    static NORMED: RefCell<Vec<f32>> = RefCell::default();
+}
+
 impl Part<'_> {
-    fn fill(self, kernels: &dyn Kernels, norm: Option<Norm<'_>>) {
-        let mut normed = Vec::new();
+    fn fill(self, kernels: &dyn Kernels, norm: Option<Norm<'_>>, normed: &mut Vec<f32>) {
         let x = match (norm, self.values) {
             (None, None) => self.x,
             (norm, values) => {
                 let values = values.unwrap_or_else(|| {
                     normed.resize(self.x.len(), 0.0);
-                    &mut normed
+                    normed
                 });
                 match norm {
                     Some(norm) => {

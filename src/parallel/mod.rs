@@ -31,8 +31,12 @@ use crate::platform::now_ms;
 use limit::Limit;
 use phase::Phases;
 use shares::Shares;
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+/// Pieces that are listed without an allocation, which is a part of a short phase.
+const FEW: usize = 8;
 
 /// The most threads that a team has use for.
 pub const MAX_THREADS: usize = 16;
@@ -147,7 +151,7 @@ impl Lead<'_> {
             return;
         }
         // Nobody waits at these: each is locked by the one whose turn it is.
-        let items: Vec<_> = items.map(|item| Mutex::new(Some(item))).collect();
+        let items: SmallVec<[_; FEW]> = items.map(|item| Mutex::new(Some(item))).collect();
         let shares = Shares::new(items.len(), self.threads());
         let slept = self.team.phases.run(self.helpers, &|place| {
             shares.each(place, |index| {
