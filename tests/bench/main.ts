@@ -3,7 +3,7 @@
  *
  *     check      every engine writes what webtern writes              check.ts, agreement.ts
  *     measure    step by step in turns, each in a browser of its own  schedule.ts, heat.ts, measure.ts, visit.ts
- *     pairs      one thread and more in turns, webtern alone          time-pairs.ts, processors.ts, pairs.ts
+ *     pairs      one thread and more in turns, webtern alone          time-pairs.ts, machine.ts, pairs.ts
  *     kernels    against a loop on registers                          kernels.ts, page/kernels.ts
  *     report     medians and ratios: a table, JSON, a chart           output.ts, summary.ts, report.ts, chart.ts
  *

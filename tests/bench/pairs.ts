@@ -1,5 +1,6 @@
 /** What more threads bring, as pairs tell: `time-pairs.ts` times them. */
 
+import { medianReading, type Reading } from './machine.js'
 import { grouped } from './schedule.js'
 import { mean, median } from './statistics.js'
 
@@ -21,6 +22,8 @@ export interface Pair {
   readonly ms: number
   /** Processors before, between and after. */
   readonly processors: readonly number[]
+  /** How fast memory was then. */
+  readonly memory: readonly Reading[]
 }
 
 /** What the pairs of a case come to: by how many times more threads are faster, the median of pairs. */
@@ -32,6 +35,8 @@ export interface PairRow {
   readonly times: number
   /** Median of all probes. */
   readonly processors: number
+  /** The same of memory. */
+  readonly memory: Reading
   /** Pairs that met whole processors, by the mean of their probes. */
   readonly wholePairs: number
   /** What those come to; NaN when there were none. */
@@ -52,6 +57,7 @@ export function pairRows(pairs: readonly Pair[]): readonly PairRow[] {
       pairs: same.length,
       times: times(same),
       processors: median(same.flatMap(({ processors }) => processors)),
+      memory: medianReading(same.flatMap(({ memory }) => memory)),
       wholePairs: whole.length,
       wholeTimes: times(whole),
     }

@@ -113,9 +113,20 @@ function comparisons(
 function pairs(rows: readonly PairRow[], { prefillMs, decodeMs }: Readonly<Record<Metric, Shown>>): string {
   if (rows.length === 0) return ''
   const titles: Record<Kind, string> = { prefill: prefillMs.title, decode: decodeMs.title, block: `block of ${BLOCK}` }
-  const header = ['', 'threads', '', 'times as fast', 'pairs', 'processors', 'on whole processors', 'pairs']
-  const body = rows.map(({ model, threads, kind, times, pairs, processors, wholeTimes, wholePairs }) => [
+  const header = [
+    '',
+    'threads',
+    '',
+    'times as fast',
+    'pairs',
+    'processors',
+    'GB/s, 1 and all',
+    'on whole processors',
+    'pairs',
+  ]
+  const body = rows.map(({ model, threads, kind, times, pairs, processors, memory, wholeTimes, wholePairs }) => [
     ...[model, `${threads}`, titles[kind], `${times.toFixed(2)}x`, `${pairs}`, processors.toFixed(2)],
+    `${memory.one.toFixed(1)}, ${memory.all.toFixed(1)}`,
     ...[wholePairs === 0 ? '-' : `${wholeTimes.toFixed(2)}x`, `${wholePairs}`],
   ])
   return ['What threads bring, in pairs', table([header, ...body])].join('\n')

@@ -1,13 +1,13 @@
 /**
  * What more threads bring: webtern with the fewest and with more, in turns and nobody else. The two of a pair are neighbours in time, and each
- * pair says by how many processors it was met (`processors.ts`).
+ * pair says by how many processors it was met, and how fast memory was (`machine.ts`).
  */
 
 import { decode, inBlocks, load, prefill, warmUp, writer } from './ask.js'
 import { OURS } from './engines.js'
+import { machine, processors, reading, type Probe } from './machine.js'
 import type { ModelFile } from './options.js'
 import { KINDS, type Kind, type Pair } from './pairs.js'
-import { counts, processors, type Probe } from './processors.js'
 import { BLOCK_TOKENS, type Prompts } from './prompts.js'
 import type { Site } from './site.js'
 import { arrive, type Visitor } from './visit.js'
@@ -24,9 +24,9 @@ export async function timePairs(
   { fewest, threads, count, timeoutMs }: { fewest: number; threads: number; count: number; timeoutMs: number },
 ): Promise<readonly Pair[]> {
   const probes: Probe[] = []
-  const timed: Omit<Pair, 'processors'>[] = []
-  const machine = processors(threads)
-  const probe = async (): Promise<unknown> => probes.push(await machine.probe())
+  const timed: Omit<Pair, 'processors' | 'memory'>[] = []
+  const prober = machine(threads)
+  const probe = async (): Promise<unknown> => probes.push(await prober.probe())
   const visitors: Visitor[] = []
   const open = async (threads: number): Promise<Timed> => {
     const visitor = await arrive(site.pageOf(OURS), 'bench', timeoutMs)
@@ -47,11 +47,12 @@ export async function timePairs(
     }
   } finally {
     for (const visitor of visitors) await visitor.leave()
-    await machine.stop()
+    await prober.stop()
   }
-  const found = counts(probes)
+  const [counts, readings] = [processors(probes), probes.map(reading)]
   // The probe after a pair is the one before the next.
-  return timed.map((pair, i) => ({ ...pair, processors: found.slice(2 * i, 2 * i + 3) }))
+  const around = <T>(of: readonly T[], i: number): T[] => of.slice(2 * i, 2 * i + 3)
+  return timed.map((pair, i) => ({ ...pair, processors: around(counts, i), memory: around(readings, i) }))
 }
 
 /** Does each kind of work, and says how many milliseconds that took. */

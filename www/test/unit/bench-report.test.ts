@@ -5,7 +5,7 @@ import { blockRows, costOf } from '../../../tests/bench/blocks.js'
 import type { Verdict } from '../../../tests/bench/agreement.js'
 import { chart } from '../../../tests/bench/chart.js'
 import { pairRows, type Kind } from '../../../tests/bench/pairs.js'
-import { counts } from '../../../tests/bench/processors.js'
+import { processors, reading } from '../../../tests/bench/machine.js'
 import { report, shownAs } from '../../../tests/bench/report.js'
 import { againstFewestThreads, againstOthers, METRICS, rowsOf, type Measured } from '../../../tests/bench/summary.js'
 
@@ -64,7 +64,8 @@ describe('rows', () => {
   })
 })
 
-const pair = (kind: Kind, fewestMs: number, ms: number) => ({ model: 'small', threads: 2, kind, fewestMs, ms })
+const memory = [20, 24, 28].map((one) => ({ one, all: one + 6 }))
+const pair = (kind: Kind, fewestMs: number, ms: number) => ({ model: 'small', threads: 2, kind, fewestMs, ms, memory })
 
 describe('pairs', () => {
   it('are summed up by kind, and again those on whole processors, without blocks where there are none', () => {
@@ -74,16 +75,32 @@ describe('pairs', () => {
       { ...pair('decode', 30, 15), processors: [1.8, 1.79, 1.4] },
       { ...pair('block', NaN, NaN), processors: [2, 2, 2] },
     ])
-    const decode = { model: 'small', threads: 2, kind: 'decode', pairs: 3, times: 1.5, processors: 1.8 }
+    const decode = {
+      model: 'small',
+      threads: 2,
+      kind: 'decode',
+      pairs: 3,
+      times: 1.5,
+      processors: 1.8,
+      memory: memory[1],
+    }
     expect(rows).toEqual([{ ...decode, wholePairs: 1, wholeTimes: 1.5 }])
   })
 
   it('meet as many processors as were undisturbed when they were met', () => {
+    const read = { alone: [1, 1], together: 1 }
     const probes = [
-      { alone: [4, 5], together: 8 },
-      { alone: [5, 6], together: 4 },
+      { compute: { alone: [4, 5], together: 8 }, read },
+      { compute: { alone: [5, 6], together: 4 }, read },
     ]
-    expect(counts(probes)).toEqual([1, 2])
+    expect(processors(probes)).toEqual([1, 2])
+  })
+
+  it('know how fast one thread reads, and all of them', () => {
+    const compute = { alone: [1, 1], together: 1 }
+    const { one, all } = reading({ compute, read: { alone: [4, 3], together: 4 } })
+    expect(one).toBeCloseTo(2 ** 26 / 3e6)
+    expect(all).toBeCloseTo(2 ** 27 / 4e6)
   })
 })
 
@@ -147,8 +164,8 @@ describe('the report', () => {
     ['failures', /^old <2>, 1 thread, 1 times: decode: timed out after 120 s$/m],
     ['who is faster', /^ours 1, small, 1 thread +: old <2>, middle, 1 thread +- +- +- +2\.00x +-$/m],
     ['what threads bring', /^ours 1, small, 2 threads +: ours 1, small, 1 thread +- +- +- +2\.00x +-$/m],
-    ['what threads bring in pairs', /^small +2 +AR decode +1\.35x +2 +1\.92 +1\.50x +1$/m],
-    ['that no pair met whole processors', /^small +2 +prefill +1\.20x +1 +1\.20 +- +0$/m],
+    ['what threads bring in pairs', /^small +2 +AR decode +1\.35x +2 +1\.92 +24\.0, 30\.0 +1\.50x +1$/m],
+    ['that no pair met whole processors', /^small +2 +prefill +1\.20x +1 +1\.20 +24\.0, 30\.0 +- +0$/m],
     ['how many tokens a pass must bring', /^small +1 +19\.0 +8\.00 +16\.0 +2\.00 +0\.842$/m],
     ['how near the ceiling kernels are', /^simd128 ternary +32 +45\.0 +90 %$/m],
   ])('says %s', (_, line) => {
