@@ -1,7 +1,7 @@
 /**
  * The worker's end of the conversation: loads WebAssembly and a model into it, or converts one, and answers requests.
  *
- * Between forward passes, once a frame, it reports what the passes brought and lets its message queue run, so that an
+ * Between forward passes, thirty times a second, it reports what these brought and lets its message queue run, so that an
  * `abort`, or a `tokenize` beside a generation, does not wait for the whole text. Generations take turns.
  */
 
@@ -24,10 +24,10 @@ import type { Artefacts, WasmConverter, WasmEngine, WasmInstance, WasmLoader, Wa
 const PROGRESS_MS = 50
 
 /**
- * How often, at most, a generation tells what happened and looks for messages: no page shows more, and both take time from
- * the processors that compute.
+ * How often, at most, a generation tells what happened and looks for messages: thirty times a second text flows, and both take time
+ * from the processors that compute.
  */
-const FRAME_MS = 16
+const NEWS_MS = 33
 
 /** What the host needs of its worker's global scope. */
 export interface HostPort {
@@ -211,7 +211,7 @@ class Host {
     const { engine, info, wasm } = this.#model()
     engine.start(toJson(params))
     // One pass at first, for the first token.
-    for (let budget = 0; ; budget = FRAME_MS) {
+    for (let budget = 0; ; budget = NEWS_MS) {
       // Before the first pass too: the request may have been aborted already, and that message is the next in the queue.
       await this.#drainMessages()
       const news = fromJson(generation.aborted ? engine.cancel() : engine.step(budget))

@@ -187,7 +187,7 @@ export interface DecodeOptions {
   readonly seed?: number
   /** Text that ends the generation; it is not part of the result. */
   readonly stop?: string | readonly string[]
-  /** Ends the generation within 16 ms and a pass, with `finishReason: 'abort'` and the text so far. */
+  /** Ends the generation within 33 ms and a pass, with `finishReason: 'abort'` and the text so far. */
   readonly signal?: AbortSignal
 }
 
@@ -245,7 +245,7 @@ export interface DoneEvent {
   readonly result: GenerateResult
 }
 
-/** What a run reports while it goes on. The first token is reported at once; after it, what happened in 16 ms comes together. */
+/** What a run reports while it goes on. The first token is reported at once; after it, what happened in 33 ms comes together. */
 export type GenerateEvent = PrefillEvent | TextEvent | BlockEvent | DoneEvent
 
 /** Why a run ended: a stop token or string, `maxTokens` or the context's end, or the caller. */

@@ -171,7 +171,7 @@ describe('generate', () => {
     const fake = new Fake({ words: ['a', 'b', 'c'], onStep: (_, milliseconds) => void budgets.push(milliseconds) })
     const model = await fake.loadModel(bytes)
     await model.generate({ prompt: 'p' }).result()
-    expect(budgets).toEqual([0, 16, 16])
+    expect(budgets).toEqual([0, 33, 33])
   })
 
   it('lets a second run wait for the first', async () => {
