@@ -5,7 +5,7 @@
 
 import { convertCheckpoint, inspectCheckpoint, inspectModel, verifyModel } from 'webtern'
 import { checkpointOfFiles, isModel, type Checkpoint } from './checkpoint'
-import { byId, setText } from './dom'
+import { byId, focusIsNowhere, setText } from './dom'
 import { bytes, percent } from './format'
 import { ConvertOptionsView } from './view-convert-options'
 import { codeOf, ErrorView, type Words } from './view-error'
@@ -161,7 +161,7 @@ export class Converter {
       this.#inspection.checkpoint(await inspectCheckpoint(checkpoint.files, { ...this.#options.options(), signal }))
       this.#go('ready')
       this.#start.disabled = false
-      if (document.activeElement === document.body) this.focus()
+      if (focusIsNowhere()) this.focus()
       this.surroundings.announce(`${checkpoint.name} can be converted`)
     } catch (error) {
       if (signal.aborted) return

@@ -23,6 +23,12 @@ export function el<K extends keyof HTMLElementTagNameMap>(
   return made
 }
 
+/** Whether nothing that can be seen has the keyboard. What was hidden just now is still said to have it. */
+export function focusIsNowhere(): boolean {
+  const { activeElement, body } = document
+  return activeElement === null || activeElement === body || !activeElement.checkVisibility()
+}
+
 /** Sets text only when it differs, so that nothing is laid out or announced twice. */
 export function setText(node: HTMLElement, text: string): void {
   if (node.textContent !== text) node.textContent = text
