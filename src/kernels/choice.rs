@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::q8::total;
 use super::scalar::Scalar;
 use super::{Kernels, Q8_BLOCK, Q8Rows, available};
 use crate::platform::now_ms;
@@ -118,7 +119,7 @@ impl Products {
         Self {
             tiles: (0..COLS / TILE * TILE_BYTES).map(tile_byte).collect(),
             strips: LAYOUTS.map(|layout| (layout, lines(layout))).into(),
-            totals: x.chunks_exact(COLS).map(|row| row.iter().map(|&x| i32::from(x)).sum()).collect(),
+            totals: x.chunks_exact(COLS).map(total).collect(),
             q8: TRIED.into_iter().chain([ROWS]).map(|rows| Q8Rows::new(COLS, &x[..rows * COLS], &scales)).collect(),
             x,
         }

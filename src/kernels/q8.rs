@@ -38,7 +38,7 @@ impl<const N: usize> Q8Block<N> {
         // Otherwise the compiler does all that is before this value by value, in the order in which they are stored.
         let (values, words) = &black_box((*values, values.map(i16::from)));
         for (totals, values) in self.totals.iter_mut().zip(values.as_chunks().0) {
-            totals[n] = total(values);
+            totals[n] = total_of_16(values);
         }
         for (step, (quad, quad_words)) in values.as_chunks().0.iter().zip(words.as_chunks().0).enumerate() {
             self.values[step][n] = *quad;
@@ -52,9 +52,16 @@ impl<const N: usize> Q8Block<N> {
     }
 }
 
+/// The total of any number of values.
+#[inline(always)]
+pub(super) fn total(values: &[i8]) -> i32 {
+    let (whole, rest) = values.as_chunks();
+    whole.iter().map(total_of_16).sum::<i32>() + rest.iter().map(|&x| i32::from(x)).sum::<i32>()
+}
+
 /// The total of 16 values, eight of them in a word: the compiler would take one after the other.
 #[inline(always)]
-pub(super) fn total(values: &[i8; Q8_TOTAL]) -> i32 {
+fn total_of_16(values: &[i8; Q8_TOTAL]) -> i32 {
     const EVEN: u64 = 0x00FF_00FF_00FF_00FF;
     const ONES: u64 = 0x0001_0001_0001_0001;
     // 128 is added to each, so that none is negative.

@@ -129,7 +129,7 @@ fn quantize_row_matches_scalar() {
 fn check_ternary(kernels: &dyn Kernels, codes: &[u8], (out, cols): (usize, usize), x: &[i8], rows: usize) {
     let packed = PackedTernary::pack(&Ternary { codes: codes.to_vec(), scale: 1.0 }, out, cols).unwrap();
     let width = packed.padded_cols();
-    let totals: Vec<i32> = x.chunks_exact(width).map(|row| row.iter().map(|&x| i32::from(x)).sum()).collect();
+    let totals: Vec<i32> = x.chunks_exact(width).map(q8::total).collect();
     for tile in 0..out.div_ceil(TILE) {
         let mut sums = vec![[i32::MIN; TILE]; rows];
         kernels.ternary_tile(packed.row_tile(tile), x, &totals, &mut sums);

@@ -1,8 +1,7 @@
 //! Keys and values of one sequence.
 //!
 //! Positions `0..committed` are final. The rows of uncommitted passes lie behind them: visible to a later pass that recomputes
-//! only some of them, gone with the next commit or rollback. Storage grows in every
-//! layer at once.
+//! only some of them, gone with the next commit or rollback. Storage grows in every layer at once.
 
 #![forbid(unsafe_code)]
 

@@ -187,10 +187,11 @@ impl Network {
         }
         let qkv = Qkv {
             queries: &s.q,
-            width: self.config.q_width(),
+            query_width: self.config.q_width(),
             rows: &s.rows,
             keys: &s.k,
             values: &s.v,
+            key_width: self.config.kv_width(),
             query_norm: layer.q_norm.as_deref().and_then(norm),
             key_norm: layer.k_norm.as_deref().and_then(norm),
             rope: &self.config.rope,

@@ -32,14 +32,16 @@ const ROWS: usize = 8;
 pub struct Qkv<'a> {
     /// Queries of some rows.
     pub queries: &'a [f32],
-    /// Length of a row of them.
-    pub width: usize,
+    /// Length of a row of queries.
+    pub query_width: usize,
     /// Which rows.
     pub rows: &'a [usize],
     /// Keys of every row.
     pub keys: &'a [f32],
     /// Values of every row.
     pub values: &'a [f32],
+    /// Length of a row of keys, and of values.
+    pub key_width: usize,
     /// Normalises each head of the queries, where a model does.
     pub query_norm: Option<Norm<'a>>,
     /// The same for keys.
@@ -57,7 +59,7 @@ pub struct Qkv<'a> {
 /// Stores keys and values in `cache`, which has room for them, a [`KeyValues`] for each head. Then, for every head of every row of queries:
 /// softmax over the row's visible positions of `q k / sqrt(dim)`, and the sum of the values weighted with it, into `out` of the same shape.
 pub fn attend(lead: &Lead<'_>, kernels: &dyn Kernels, qkv: &Qkv<'_>, cache: &mut [KeyValues], out: &mut [f32]) {
-    let width = qkv.width;
+    let width = qkv.query_width;
     let group = width / cache.len();
     let units = |rows, queries, out| Bands::new(out, width, group).map(move |band| Unit { qkv, rows, queries, band });
     if (1..=ROWS).contains(&qkv.rows.len()) {
@@ -99,9 +101,8 @@ fn zeroed(values: &mut Vec<f32>, len: usize) {
 impl Qkv<'_> {
     /// Stores the keys and values of a head.
     fn store(&self, kernels: &dyn Kernels, head: usize, cache: &mut KeyValues, key: &mut Vec<f32>) {
-        let width = self.keys.len() / self.visible.len();
         let part = head * cache.dim()..(head + 1) * cache.dim();
-        let rows = self.keys.chunks_exact(width).zip(self.values.chunks_exact(width));
+        let rows = self.keys.chunks_exact(self.key_width).zip(self.values.chunks_exact(self.key_width));
         for (row, (keys, values)) in rows.enumerate() {
             key.clear();
             key.extend_from_slice(&keys[part.clone()]);
@@ -142,7 +143,7 @@ impl Unit<'_> {
 
         let scale = 1.0 / (dim as f32).sqrt();
         queries.clear();
-        for (&row, query) in self.rows.iter().zip(self.queries.chunks_exact(self.qkv.width)) {
+        for (&row, query) in self.rows.iter().zip(self.queries.chunks_exact(self.qkv.query_width)) {
             let first = queries.len();
             queries.extend_from_slice(&query[self.band.first..][..group]);
             for head in queries[first..].chunks_exact_mut(dim) {
@@ -205,10 +206,11 @@ mod tests {
         ranges.iter_mut().zip(visible).for_each(|(range, &(start, end))| *range = start..end);
         let qkv = Qkv {
             queries: &queries,
-            width,
+            query_width: width,
             rows: &(0..visible.len()).collect::<Vec<_>>(),
             keys: &keys,
             values: &values,
+            key_width: kv_width,
             query_norm: None,
             key_norm: None,
             rope: &Rope::new(RopeStyle::Halves, 0, 1.0),
