@@ -60,10 +60,10 @@ test-rust: $(VENV)/ready
 # The same unit tests, in the browser, with every backend; those that need files of their own run natively only. The golden models leave their logits
 # in target/tmp natively, and the browser is compared with them.
 test-wasm: test-tools
-	cargo test --quiet --test model_golden
+	cargo test --quiet --test it model_golden
 	RUSTFLAGS="-C target-feature=+simd128,+relaxed-simd" WASM_BINDGEN_USE_BROWSER=1 \
 	  wasm-pack test --headless --chrome --mode no-install . --no-default-features \
-	  --features engine,converter --lib --test quant_golden --test chat_golden --test model_golden --test model_refusals
+	  --features engine,converter --lib --test it
 
 test-www: $(NODE_MODULES) build
 	cd www && npx vitest run
@@ -89,7 +89,7 @@ $(TARGET_DIR)/models/smollm2-135m-%.gguf: $(wildcard examples/random_model/*.rs)
 	cargo run --quiet --release --example random_model -- --tokenizer $(SMOLLM2) --type $* --mask-token-id 4 -o $@
 
 convert-memory:
-	WEBTERN_CHECKPOINT_MB=2048 cargo test --quiet --test convert_memory -- --nocapture
+	WEBTERN_CHECKPOINT_MB=2048 cargo test --quiet --test it convert_memory -- --nocapture
 
 # --- what the steps need
 

@@ -10,7 +10,7 @@ use crate::kernels::{Kernels, Q8Rows, available};
 use crate::model::{Attention, LanguageModel, Pass, Transformer};
 use crate::platform::now_ms;
 use crate::quant::Ternary;
-use crate::tensor::{PackedGroups, PackedTernary, STRIP, TILE};
+use crate::tensor::{PANEL_ROWS, PackedGroups, PackedTernary, TILE};
 use serde::Serialize;
 
 /// Output and input features of the matrix that kernels are timed on: the widest of SmolLM2-135M.
@@ -145,18 +145,18 @@ pub fn kernels(runs: usize) -> Result<Vec<KernelTiming>> {
 
 fn multiply_ternary(kernels: &dyn Kernels, matrix: &PackedTernary, x: &[i8], rows: usize) -> Result<()> {
     let mut sums = vec![[0; TILE]; rows];
-    let totals = vec![(x.len() / rows) as i32; rows];
+    let x_sums = vec![(x.len() / rows) as i32; rows];
     for tile in 0..matrix.rows().div_ceil(TILE) {
-        kernels.ternary_tile(matrix.row_tile(tile), x, &totals, &mut sums);
+        kernels.ternary_tile(matrix.row_tile(tile), x, &x_sums, &mut sums);
         std::hint::black_box(&sums);
     }
     Ok(())
 }
 
 fn multiply_groups(kernels: &dyn Kernels, matrix: &PackedGroups, x: &Q8Rows) -> Result<()> {
-    let mut products = vec![[0.0; STRIP]; x.rows()];
-    for strip in 0..matrix.rows().div_ceil(STRIP) {
-        kernels.strip(&matrix.strip(strip), x, &mut products);
+    let mut products = vec![[0.0; PANEL_ROWS]; x.rows()];
+    for panel in 0..matrix.rows().div_ceil(PANEL_ROWS) {
+        kernels.group_panel(&matrix.panel(panel), x, &mut products);
         std::hint::black_box(&products);
     }
     Ok(())

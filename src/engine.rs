@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::chat::{ChatTemplate, Message};
-use crate::decode::{Diffusion, Event, Generation, ModelTraits, Options, Session};
+use crate::decode::{DecodingConfig, Diffusion, Event, Generation, Options, Session};
 use crate::error::{ErrorCode, Result};
 use crate::gguf::Metadata;
 use crate::model::{self, Attention, LanguageModel, LoadOptions, LoadedModel, Pass, Transformer};
@@ -90,7 +90,7 @@ pub struct Info {
     /// Number of weights.
     pub parameters: u64,
     /// The type most weights of linear layers have.
-    pub quantisation: &'static str,
+    pub quantization: &'static str,
     /// Positions there is room for.
     pub context_length: usize,
     /// Tokens in the vocabulary.
@@ -207,7 +207,7 @@ pub struct Engine {
     transformer: Transformer,
     tokenizer: Tokenizer,
     template: ChatTemplate,
-    traits: ModelTraits,
+    config: DecodingConfig,
     session: Session,
     run: Option<Generation>,
     info: Info,
@@ -234,7 +234,7 @@ impl Engine {
             name: metadata.string("general.name")?.unwrap_or_default().to_owned(),
             architecture: transformer.config().architecture.name,
             parameters,
-            quantisation: quantization.name(),
+            quantization: quantization.name(),
             context_length: transformer.context_length(),
             vocab_size: transformer.vocab_size(),
             diffusion: diffusion.clone(),
@@ -242,7 +242,7 @@ impl Engine {
             kernel: transformer.kernel(),
             notices,
         };
-        let traits = ModelTraits {
+        let config = DecodingConfig {
             stop_ids: tokenizer.stop_ids().to_vec(),
             mask_token: diffusion.as_ref().map(|diffusion| diffusion.mask_token),
             diffusion: diffusion.map(|info| Diffusion {
@@ -251,7 +251,7 @@ impl Engine {
                 threshold: info.threshold,
             }),
         };
-        Ok(Self { transformer, tokenizer, template, traits, session: Session::default(), run: None, info })
+        Ok(Self { transformer, tokenizer, template, config, session: Session::default(), run: None, info })
     }
 
     /// What was loaded.
@@ -306,10 +306,10 @@ impl Engine {
             self.session = run.into_session();
         }
         let prompt = self.encode(&request.prompt)?;
-        self.transformer.renew_kernels();
+        self.transformer.retune_kernels();
         self.info.kernel = self.transformer.kernel();
-        let Self { transformer, session, traits, .. } = self;
-        self.run = Some(Generation::start(transformer, session, &prompt, &request.options, traits)?);
+        let Self { transformer, session, config, .. } = self;
+        self.run = Some(Generation::start(transformer, session, &prompt, &request.options, config)?);
         Ok(())
     }
 
@@ -319,7 +319,7 @@ impl Engine {
     ///
     /// `bad-option` when none is under way, and what the pass may fail with; the generation is then over.
     pub fn step(&mut self, events: &mut Vec<Event>) -> Result<bool> {
-        self.steps(0.0, events)
+        self.run_for(0.0, events)
     }
 
     /// Forward passes, at least one, until `milliseconds` have passed: see [`Generation::steps`].
@@ -327,11 +327,11 @@ impl Engine {
     /// # Errors
     ///
     /// As [`Engine::step`].
-    pub fn steps(&mut self, milliseconds: f64, events: &mut Vec<Event>) -> Result<bool> {
+    pub fn run_for(&mut self, milliseconds: f64, events: &mut Vec<Event>) -> Result<bool> {
         let Some(mut run) = self.run.take() else {
             bail!(BadOption, "no generation is under way: start one first");
         };
-        let more = run.steps(&mut self.transformer, &self.tokenizer, milliseconds, events)?;
+        let more = run.run_for(&mut self.transformer, &self.tokenizer, milliseconds, events)?;
         if more {
             self.run = Some(run);
         } else {
@@ -355,7 +355,7 @@ impl Engine {
     ///
     /// `context-full` and `bad-option` as for any pass.
     pub fn logits(&mut self, tokens: &[u32], attention: AttentionKind, mut each: impl FnMut(&[f32])) -> Result<()> {
-        let size = self.traits.diffusion.unwrap_or_default().block_size;
+        let size = self.config.diffusion.unwrap_or_default().block_size;
         let (attention, rows) = match attention {
             AttentionKind::Causal => (Attention::Causal, LOGITS_ROWS),
             AttentionKind::Block => (Attention::Block { size }, LOGITS_ROWS.next_multiple_of(size)),
@@ -423,8 +423,7 @@ pub(crate) fn diffusion_info(
 #[cfg(test)]
 mod tests {
     use super::*;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
+    use crate::testing::test;
 
     #[test]
     fn reads_a_request_of_each_kind() {

@@ -1,7 +1,7 @@
 //! A llama of random weights as a GGUF file: metadata, tensors, bytes.
 //!
 //! Weights are drawn with the deviation that training starts from, so that pre-norm layers keep activations and logits
-//! near 1 at any depth. Ternary types get those weights ternarised, one scale for the tensor.
+//! near 1 at any depth. Ternary types get those weights ternarized, one scale for the tensor.
 //!
 //! An unending model never takes a token that ends a text, or that is part of a character, as the likeliest: their rows of the
 //! embedding, which is also the head, are zero. So their logits are 0, and of thousands of random ones the largest is above that.

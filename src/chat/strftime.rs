@@ -116,9 +116,9 @@ pub(super) fn strftime(format: &str, unix_seconds: u64) -> Result<String, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[test]
-    #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
     fn dates_match_the_calendar() {
         // Checked with `date -u -d @...`.
         let all = "%Y-%m-%d %H:%M:%S|%y %e %j %b %B %a %A %I %p %% %-d %-m %-H %-M";
@@ -135,7 +135,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
     fn rejects_unknown_directives() {
         for format in ["%Q", "%", "%-", "ok %-Q"] {
             assert!(strftime(format, 0).is_err(), "{format}");

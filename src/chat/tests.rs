@@ -1,5 +1,6 @@
 use super::*;
 use crate::ErrorCode;
+use crate::testing::test;
 
 fn compile(template: Option<&str>) -> Result<ChatTemplate> {
     let mut metadata = Metadata::default();
@@ -25,7 +26,6 @@ fn rejects(template: &str, code: ErrorCode, names: &str) {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn chatml_stands_in() {
     let text = compile(None).unwrap().render(&conversation(), true).unwrap();
     assert_eq!(
@@ -35,7 +35,6 @@ fn chatml_stands_in() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn bitnet_is_known_by_its_mark() {
     let template =
         "{% for message in messages %}{{ 'Human: ' + message['content'] + 'BITNETAssistant: ' }}{% endfor %}";
@@ -48,21 +47,18 @@ fn bitnet_is_known_by_its_mark() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn the_clock_is_the_machines() {
     let year = compile(Some("{{ strftime_now('%Y') }}")).unwrap().render(&[], false).unwrap();
     assert!((2024..2200).contains(&year.parse().unwrap()), "{year}");
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn missing_special_tokens_are_undefined() {
     let template = compile(Some("{{ bos_token }}{{ eos_token is defined }}")).unwrap();
     assert_eq!(template.render(&[], false).unwrap(), "<s>False");
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn rejects_broken_templates() {
     rejects("one\n{% for x in %}", ErrorCode::Malformed, "line 2");
     rejects("{{ nothing.at.all }}", ErrorCode::Malformed, "line 1");
@@ -74,7 +70,6 @@ fn rejects_broken_templates() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn rejects_endless_work() {
     for template in [
         "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}",
@@ -88,7 +83,6 @@ fn rejects_endless_work() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn long_conversations_have_fuel() {
     let messages: Vec<Message> = (0..2000).map(|i| Message::new("user", "word ".repeat(i % 100))).collect();
     let text = compile(None).unwrap().render(&messages, true).unwrap();
@@ -98,7 +92,6 @@ fn long_conversations_have_fuel() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn generation_tags_are_blocks() {
     let cases = [
         ("a {%- generation -%} b {% endgeneration %} c", "a {%- if true -%} b {% endif %} c"),

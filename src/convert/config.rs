@@ -183,7 +183,7 @@ fn bitnet(json: &Json) -> Result<Option<BitNetConfig>> {
         Some("bitnet") => {}
         other => bail!(
             UnsupportedArchitecture,
-            "config.json: quantization_config: quant_method {} is not supported, only bitnet is; convert the unquantised checkpoint",
+            "config.json: quantization_config: quant_method {} is not supported, only bitnet is; convert the unquantized checkpoint",
             other.unwrap_or("(none)")
         ),
     }
@@ -213,6 +213,7 @@ fn bitnet(json: &Json) -> Result<Option<BitNetConfig>> {
 mod tests {
     use super::*;
     use crate::ErrorCode;
+    use crate::testing::test;
     use serde_json::{Value, json};
 
     fn minimal() -> Value {

@@ -7,7 +7,7 @@
 //! with the checkpoint.
 //!
 //! Three things go wrong silently elsewhere and are decided here for every matrix: whether its weights are masters to be
-//! ternarised or are ternary already (`weights`), whether SubLN norms belong to it (`names`), and whether its rows have to be
+//! ternarized or are ternary already (`weights`), whether SubLN norms belong to it (`names`), and whether its rows have to be
 //! reordered, which only architecture `llama` with its adjacent rotation pairs wants (`weights::RowOrder`).
 
 #![forbid(unsafe_code)]

@@ -71,7 +71,7 @@ pub(super) enum NormStyle {
     SubLn,
     /// BitNetForCausalLM: `attn_sub_norm.weight`.
     BitNet,
-    /// `o_proj.rms_norm.weight`, of a quantised linear layer with `use_rms_norm`.
+    /// `o_proj.rms_norm.weight`, of a quantized linear layer with `use_rms_norm`.
     InLayer,
 }
 
@@ -150,6 +150,7 @@ fn layer_part(name: &str) -> Option<(LayerPart, Option<NormStyle>)> {
 mod tests {
     use super::*;
     use crate::ErrorCode;
+    use crate::testing::test;
 
     #[test]
     fn wrappers_and_spellings_lead_to_the_same_part() {

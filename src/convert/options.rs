@@ -29,7 +29,7 @@ pub struct Options {
     pub embedding_type: Option<GgmlType>,
     /// Leave SubLN norms out, for runtimes that cannot run them. The result is another function, and worse.
     pub drop_sub_norms: bool,
-    /// Ternarise linear layers although nothing in the checkpoint says that they are BitLinear.
+    /// Ternarize linear layers although nothing in the checkpoint says that they are BitLinear.
     pub ternarize: bool,
     /// `general.name`.
     pub name: Option<String>,

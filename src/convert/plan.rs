@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::findings::{self, Finding};
 use crate::gguf::{GgmlType, Metadata, TensorSpec, Writer};
 use crate::model::check_headers;
-use crate::quant::three_valued;
+use crate::quant::detect_ternary;
 use crate::tokenizer;
 use safetensors::Dtype;
 
@@ -383,7 +383,7 @@ impl<'a> Builder<'a> {
 
 const THREE_VALUED: &str = "the first layer's weights are three-valued";
 
-/// Why linear layers are BitLinear: without a reason, weights are not ternarised.
+/// Why linear layers are BitLinear: without a reason, weights are not ternarized.
 fn evidence(
     files: &mut dyn Files,
     config: &Config,
@@ -408,7 +408,7 @@ fn evidence(
     }
     let (rows, cols) = config.shape(Q);
     let matrix = Matrix { weight: first.clone(), rows, cols, order: RowOrder::Same };
-    let found = three_valued(&floats(files, &matrix)?).is_some_and(|ternary| ternary.scale != 0.0);
+    let found = detect_ternary(&floats(files, &matrix)?).is_some_and(|ternary| ternary.scale != 0.0);
     Ok(found.then_some(THREE_VALUED))
 }
 

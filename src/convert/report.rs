@@ -21,7 +21,7 @@ pub struct Report {
     pub weight_scale: Option<&'static str>,
     /// SubLN norms in the file: `none`, `two` or `seven`.
     pub sub_norms: &'static str,
-    /// Kind of tokenizer, its pre-tokeniser and size.
+    /// Kind of tokenizer, its pre-tokenizer and size.
     pub tokenizer: String,
     /// Whether the checkpoint brings its own chat template.
     pub chat_template: bool,

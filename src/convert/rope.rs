@@ -138,6 +138,7 @@ impl RopeScaling {
 mod tests {
     use super::*;
     use crate::ErrorCode;
+    use crate::testing::test;
     use serde_json::json;
 
     fn read(config: serde_json::Value) -> Result<(f32, RopeScaling)> {

@@ -3,8 +3,8 @@
 //! BitNet checkpoints hold a matrix in one of three forms, and taking one for another ruins it without an error:
 //!
 //! - **Masters**, what training updates: any floats. The layer computes with [`crate::quant::ternarize`] of them.
-//! - **Ternary floats**: the result of that, `{-s, 0, +s}`. Ternarising them again would shrink the scale by the share of
-//!   zeros, so they are recognised and taken as they are.
+//! - **Ternary floats**: the result of that, `{-s, 0, +s}`. Ternarizing them again would shrink the scale by the share of
+//!   zeros, so they are recognized and taken as they are.
 //! - **Packed**, `transformers`' own: a u8 matrix of a quarter of the rows. Bits `2 i` and up of byte `(r, c)` are the code (0, 1, 2
 //!   for -1, 0, +1) of row `i * rows / 4 + r`, column `c`. `weight_scale` beside it is the scale or its inverse
 //!   ([`WeightScale`]).
@@ -16,8 +16,8 @@ use super::config::WeightScale;
 use super::files::Files;
 use crate::error::Result;
 use crate::gguf::GgmlType;
-use crate::quant::{Ternary, dequantize, quantize, ternarize, three_valued};
-use crate::tensor::zeroed_f32;
+use crate::quant::{Ternary, dequantize, detect_ternary, quantize, ternarize};
+use crate::tensor::try_zeroed;
 use safetensors::Dtype;
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ const CHUNK: usize = 1 << 18;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// Full-precision masters of a BitLinear layer, ternarised here.
+    /// Full-precision masters of a BitLinear layer, ternarized here.
     Master,
     /// `{-s, 0, +s}` as floats.
     Ternary,
@@ -86,7 +86,7 @@ fn read_rows(files: &mut dyn Files, matrix: &Matrix, mut each: impl FnMut(usize,
     let ty = weight.floats()?;
     let at_once = (CHUNK / cols).clamp(1, *rows);
     let mut bytes = vec![0; at_once * cols * ty.block_bytes()];
-    let mut values = zeroed_f32(at_once * cols)?;
+    let mut values = try_zeroed(at_once * cols)?;
     for first in (0..*rows).step_by(at_once) {
         let len = (rows - first).min(at_once) * cols;
         let (bytes, values) = (&mut bytes[..len * ty.block_bytes()], &mut values[..len]);
@@ -109,7 +109,7 @@ fn read_rows(files: &mut dyn Files, matrix: &Matrix, mut each: impl FnMut(usize,
 /// The values of a whole matrix in the file's order.
 pub(super) fn floats(files: &mut dyn Files, matrix: &Matrix) -> Result<Vec<f32>> {
     let Matrix { rows, cols, order, .. } = *matrix;
-    let mut all = zeroed_f32(rows * cols)?;
+    let mut all = try_zeroed(rows * cols)?;
     read_rows(files, matrix, |first, values| {
         for (row, values) in values.chunks_exact(cols).enumerate() {
             all[order.destination(first + row) * cols..][..cols].copy_from_slice(values);
@@ -148,7 +148,7 @@ pub(super) fn ternary(files: &mut dyn Files, matrix: &Matrix, layer: &BitLinear)
         return Ok((Ternary { codes: packed_codes(files, matrix)?, scale }, Origin::Packed));
     }
     let values = floats(files, matrix)?;
-    if let Some(mut ternary) = three_valued(&values) {
+    if let Some(mut ternary) = detect_ternary(&values) {
         ternary.scale *= scale.unwrap_or(1.0);
         return Ok((ternary, Origin::Ternary));
     }
@@ -209,6 +209,7 @@ fn packed_codes(files: &mut dyn Files, matrix: &Matrix) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[test]
     fn rows_go_where_adjacent_rotation_wants_them() {

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::findings;
 use crate::findings::weights::TernaryLayers;
 use crate::gguf::{GgmlType, TensorSpec, Writer};
-use crate::quant::{Census, Ternary, encode_ternary, quantize};
+use crate::quant::{Ternary, TernaryStats, encode_ternary, quantize};
 use std::io::Write;
 
 impl Plan {
@@ -101,7 +101,7 @@ fn read_ternary(
     layers: &mut TernaryLayers,
 ) -> Result<Ternary> {
     let (weights, origin) = ternary(files, matrix, layer)?;
-    let census = Census::from(&weights);
+    let census = TernaryStats::from(&weights);
     layers.look(&report.name, &census, false);
     report.origin = Some(origin);
     report.scale = Some(weights.scale);

@@ -28,7 +28,7 @@ pub(super) fn denoise<M: LanguageModel + ?Sized>(
         (0..plan.block, false)
     } else {
         let window = sub_block * plan.sub_block..(sub_block + 1) * plan.sub_block;
-        // The keys of a sub-block whose first token is not known were computed before its left neighbour was full.
+        // The keys of a sub-block whose first token is not known were computed before its left neighbor was full.
         let partial = plan.dual_cache && block.passes() > 0 && first != window.start;
         (window, partial)
     };
@@ -47,7 +47,7 @@ pub(super) fn denoise<M: LanguageModel + ?Sized>(
     for (i, (&row, &choice)) in rows.iter().zip(&choices).enumerate() {
         if choice.probability > threshold || Some(i) == best {
             block.accept(row, choice);
-            sampler.saw(&[choice.id]);
+            sampler.observe(&[choice.id]);
         }
     }
     Ok(())
@@ -76,7 +76,7 @@ pub(super) fn commit<M: LanguageModel + ?Sized>(
     let first = session.choose(model, (position, tokens), true, &[tokens.len() - 1], sampler)?;
     let mut next = Block::new(block.index() + 1, block.start() + plan.block, plan.block, &[], plan.mask);
     for first in first {
-        sampler.saw(&[first.id]);
+        sampler.observe(&[first.id]);
         next.accept(0, first);
     }
     Ok(next)
@@ -85,6 +85,7 @@ pub(super) fn commit<M: LanguageModel + ?Sized>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[test]
     fn adaptive_thresholds_never_exceed_the_last() {

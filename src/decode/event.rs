@@ -107,9 +107,8 @@ pub struct Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
     use serde_json::json;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn json_has_the_names_of_the_typescript_library() {

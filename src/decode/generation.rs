@@ -7,7 +7,7 @@ use super::diffusion;
 use super::event::{Event, FinishReason, Outcome, Stats};
 use super::options::Options;
 use super::output::Output;
-use super::plan::{DiffusionPlan, ModelTraits, Plan};
+use super::plan::{DecodingConfig, DiffusionPlan, Plan};
 use super::sampler::Sampler;
 use super::session::Session;
 use crate::error::{Error, Result};
@@ -58,13 +58,13 @@ impl Generation {
         session: &mut Session,
         prompt: &[u32],
         options: &Options,
-        traits: &ModelTraits,
+        config: &DecodingConfig,
     ) -> Result<Self> {
-        let plan = Plan::new(model, prompt, options, traits)?;
+        let plan = Plan::new(model, prompt, options, config)?;
         let mut session = mem::take(session);
         let reused = session.reuse(model, prompt, plan.attention);
-        let mut sampler = Sampler::new(options, traits.mask_token);
-        sampler.saw(prompt);
+        let mut sampler = Sampler::new(options, config.mask_token);
+        sampler.observe(prompt);
         let stats = Stats {
             prompt_tokens: prompt.len(),
             new_tokens: 0,
@@ -77,7 +77,7 @@ impl Generation {
             commits: 0,
             mode: plan.mode,
         };
-        let output = Output::new(traits.stop_ids.clone(), options.stop.clone(), plan.max_tokens);
+        let output = Output::new(config.stop_ids.clone(), options.stop.clone(), plan.max_tokens);
         let prompt = prompt.to_vec();
         let mut run = Self { plan, prompt, session, sampler, output, phase: Phase::Prefill, stats };
         if let Some(plan) = run.plan.diffusion
@@ -130,18 +130,18 @@ impl Generation {
     /// # Errors
     ///
     /// As [`Generation::step`].
-    pub fn steps<M: LanguageModel + ?Sized, T: TokenText + ?Sized>(
+    pub fn run_for<M: LanguageModel + ?Sized, T: TokenText + ?Sized>(
         &mut self,
         model: &mut M,
         text: &T,
         milliseconds: f64,
         events: &mut Vec<Event>,
     ) -> Result<bool> {
-        let (begin, told) = (now_ms(), events.len());
+        let (begin, emitted) = (now_ms(), events.len());
         loop {
             match self.step(model, text, events) {
                 Ok(true) if now_ms() - begin < milliseconds => {}
-                Err(error) if events.len() > told => {
+                Err(error) if events.len() > emitted => {
                     self.phase = Phase::Failed(error);
                     return Ok(true);
                 }
@@ -200,7 +200,7 @@ impl Generation {
             return Ok(Phase::Prefill);
         }
         if let Some(first) = first {
-            self.sampler.saw(&[first.id]);
+            self.sampler.observe(&[first.id]);
             self.output.push(first.id, text);
         }
         let Some(plan) = self.plan.diffusion else { return Ok(Phase::Autoregressive) };
@@ -232,7 +232,7 @@ impl Generation {
         let position = self.session.tokens().len();
         let last = &self.output.tokens[position - self.prompt.len()..];
         for next in self.session.choose(model, (position, last), true, &[0], &mut self.sampler)? {
-            self.sampler.saw(&[next.id]);
+            self.sampler.observe(&[next.id]);
             self.output.push(next.id, text);
         }
         self.stats.passes += 1;

@@ -54,5 +54,5 @@ mod tests;
 pub use event::{BlockToken, Event, FinishReason, Outcome, Stats};
 pub use generation::Generation;
 pub use options::{Mode, Options};
-pub use plan::{Diffusion, ModelTraits};
+pub use plan::{DecodingConfig, Diffusion};
 pub use session::Session;

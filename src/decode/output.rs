@@ -12,7 +12,7 @@ pub(super) struct Output {
     pub(super) tokens: Vec<u32>,
     pub(super) text: String,
     /// How much of `text` events have told.
-    told: usize,
+    emitted: usize,
     stop_ids: Vec<u32>,
     max_tokens: usize,
     utf8: Utf8Stream,
@@ -25,7 +25,7 @@ impl Output {
         Self {
             tokens: Vec::new(),
             text: String::new(),
-            told: 0,
+            emitted: 0,
             stop_ids,
             max_tokens,
             utf8: Utf8Stream::default(),
@@ -71,8 +71,8 @@ impl Output {
 
     /// The event for text that no event has told yet.
     pub(super) fn text_event(&mut self) -> Option<Event> {
-        let text = self.text[self.told..].to_owned();
-        self.told = self.text.len();
+        let text = self.text[self.emitted..].to_owned();
+        self.emitted = self.text.len();
         (!text.is_empty()).then_some(Event::Text { text })
     }
 }

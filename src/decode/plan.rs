@@ -8,7 +8,7 @@ use crate::model::{Attention, LanguageModel};
 
 /// What decoding must know of a model besides [`LanguageModel`].
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ModelTraits {
+pub struct DecodingConfig {
     /// Tokens that end a run.
     pub stop_ids: Vec<u32>,
     /// The token that stands for "not known yet". It is never chosen, in any mode.
@@ -60,7 +60,7 @@ impl Plan {
         model: &M,
         prompt: &[u32],
         options: &Options,
-        traits: &ModelTraits,
+        config: &DecodingConfig,
     ) -> Result<Self> {
         options.validate()?;
         let vocabulary = model.vocab_size();
@@ -74,7 +74,7 @@ impl Plan {
             bail!(BadOption, "token {id} at index {index} of the prompt is outside the vocabulary of {vocabulary}");
         }
         let mode = match options.mode {
-            Mode::Auto if traits.mask_token.is_some() && traits.diffusion.is_some() => Mode::Adaptive,
+            Mode::Auto if config.mask_token.is_some() && config.diffusion.is_some() => Mode::Adaptive,
             Mode::Auto => Mode::Ar,
             mode => mode,
         };
@@ -83,7 +83,7 @@ impl Plan {
             let max_tokens = fit(prompt.len(), options.max_tokens, 1, context)?;
             return Ok(Self { mode, attention: Attention::Causal, max_tokens, diffusion: None });
         }
-        let Some(mask) = traits.mask_token else {
+        let Some(mask) = config.mask_token else {
             bail!(
                 NoMaskToken,
                 "this model has no mask token, so it cannot decode by diffusion: use the mode `ar` or `auto`"
@@ -92,7 +92,7 @@ impl Plan {
         if mask as usize >= vocabulary {
             bail!(BadOption, "the mask token {mask} is outside the vocabulary of {vocabulary}: give the id of another");
         }
-        let trained = traits.diffusion.unwrap_or_default();
+        let trained = config.diffusion.unwrap_or_default();
         let block = options.block_size.unwrap_or(trained.block_size);
         if !(1..=context).contains(&block) {
             return Err(refuse("blockSize", block));

@@ -4,7 +4,7 @@
 //!
 //! - temperature 0: the best token (the lowest id of equals); its probability is that of the softmax over all tokens left;
 //! - otherwise: softmax of logits / temperature, top-k, top-p (the token that crosses p stays), min-p (relative to the best),
-//!   and a draw from what is left; the probability is the renormalised one of the drawn token.
+//!   and a draw from what is left; the probability is the renormalized one of the drawn token.
 //!
 //! Sums run in `f64`. Tokens more than [`NEGLIGIBLE`] below the best are skipped: 2^20 of them change the sum by less than
 //! its rounding.
@@ -13,7 +13,7 @@
 
 use super::options::Options;
 use crate::error::Result;
-use crate::model::Best;
+use crate::model::Argmax;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ impl Choice {
     /// # Errors
     ///
     /// `malformed` when there was none to choose.
-    pub(crate) fn best(best: Best) -> Result<Self> {
+    pub(crate) fn from_argmax(best: Argmax) -> Result<Self> {
         if best.probability.is_infinite() {
             bail!(Malformed, "the vocabulary has no token besides the mask token");
         }
@@ -78,7 +78,7 @@ impl Sampler {
     }
 
     /// Whether the likeliest token is always chosen, for which the logits themselves are not needed.
-    pub(crate) fn takes_the_best(&self) -> bool {
+    pub(crate) fn is_greedy(&self) -> bool {
         self.temperature == 0.0 && self.repetition_penalty == 1.0
     }
 
@@ -88,7 +88,7 @@ impl Sampler {
     }
 
     /// Notes that `tokens` are part of the sequence; the repetition penalty counts them from now on.
-    pub(crate) fn saw(&mut self, tokens: &[u32]) {
+    pub(crate) fn observe(&mut self, tokens: &[u32]) {
         if self.repetition_penalty != 1.0 {
             self.seen.extend(tokens);
         }
@@ -187,8 +187,7 @@ impl Sampler {
 mod tests {
     use super::*;
     use crate::error::ErrorCode;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
+    use crate::testing::test;
 
     fn sampler(change: impl FnOnce(&mut Options), mask: Option<u32>) -> Sampler {
         let mut options = Options::default();
@@ -270,7 +269,7 @@ mod tests {
         check(|o| (o.top_k, o.top_p) = (3, 0.5), &[0.0, 4.0 / 7.0, 0.0, 3.0 / 7.0]);
         check(|o| o.min_p = 0.4, &[0.0, 4.0 / 9.0, 2.0 / 9.0, 3.0 / 9.0]);
         check(|o| o.min_p = 1.0, &[0.0, 1.0, 0.0, 0.0]);
-        // p^2, renormalised.
+        // p^2, renormalized.
         check(|o| o.temperature = 0.5, &[0.01 / 0.3, 0.16 / 0.3, 0.04 / 0.3, 0.09 / 0.3]);
     }
 
@@ -293,7 +292,7 @@ mod tests {
     #[test]
     fn the_penalty_lowers_seen_tokens_of_either_sign() {
         let mut sampler = sampler(|o| o.repetition_penalty = 2.0, None);
-        sampler.saw(&[0, 2, 99]);
+        sampler.observe(&[0, 2, 99]);
         // 4 / 2 < 3 and -1 * 2 < -1.
         assert_eq!(sampler.choose(&[4.0, 3.0, 0.0], 0).unwrap().id, 1);
         assert_eq!(sampler.choose(&[-9.0, -1.5, -1.0], 0).unwrap().id, 1);

@@ -57,9 +57,9 @@ impl Session {
         let attention = self.attention.unwrap_or(Attention::Causal);
         let pass = Pass { tokens, position, attention, commit, logits: rows };
         let vocabulary = model.vocab_size();
-        let choices = if sampler.takes_the_best() {
-            let best = model.best(&pass, sampler.mask())?;
-            best.into_iter().map(Choice::best).collect()
+        let choices = if sampler.is_greedy() {
+            let best = model.argmax(&pass, sampler.mask())?;
+            best.into_iter().map(Choice::from_argmax).collect()
         } else {
             let logits = model.forward(&pass)?.chunks_exact(vocabulary).zip(rows);
             logits.map(|(logits, row)| sampler.choose(logits, position + row + 1)).collect()

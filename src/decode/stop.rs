@@ -47,10 +47,9 @@ impl StopStrings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
     use rand_pcg::Pcg64;
     use rand_pcg::rand_core::{Rng, SeedableRng};
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn strings(list: &[&str]) -> StopStrings {
         StopStrings::new(list.iter().map(|&s| s.to_owned()).collect())

@@ -9,7 +9,7 @@
 const CHARACTER: f64 = 6.7;
 pub(super) const LINE: f64 = 13.0;
 
-/// How far from its point's centre a label begins.
+/// How far from its point's center a label begins.
 const GAP: f64 = 8.0;
 
 /// Half the width of a point.
@@ -38,7 +38,7 @@ impl Rect {
     }
 
     /// The middle of the rectangle.
-    pub(super) fn centre(&self) -> (f64, f64) {
+    pub(super) fn center(&self) -> (f64, f64) {
         (f64::midpoint(self.left, self.right), f64::midpoint(self.top, self.bottom))
     }
 }
@@ -68,8 +68,7 @@ pub(super) fn place(labels: &[(&str, (f64, f64))], area: Rect) -> Vec<Option<Rec
 #[cfg(test)]
 mod tests {
     use super::*;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
+    use crate::testing::test;
 
     const AREA: Rect = Rect { left: 0.0, right: 200.0, top: 0.0, bottom: 100.0 };
 
@@ -88,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_label_is_above_its_point_where_there_is_room() {
-        let top = |y| place(&[("a", (100.0, y))], AREA)[0].unwrap().centre().1;
+        let top = |y| place(&[("a", (100.0, y))], AREA)[0].unwrap().center().1;
         assert!(top(50.0) < 50.0 && top(5.0) > 5.0);
         assert_eq!(place(&[("a", (100.0, 500.0))], AREA), [None]);
     }

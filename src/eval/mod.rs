@@ -230,8 +230,7 @@ mod tests {
     use crate::ErrorCode;
     use crate::chat::Message;
     use crate::engine::Prompt;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
+    use crate::testing::test;
 
     #[test]
     fn reads_cases_of_every_kind() {

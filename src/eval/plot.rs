@@ -16,7 +16,7 @@ const RIGHT: f64 = 696.0;
 const TOP: f64 = 64.0;
 const BOTTOM: f64 = 384.0;
 
-/// How a mode is drawn: its name, a colour that shows on white and one that shows on black.
+/// How a mode is drawn: its name, a color that shows on white and one that shows on black.
 struct Style {
     mode: Mode,
     name: &'static str,
@@ -173,7 +173,7 @@ fn labels(points: &[&Point<'_>]) -> Vec<Value> {
     let area = Rect { left: LEFT, right: RIGHT, top: TOP - LINE, bottom: BOTTOM };
     let labels: Vec<_> = points.iter().zip(&texts).map(|(point, text)| (text.as_str(), point.at)).collect();
     let drawn = points.iter().zip(&texts).zip(place(&labels, area)).filter_map(|((point, text), rect)| {
-        let (x, y) = rect?.centre();
+        let (x, y) = rect?.center();
         Some(context! { x => rounded(x, 0.1), y => rounded(y, 0.1), mode => point.mode, bold => point.first, text => text.as_str() })
     });
     drawn.collect()
@@ -183,8 +183,7 @@ fn labels(points: &[&Point<'_>]) -> Vec<Value> {
 mod tests {
     use super::*;
     use crate::eval::{Count, Setting};
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
+    use crate::testing::test;
 
     fn score(mode: Mode, threshold: Option<f64>, exact: usize, tokens_per_second: f64) -> Score {
         Score {

@@ -18,8 +18,8 @@
 //! | `raw-weights` | `weights` | a ternary type made from weights that were not ternary |
 //! | `unused-code` | `weights` | code 3, which no ternary weight has |
 //! | `all-zero` | `weights` | nothing but zeros |
-//! | `lost-scale`, `collapsed-scale`, `implausible-scale` | `weights` | scales of 1, those of ternarising twice, others that training does not give |
-//! | `no-zeros`, `implausible-zeros` | `weights` | shares of zeros that ternarising does not give |
+//! | `lost-scale`, `collapsed-scale`, `implausible-scale` | `weights` | scales of 1, those of ternarizing twice, others that training does not give |
+//! | `no-zeros`, `implausible-zeros` | `weights` | shares of zeros that ternarizing does not give |
 //! | `lossy-type`, `float-ternary` | `convert` | what the type asked for does to ternary weights |
 //! | `head-kept`, `stop-token-lost`, `other-weights` | `convert` | contradictions in the checkpoint, and how they were settled |
 //! | `architecture`, `metadata`, `missing-tensor`, `extra-tensor`, `shape`, `product`, `vector`, `not-ternary` | `verify` | where a file differs from its checkpoint |
@@ -123,8 +123,7 @@ pub(crate) fn add(findings: &mut Vec<Finding>, new: Finding) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
+    use crate::testing::test;
 
     #[test]
     fn findings_come_worst_first_and_once_for_many_tensors() {

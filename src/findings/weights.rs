@@ -1,24 +1,24 @@
 //! Findings about the weights of ternary layers.
 //!
-//! A layer that was ternarised as BitNet does has one scale, some tenths of the largest weight or less, and 20 to 50% zeros (31%
+//! A layer that was ternarized as BitNet does has one scale, some tenths of the largest weight or less, and 20 to 50% zeros (31%
 //! when its weights were normally distributed). The usual mistakes leave traces:
 //!
-//! - Each block rounded by its own largest magnitude, which is what quantising raw weights to TQ1_0, TQ2_0 or Q2_0 does: the scales
+//! - Each block rounded by its own largest magnitude, which is what quantizing raw weights to TQ1_0, TQ2_0 or Q2_0 does: the scales
 //!   of blocks differ.
 //! - The sign taken instead: hardly any zeros.
-//! - The codes taken for the weights: the scale is 1. Ternarised again, mean|q| of codes q is 1 minus the share of zeros: the scale
+//! - The codes taken for the weights: the scale is 1. Ternarized again, mean|q| of codes q is 1 minus the share of zeros: the scale
 //!   is that.
 //! - `weight_scale` divided by instead of multiplied with, or the other way round: the scale is beyond what training gives.
 
 #![forbid(unsafe_code)]
 
 use super::{Finding, add};
-use crate::quant::Census;
+use crate::quant::TernaryStats;
 
 /// Scales that trained weights have.
 const PLAUSIBLE_SCALES: std::ops::RangeInclusive<f32> = 1e-4..=3.0;
 
-/// Shares of zeros that are not worth a word.
+/// WorkRanges of zeros that are not worth a word.
 const PLAUSIBLE_ZEROS: std::ops::RangeInclusive<f64> = 0.1..=0.75;
 
 /// Below this share of zeros there are none to speak of.
@@ -43,7 +43,7 @@ pub(crate) struct TernaryLayers {
 
 impl TernaryLayers {
     /// Looks at the layer `tensor`. `scaled`: its output is multiplied by a scale of its own, so the scale here may be anything.
-    pub(crate) fn look(&mut self, tensor: &str, census: &Census, scaled: bool) {
+    pub(crate) fn look(&mut self, tensor: &str, census: &TernaryStats, scaled: bool) {
         if let Some(finding) = by_codes(census) {
             add(&mut self.found, finding.about(tensor));
             return;
@@ -71,8 +71,8 @@ impl TernaryLayers {
             let finding = Finding { tensors: self.ones, ..Finding::warning("lost-scale", message) };
             add(&mut self.found, finding.remedy(CONVERT_AGAIN));
         } else if most(&self.collapsed) {
-            let message = "the scale is just what ternarising codes -1, 0 and 1 gives, 1 minus the share of zeros: the weights were \
-                           ternarised twice, and their own scale is lost";
+            let message = "the scale is just what ternarizing codes -1, 0 and 1 gives, 1 minus the share of zeros: the weights were \
+                           ternarized twice, and their own scale is lost";
             let finding = Finding { tensors: self.collapsed, ..Finding::warning("collapsed-scale", message) };
             add(&mut self.found, finding.remedy(CONVERT_AGAIN));
         }
@@ -80,8 +80,8 @@ impl TernaryLayers {
     }
 }
 
-fn by_codes(census: &Census) -> Option<Finding> {
-    let Census { weights, zeros, unused, scales } = *census;
+fn by_codes(census: &TernaryStats) -> Option<Finding> {
+    let TernaryStats { weights, zeros, unused, scales } = *census;
     if unused > 0 {
         let message = format!("{unused} of {weights} weights have code 3, which no ternary weight has");
         let remedy = "an I2_S tensor is damaged or in a layout other than that of x86 builds; a tensor of another type was not \
@@ -94,10 +94,10 @@ fn by_codes(census: &Census) -> Option<Finding> {
     };
     (least != most).then(|| {
         let message = format!(
-            "its blocks have scales from {least} to {most}, where a ternary layer has one: it was quantised from weights that had not \
-             been ternarised, and its output is noise"
+            "its blocks have scales from {least} to {most}, where a ternary layer has one: it was quantized from weights that had not \
+             been ternarized, and its output is noise"
         );
-        let remedy = "the type is not to blame, be it TQ1_0, TQ2_0 or Q2_0: webtern convert ternarises first, with one scale for the \
+        let remedy = "the type is not to blame, be it TQ1_0, TQ2_0 or Q2_0: webtern convert ternarizes first, with one scale for the \
                       tensor";
         Finding::problem("raw-weights", message).remedy(remedy)
     })
@@ -107,13 +107,13 @@ fn by_zeros(share: f64) -> Option<Finding> {
     let percent = 100.0 * share;
     if share < NO_ZEROS {
         let message = format!(
-            "{percent:.1}% of the weights are 0, where ternarising leaves 20 to 50%: the signs of raw weights were taken, as bitnet.cpp's \
-             quantiser does"
+            "{percent:.1}% of the weights are 0, where ternarizing leaves 20 to 50%: the signs of raw weights were taken, as bitnet.cpp's \
+             quantizer does"
         );
         return Some(Finding::warning("no-zeros", message).remedy(CONVERT_AGAIN));
     }
     (!PLAUSIBLE_ZEROS.contains(&share)).then(|| {
-        let message = format!("{percent:.1}% of the weights are 0, where ternarising leaves 20 to 50%");
+        let message = format!("{percent:.1}% of the weights are 0, where ternarizing leaves 20 to 50%");
         Finding::warning("implausible-zeros", message).remedy(CONVERT_AGAIN)
     })
 }
@@ -135,11 +135,10 @@ fn implausible_scale(scale: f32) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
+    use crate::testing::test;
 
-    fn census(zeros: u64, unused: u64, scales: Option<(f32, f32)>) -> Census {
-        Census { weights: 1000, zeros, unused, scales }
+    fn census(zeros: u64, unused: u64, scales: Option<(f32, f32)>) -> TernaryStats {
+        TernaryStats { weights: 1000, zeros, unused, scales }
     }
 
     #[test]

@@ -137,6 +137,7 @@ impl<'b> Cursor<'b> {
 mod tests {
     use super::*;
     use crate::ErrorCode;
+    use crate::testing::test;
 
     fn cursor(bytes: &[u8], file: Option<u64>) -> Cursor<'_> {
         Cursor::new(bytes, 100, Bounds { header: 200, file })

@@ -105,6 +105,7 @@ fn array(value: &Value) -> Option<&Array> {
 mod tests {
     use super::*;
     use crate::ErrorCode;
+    use crate::testing::test;
 
     fn sample() -> Metadata {
         let mut metadata = Metadata::default();

@@ -33,6 +33,7 @@ pub(super) fn not_gguf(bytes: &[u8]) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[test]
     fn names_the_usual_impostors() {

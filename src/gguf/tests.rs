@@ -5,8 +5,7 @@
 use super::writer::Encoder;
 use super::*;
 use crate::error::{Error, ErrorCode, Result};
-#[cfg(target_arch = "wasm32")]
-use wasm_bindgen_test::wasm_bindgen_test;
+use crate::testing::test;
 
 /// Pushes `file` in pieces of `piece` bytes to its end; the header, all data in file order, and the tensors ended.
 fn push(file: &[u8], piece: usize, limits: &Limits, total: Option<u64>) -> Result<(Header, Vec<u8>, Vec<usize>)> {
@@ -107,7 +106,6 @@ fn sample() -> Vec<u8> {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 fn reads_every_kind_and_any_order() {
     let file = sample();
     for piece in [1, 2, 3, 8, 100, usize::MAX] {
@@ -130,7 +128,6 @@ fn reads_every_kind_and_any_order() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 fn writes_what_it_read() {
     let file = sample();
     let (header, data, _) = push(&file, usize::MAX, &Limits::default(), None).expect("a valid file");
@@ -148,7 +145,6 @@ fn writes_what_it_read() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 fn writer_rejects_what_the_decoder_would() {
     let spec = |dims: &[u64], ty| TensorSpec { name: "t".into(), dims: dims.into(), ty };
     let code = |metadata: &Metadata, specs: &[TensorSpec]| {
@@ -172,7 +168,6 @@ fn writer_rejects_what_the_decoder_would() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 fn rejects_truncation_at_every_offset() {
     let file = sample();
     let end = file.len() - 5;
@@ -195,7 +190,6 @@ fn rejects_truncation_at_every_offset() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 fn rejects_other_files_by_kind() {
     rejects(b"<!DOCTYPE html><html>", ErrorCode::NotGguf, "HTML");
     rejects(b"<html>", ErrorCode::NotGguf, "HTML");
@@ -213,7 +207,6 @@ fn rejects_other_files_by_kind() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 fn rejects_numbers_above_each_limit() {
     use ErrorCode::Limits as Over;
     rejects(&preamble(3, 1 << 17, 0), Over, "number of tensors is 131072");
@@ -263,7 +256,6 @@ fn rejects_numbers_above_each_limit() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 fn rejects_lengths_that_the_file_cannot_hold() {
     let announced = [
         preamble(3, 60_000, 0),
@@ -286,7 +278,6 @@ fn rejects_lengths_that_the_file_cannot_hold() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 fn rejects_metadata_that_contradicts_itself() {
     use ErrorCode::Malformed;
     let twice: [(&str, Value); 2] = [("a.b", 1u32.into()), ("a.b", 1u32.into())];
@@ -313,7 +304,6 @@ fn rejects_metadata_that_contradicts_itself() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 fn rejects_directories_that_contradict_themselves() {
     use ErrorCode::Malformed;
     rejects(&file(&[], &[("t", &[1, 1, 1, 1, 1], F32, 0)], 4), Malformed, "tensor t: 5 dimensions");
@@ -331,7 +321,6 @@ fn rejects_directories_that_contradict_themselves() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 fn rejects_types_with_several_meanings() {
     use ErrorCode::UnsupportedType;
     let rows = |second| [("a", &[256, 64][..], Q2_0, 0), ("b", &[256, 64], Q2_0, second)];
@@ -362,7 +351,6 @@ fn rejects_types_with_several_meanings() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 fn split_names_count_from_one() {
     let name = split::SplitName::parse("https://host/a-of-b/model-00002-of-00003.gguf").expect("a split name");
     assert_eq!((name.prefix.as_str(), name.no, name.count), ("https://host/a-of-b/model", 1, 3));
@@ -386,7 +374,6 @@ fn part(no: u16, count: u16, tensors: i32, names: &[&str]) -> Header {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 fn merged_headers_list_the_tensors_of_all_files() {
     let whole = split::merge([part(0, 3, 3, &[]), part(1, 3, 3, &["a", "b"]), part(2, 3, 3, &["c"])]).expect("all");
     let tensors: Vec<_> = whole.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.offset)).collect();
@@ -395,7 +382,6 @@ fn merged_headers_list_the_tensors_of_all_files() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 fn rejects_files_of_another_split() {
     for (parts, words) in [
         (vec![part(0, 2, 2, &["a"]), part(0, 2, 2, &["b"])], "file 1 of 2 by its metadata"),

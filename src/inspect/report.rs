@@ -26,7 +26,7 @@ pub struct Report {
     pub parameters: u64,
     /// Which SubLN norms there are: `none`, `two` (before the output and down projections), `seven` (before each projection).
     pub sub_norms: &'static str,
-    /// Kind of tokenizer, its pre-tokeniser and size.
+    /// Kind of tokenizer, its pre-tokenizer and size.
     pub tokenizer: String,
     /// Whether the file brings its own chat template.
     pub chat_template: bool,
@@ -139,8 +139,7 @@ fn sub_norms(has: impl Fn(&str) -> bool) -> &'static str {
 mod tests {
     use super::*;
     use crate::gguf::{Decoder, GgmlType, Limits, Metadata, TensorSpec, Writer};
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
+    use crate::testing::test;
 
     /// A header with a two-token vocabulary and the given tensors, each of 64 x 64 weights.
     fn header(change: impl Fn(&mut Metadata), tensors: &[(&str, GgmlType)]) -> (Header, u64) {

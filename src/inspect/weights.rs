@@ -7,7 +7,7 @@ use crate::convert::ModelFiles;
 use crate::error::Result;
 use crate::findings::weights::TernaryLayers;
 use crate::findings::{Finding, add};
-use crate::quant::Census;
+use crate::quant::TernaryStats;
 
 /// Counts what every ternary tensor holds: scales and shares of zeros go into the report, and what is wrong with them.
 pub(super) fn look(
@@ -20,7 +20,7 @@ pub(super) fn look(
     let mut layers = TernaryLayers::default();
     for (place, info) in ternary {
         progress(read, total)?;
-        match Census::new(info.ty, &files.read(&info.name)?) {
+        match TernaryStats::new(info.ty, &files.read(&info.name)?) {
             Ok(census) => {
                 let tensor = &mut report.tensors[place];
                 (tensor.scale, tensor.zeros) = (census.scale(), Some(census.zero_share()));

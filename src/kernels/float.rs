@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::q8::{Q8Block, total};
+use super::q8::{Q8Block, sum_of};
 use super::{LANES, Q8_BLOCK, Q8Part};
 use std::hint::black_box;
 
@@ -30,15 +30,15 @@ pub(super) fn quantize_row(x: &[f32], out: &mut [i8]) -> (f32, i32) {
         *block = *black_box(&values);
     }
     quantize(x_rest, scale, rest);
-    (scale, total(values))
+    (scale, sum_of(values))
 }
 
 /// [`super::Kernels::quantize_q8`].
 #[inline(always)]
 pub(super) fn quantize_q8(x: &[f32], out: Q8Part<'_>) {
     match out {
-        Q8Part::Four(blocks) => quantize_blocks(x, blocks),
-        Q8Part::Ones(blocks) => quantize_blocks(x, blocks),
+        Q8Part::X4(blocks) => quantize_blocks(x, blocks),
+        Q8Part::X1(blocks) => quantize_blocks(x, blocks),
     }
 }
 
@@ -93,7 +93,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// [`super::Kernels::panel`], `N` rows at a time, whose sums stay in registers. What is left is done up to four rows at a time: a row
 /// alone would wait for every addition.
 #[inline(always)]
-pub(super) fn panel<const N: usize>(
+pub(super) fn panel_f32<const N: usize>(
     (a, a_stride): (&[f32], usize),
     b: &[[f32; LANES]],
     (out, out_stride): (&mut [f32], usize),

@@ -14,7 +14,7 @@
 #![forbid(unsafe_code)]
 
 use super::q8::{Q8_BLOCK, Q8_ROWS, Q8Block, Q8Rows};
-use crate::tensor::{GroupLayout, STRIP, STRIP_LINE, Strip};
+use crate::tensor::{CHUNK_BYTES, GroupLayout, PANEL_ROWS, RowPanel};
 use std::hint::black_box;
 
 /// Steps in a block of activations.
@@ -23,135 +23,141 @@ const BLOCK_STEPS: usize = Q8_BLOCK / 4;
 /// Groups that are decoded before all rows go past them.
 const PART: usize = 8;
 
-type Line = [u8; STRIP_LINE];
+type Chunk = [u8; CHUNK_BYTES];
 
 /// How an instruction set multiplies 8 rows by 4 columns. A value of the type is proof that the instructions are there.
-pub(super) trait Group: Copy {
+pub(super) trait GroupDot: Copy {
     /// 32 weights in registers.
     type Weights: Copy;
     /// Integer sums of one group and one activation row.
     type Sums: Copy;
     /// What its sums are added to.
-    type Floats: Floats;
+    type Accumulators: Accumulators;
     /// Four adjacent activations.
     type Quad: Copy;
     /// What multiplies several rows.
-    type Several: Group;
+    type Batched: GroupDot;
     /// What [`Group::decode`] adds to each weight.
     const OFFSET: i32;
     /// Whether [`Group::step`] is only half of one, for want of registers.
-    const REST: bool = false;
+    const HAS_STEP_HI: bool = false;
 
-    fn several(self) -> Self::Several;
+    fn batched(self) -> Self::Batched;
     /// Step `F` of those in a line.
-    fn decode<const F: usize>(self, line: &Line) -> Self::Weights;
+    fn decode<const F: usize>(self, chunk: &Chunk) -> Self::Weights;
     fn quads<const N: usize>(x: &Q8Block<N>) -> &[[Self::Quad; N]; BLOCK_STEPS];
     fn zero(self) -> Self::Sums;
     /// `sums + weights x`.
     fn step(self, sums: Self::Sums, weights: Self::Weights, x: &Self::Quad) -> Self::Sums;
     /// The other half.
-    fn rest(self, sums: Self::Sums, _weights: Self::Weights, _x: &Self::Quad) -> Self::Sums {
+    fn step_hi(self, sums: Self::Sums, _weights: Self::Weights, _x: &Self::Quad) -> Self::Sums {
         sums
     }
     /// One sum for each of the 8 rows.
-    fn fold(self, sums: Self::Sums) -> <Self::Floats as Floats>::Sums;
-    fn floats(self, rows: &[f32; STRIP]) -> Self::Floats;
+    fn fold(self, sums: Self::Sums) -> <Self::Accumulators as Accumulators>::Sums;
+    fn floats(self, rows: &[f32; PANEL_ROWS]) -> Self::Accumulators;
 }
 
 /// A float for each of the 8 rows, the same for every [`Group`] of an instruction set.
-pub(super) trait Floats: Copy {
+pub(super) trait Accumulators: Copy {
     /// An i32 for each of them.
     type Sums;
 
     /// `self + (sums - offset) * (factors * scale)`.
-    fn add(self, sums: Self::Sums, offset: i32, factors: &Line, scale: f32) -> Self;
+    fn add(self, sums: Self::Sums, offset: i32, weight_scales: &Chunk, scale: f32) -> Self;
     /// `self - total * (mins * scale)`.
-    fn lower(self, total: i32, mins: &Line, scale: f32) -> Self;
+    fn sub_min(self, sum_of: i32, mins: &Chunk, scale: f32) -> Self;
     /// [`Group::floats`] turned around.
-    fn rows(self) -> [f32; STRIP];
+    fn rows(self) -> [f32; PANEL_ROWS];
 }
 
 /// [`super::Kernels::strip`] with `bytes` for layouts of 8 bits, and `nibbles` for those of 4.
 #[inline(always)]
-pub(super) fn strip<B: Group, H: Group>(bytes: B, nibbles: H, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]) {
-    match strip.layout {
-        GroupLayout::Bytes32 => multiply::<_, 1, 8>(bytes, 0, strip, x, out),
-        GroupLayout::Bytes16 => multiply::<_, 1, 4>(bytes, 0, strip, x, out),
-        GroupLayout::Nibbles32 => multiply::<_, 2, 8>(nibbles, strip.zero, strip, x, out),
+pub(super) fn group_panel<B: GroupDot, H: GroupDot>(
+    bytes: B,
+    nibbles: H,
+    panel: &RowPanel<'_>,
+    x: &Q8Rows,
+    out: &mut [[f32; PANEL_ROWS]],
+) {
+    match panel.layout {
+        GroupLayout::Bytes32 => multiply::<_, 1, 8>(bytes, 0, panel, x, out),
+        GroupLayout::Bytes16 => multiply::<_, 1, 4>(bytes, 0, panel, x, out),
+        GroupLayout::Nibbles32 => multiply::<_, 2, 8>(nibbles, panel.zero, panel, x, out),
     }
 }
 
 /// Groups of `STEPS` steps, `FIELDS` of them in a line.
 #[inline(always)]
-fn multiply<G: Group, const FIELDS: usize, const STEPS: usize>(
+fn multiply<G: GroupDot, const FIELDS: usize, const STEPS: usize>(
     group: G,
     zero: i32,
-    strip: &Strip<'_>,
+    panel: &RowPanel<'_>,
     x: &Q8Rows,
-    out: &mut [[f32; STRIP]],
+    out: &mut [[f32; PANEL_ROWS]],
 ) {
     match out {
         [] => {}
-        [out] => *out = vector::<_, FIELDS, STEPS>(group, zero, strip, &x.ones),
-        out => matrix::<_, FIELDS, STEPS>(group.several(), zero, strip, x, out),
+        [out] => *out = vector::<_, FIELDS, STEPS>(group, zero, panel, &x.x1),
+        out => matrix::<_, FIELDS, STEPS>(group.batched(), zero, panel, x, out),
     }
 }
 
 /// Products with one row.
 #[inline(always)]
-fn vector<G: Group, const FIELDS: usize, const STEPS: usize>(
+fn vector<G: GroupDot, const FIELDS: usize, const STEPS: usize>(
     group: G,
     zero: i32,
-    strip: &Strip<'_>,
+    panel: &RowPanel<'_>,
     x: &[Q8Block<1>],
-) -> [f32; STRIP] {
-    let step = |sums, weights, x: &G::Quad| group.rest(group.step(sums, weights, x), weights, x);
-    let mut floats = group.floats(&[0.0; STRIP]);
-    for (index, lines) in strip.lines.chunks_exact(strip.group_lines).enumerate() {
-        let (head, codes) = lines.split_at(1 + usize::from(strip.mins));
+) -> [f32; PANEL_ROWS] {
+    let step = |sums, weights, x: &G::Quad| group.step_hi(group.step(sums, weights, x), weights, x);
+    let mut floats = group.floats(&[0.0; PANEL_ROWS]);
+    for (index, chunks) in panel.chunks.chunks_exact(panel.group_chunks).enumerate() {
+        let (head, codes) = chunks.split_at(1 + usize::from(panel.mins));
         let part = Part::of::<STEPS>(index);
         let x = &x[part.block];
         let mut sums = group.zero();
-        for (line, quads) in codes.iter().zip(G::quads(x)[part.step..].chunks_exact(FIELDS)) {
-            sums = step(sums, group.decode::<0>(line), &quads[0][0]);
+        for (chunk, quads) in codes.iter().zip(G::quads(x)[part.step..].chunks_exact(FIELDS)) {
+            sums = step(sums, group.decode::<0>(chunk), &quads[0][0]);
             if FIELDS == 2 {
-                sums = step(sums, group.decode::<1>(line), &quads[1][0]);
+                sums = step(sums, group.decode::<1>(chunk), &quads[1][0]);
             }
         }
-        floats = settle::<_, STEPS, 1>(group, zero, head, (x, 0, part), floats, sums);
+        floats = apply_scales::<_, STEPS, 1>(group, zero, head, (x, 0, part), floats, sums);
     }
     floats.rows()
 }
 
 /// Products with several rows.
 #[inline(always)]
-fn matrix<G: Group, const FIELDS: usize, const STEPS: usize>(
+fn matrix<G: GroupDot, const FIELDS: usize, const STEPS: usize>(
     group: G,
     zero: i32,
-    strip: &Strip<'_>,
+    panel: &RowPanel<'_>,
     x: &Q8Rows,
-    out: &mut [[f32; STRIP]],
+    out: &mut [[f32; PANEL_ROWS]],
 ) {
     let width = x.blocks();
-    let mut decoded = [[group.decode::<0>(&[0; STRIP_LINE]); STEPS]; PART];
-    out.fill([0.0; STRIP]);
-    for (part, lines) in strip.lines.chunks(PART * strip.group_lines).enumerate() {
-        for (lines, weights) in lines.chunks_exact(strip.group_lines).zip(&mut decoded) {
-            let codes = &lines[1 + usize::from(strip.mins)..];
-            for (line, weights) in codes.iter().zip(weights.chunks_exact_mut(FIELDS)) {
-                weights[0] = group.decode::<0>(line);
+    let mut decoded = [[group.decode::<0>(&[0; CHUNK_BYTES]); STEPS]; PART];
+    out.fill([0.0; PANEL_ROWS]);
+    for (part, chunks) in panel.chunks.chunks(PART * panel.group_chunks).enumerate() {
+        for (chunks, weights) in chunks.chunks_exact(panel.group_chunks).zip(&mut decoded) {
+            let codes = &chunks[1 + usize::from(panel.mins)..];
+            for (chunk, weights) in codes.iter().zip(weights.chunks_exact_mut(FIELDS)) {
+                weights[0] = group.decode::<0>(chunk);
                 if FIELDS == 2 {
-                    weights[1] = group.decode::<1>(line);
+                    weights[1] = group.decode::<1>(chunk);
                 }
             }
         }
         let first = part * PART * STEPS / BLOCK_STEPS;
-        let (fours, ones) = out.as_chunks_mut::<Q8_ROWS>();
-        for (x, out) in x.fours.chunks_exact(width).zip(fours) {
-            add::<_, FIELDS, STEPS, _>(group, zero, (strip, lines), &decoded, &x[first..], out);
+        let (x4, x1) = out.as_chunks_mut::<Q8_ROWS>();
+        for (x, out) in x.x4.chunks_exact(width).zip(x4) {
+            add::<_, FIELDS, STEPS, _>(group, zero, (panel, chunks), &decoded, &x[first..], out);
         }
-        for (x, out) in x.ones.chunks_exact(width).zip(ones.as_chunks_mut().0) {
-            add::<_, FIELDS, STEPS, _>(group, zero, (strip, lines), &decoded, &x[first..], out);
+        for (x, out) in x.x1.chunks_exact(width).zip(x1.as_chunks_mut().0) {
+            add::<_, FIELDS, STEPS, _>(group, zero, (panel, chunks), &decoded, &x[first..], out);
         }
     }
 }
@@ -174,17 +180,17 @@ impl Part {
 
 /// Adds products of decoded groups with `N` rows.
 #[inline(always)]
-fn add<G: Group, const FIELDS: usize, const STEPS: usize, const N: usize>(
+fn add<G: GroupDot, const FIELDS: usize, const STEPS: usize, const N: usize>(
     group: G,
     zero: i32,
-    (strip, lines): (&Strip<'_>, &[Line]),
+    (panel, chunks): (&RowPanel<'_>, &[Chunk]),
     decoded: &[[G::Weights; STEPS]; PART],
     x: &[Q8Block<N>],
-    out: &mut [[f32; STRIP]; N],
+    out: &mut [[f32; PANEL_ROWS]; N],
 ) {
-    let heads = 1 + usize::from(strip.mins);
+    let heads = 1 + usize::from(panel.mins);
     let end = black_box(2 * STEPS);
-    for (index, lines) in lines.chunks_exact(strip.group_lines).enumerate() {
+    for (index, chunks) in chunks.chunks_exact(panel.group_chunks).enumerate() {
         let part = Part::of::<STEPS>(index);
         let x = &x[part.block];
         let weights = &decoded[index];
@@ -198,12 +204,12 @@ fn add<G: Group, const FIELDS: usize, const STEPS: usize, const N: usize>(
                 for n in 0..N {
                     sums[n] = group.step(sums[n], weights[$step], &quads[$step][n]);
                 }
-                if G::REST {
+                if G::HAS_STEP_HI {
                     if 2 * $step + 1 == end {
                         break 'steps;
                     }
                     for n in 0..N {
-                        sums[n] = group.rest(sums[n], weights[$step], &quads[$step][n]);
+                        sums[n] = group.step_hi(sums[n], weights[$step], &quads[$step][n]);
                     }
                 }
             )* } };
@@ -211,25 +217,25 @@ fn add<G: Group, const FIELDS: usize, const STEPS: usize, const N: usize>(
         steps!(0 1 2 3 4 5 6 7);
         for n in 0..N {
             let floats = group.floats(&out[n]);
-            out[n] = settle::<_, STEPS, N>(group, zero, &lines[..heads], (x, n, part), floats, sums[n]).rows();
+            out[n] = apply_scales::<_, STEPS, N>(group, zero, &chunks[..heads], (x, n, part), floats, sums[n]).rows();
         }
     }
 }
 
 /// `floats` and the sums of one group and row.
 #[inline(always)]
-fn settle<G: Group, const STEPS: usize, const N: usize>(
+fn apply_scales<G: GroupDot, const STEPS: usize, const N: usize>(
     group: G,
     zero: i32,
-    head: &[Line],
+    head: &[Chunk],
     (x, n, part): (&Q8Block<N>, usize, Part),
-    floats: G::Floats,
+    floats: G::Accumulators,
     sums: G::Sums,
-) -> G::Floats {
-    let total: i32 = x.totals[part.step / 4..][..STEPS / 4].iter().map(|totals| totals[n]).sum();
-    let floats = floats.add(group.fold(sums), (G::OFFSET + zero) * total, &head[0], x.scales[n]);
+) -> G::Accumulators {
+    let sum_of: i32 = x.x_sums[part.step / 4..][..STEPS / 4].iter().map(|x_sums| x_sums[n]).sum();
+    let floats = floats.add(group.fold(sums), (G::OFFSET + zero) * sum_of, &head[0], x.scales[n]);
     match head.get(1) {
-        Some(mins) => floats.lower(total, mins, x.scales[n]),
+        Some(mins) => floats.sub_min(sum_of, mins, x.scales[n]),
         None => floats,
     }
 }

@@ -12,12 +12,12 @@
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "NEON instructions")]
 mod aarch64;
-mod choice;
 mod float;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"))]
 mod groups;
 mod q8;
 pub mod scalar;
+mod selection;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"))]
 mod ternary;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -30,10 +30,10 @@ mod x86_64;
 #[cfg(test)]
 mod tests;
 
-pub use choice::Choice;
 pub use q8::{Q8_BLOCK, Q8_ROWS, Q8Part, Q8Rows};
+pub use selection::KernelSelection;
 
-use crate::tensor::{STRIP, Strip, TILE};
+use crate::tensor::{PANEL_ROWS, RowPanel, TILE};
 
 /// Partial sums in a floating-point dot product, and columns of a panel.
 pub const LANES: usize = 8;
@@ -43,7 +43,7 @@ pub trait Kernels: Sync {
     /// For `info` and bug reports, such as `wasm32-simd128`.
     fn name(&self) -> &'static str;
 
-    /// Quantises one activation row for BitLinear: writes `round_half_even(s x)` with `s = 127 / max(max|x|, 1e-5)`, clamped to
+    /// Quantizes one activation row for BitLinear: writes `round_half_even(s x)` with `s = 127 / max(max|x|, 1e-5)`, clamped to
     /// +-127 (BitNet b1.58, arXiv:2402.17764). Returns `s` and the total of the written values.
     ///
     /// `out` may be longer than `x`; the rest is zeroed.
@@ -54,16 +54,16 @@ pub trait Kernels: Sync {
     /// Dot products of 16 ternary rows (`tiles`, see [`crate::tensor::PackedTernary`]) with every row of int8 activations.
     ///
     /// `x` holds `sums.len()` rows, each as long as the tiles are wide; `totals` the total of each. Values are in -127..=127.
-    fn ternary_tile(&self, tiles: &[u8], x: &[i8], totals: &[i32], sums: &mut [[i32; TILE]]);
+    fn ternary_tile(&self, tiles: &[u8], x: &[i8], x_sums: &[i32], sums: &mut [[i32; TILE]]);
 
-    /// Quantises the rows `x`, as many and as wide as `out`, with a scale for every [`Q8_BLOCK`] values.
+    /// Quantizes the rows `x`, as many and as wide as `out`, with a scale for every [`Q8_BLOCK`] values.
     fn quantize_q8(&self, x: &[f32], out: Q8Part<'_>) {
         float::quantize_q8(x, out);
     }
 
     /// Dot products of 8 rows of grouped weights with every row of activations. Each is the sum over the groups, in order, of
     /// `sum (code - zero) x * (factor * scale)`, the sum exact, less, where there are minimums, `total * (min * scale)`.
-    fn strip(&self, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]);
+    fn group_panel(&self, panel: &RowPanel<'_>, x: &Q8Rows, out: &mut [[f32; PANEL_ROWS]]);
 
     /// Dot product in [`LANES`] partial sums: lane `l` adds the products at `l`, `l + 8`, ... in order; lanes are then added
     /// as `((0+4) + (2+6)) + ((1+5) + (3+7))`; a remainder shorter than 8 is added last, in order.
@@ -73,8 +73,8 @@ pub trait Kernels: Sync {
 
     /// `out[l] += sum_i a[i] * b[i][l]` in order of `i`, for every row of `a` and the row of `out` beside it. Each comes with its
     /// stride: a row of `a` begins with `b.len()` values, one of `out` with [`LANES`].
-    fn panel(&self, a: (&[f32], usize), b: &[[f32; LANES]], out: (&mut [f32], usize)) {
-        float::panel::<4>(a, b, out);
+    fn panel_f32(&self, a: (&[f32], usize), b: &[[f32; LANES]], out: (&mut [f32], usize)) {
+        float::panel_f32::<4>(a, b, out);
     }
 
     /// Runs `rounds` of the multiplications and additions of [`Kernels::ternary_tile`] on registers alone, to see what the processor

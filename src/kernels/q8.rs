@@ -11,7 +11,7 @@ use std::hint::black_box;
 pub const Q8_BLOCK: usize = 32;
 
 /// Activations that are added up in advance.
-pub(super) const Q8_TOTAL: usize = 16;
+pub(super) const Q8_SUM: usize = 16;
 
 /// Rows side by side in a block.
 pub const Q8_ROWS: usize = 4;
@@ -23,7 +23,7 @@ pub struct Q8Block<const N: usize> {
     /// What the values of a row are multiplied with.
     pub scales: [f32; N],
     /// The total of every [`Q8_TOTAL`] values of a row.
-    pub totals: [[i32; N]; Q8_BLOCK / Q8_TOTAL],
+    pub x_sums: [[i32; N]; Q8_BLOCK / Q8_SUM],
     /// Four columns of each row, then the next four. In -127..=127.
     pub values: [[[i8; 4]; N]; Q8_BLOCK / 4],
     /// The values again, for instructions that multiply 16 bits.
@@ -37,8 +37,8 @@ impl<const N: usize> Q8Block<N> {
         self.scales[n] = scale;
         // Otherwise the compiler does all that is before this value by value, in the order in which they are stored.
         let (values, words) = &black_box((*values, values.map(i16::from)));
-        for (totals, values) in self.totals.iter_mut().zip(values.as_chunks().0) {
-            totals[n] = total_of_16(values);
+        for (x_sums, values) in self.x_sums.iter_mut().zip(values.as_chunks().0) {
+            x_sums[n] = sum_of_16(values);
         }
         for (step, (quad, quad_words)) in values.as_chunks().0.iter().zip(words.as_chunks().0).enumerate() {
             self.values[step][n] = *quad;
@@ -54,45 +54,45 @@ impl<const N: usize> Q8Block<N> {
 
 /// The total of any number of values.
 #[inline(always)]
-pub(super) fn total(values: &[i8]) -> i32 {
+pub(super) fn sum_of(values: &[i8]) -> i32 {
     let (whole, rest) = values.as_chunks();
-    whole.iter().map(total_of_16).sum::<i32>() + rest.iter().map(|&x| i32::from(x)).sum::<i32>()
+    whole.iter().map(sum_of_16).sum::<i32>() + rest.iter().map(|&x| i32::from(x)).sum::<i32>()
 }
 
 /// The total of 16 values, eight of them in a word: the compiler would take one after the other.
 #[inline(always)]
-fn total_of_16(values: &[i8; Q8_TOTAL]) -> i32 {
+fn sum_of_16(values: &[i8; Q8_SUM]) -> i32 {
     const EVEN: u64 = 0x00FF_00FF_00FF_00FF;
     const ONES: u64 = 0x0001_0001_0001_0001;
     // 128 is added to each, so that none is negative.
     let words = bytemuck::cast::<_, [u64; 2]>(*values).map(|word| word ^ (128 * (ONES | ONES << 8)));
     let sums: u64 = words.iter().map(|word| (word & EVEN) + (word >> 8 & EVEN)).sum();
-    (sums.wrapping_mul(ONES) >> 48) as i32 - 128 * Q8_TOTAL as i32
+    (sums.wrapping_mul(ONES) >> 48) as i32 - 128 * Q8_SUM as i32
 }
 
 /// Rows of activations for grouped weights.
 pub struct Q8Rows {
     rows: usize,
     /// Blocks of as many rows as there are fours of.
-    pub(super) fours: Vec<Q8Block<Q8_ROWS>>,
+    pub(super) x4: Vec<Q8Block<Q8_ROWS>>,
     /// Blocks of the other rows, one row after the other.
-    pub(super) ones: Vec<Q8Block<1>>,
+    pub(super) x1: Vec<Q8Block<1>>,
 }
 
 /// Up to four rows, to be filled.
 pub enum Q8Part<'a> {
     /// The blocks of four rows.
-    Four(&'a mut [Q8Block<Q8_ROWS>]),
+    X4(&'a mut [Q8Block<Q8_ROWS>]),
     /// The blocks of fewer rows, one row after the other.
-    Ones(&'a mut [Q8Block<1>]),
+    X1(&'a mut [Q8Block<1>]),
 }
 
 impl Q8Rows {
     /// `rows` rows of `cols` zeros, whole blocks.
     pub fn zeroed(rows: usize, cols: usize) -> Self {
         let blocks = cols / Q8_BLOCK;
-        let fours = bytemuck::zeroed_vec(rows / Q8_ROWS * blocks);
-        Self { rows, fours, ones: bytemuck::zeroed_vec(rows % Q8_ROWS * blocks) }
+        let x4 = bytemuck::zeroed_vec(rows / Q8_ROWS * blocks);
+        Self { rows, x4, x1: bytemuck::zeroed_vec(rows % Q8_ROWS * blocks) }
     }
 
     /// Rows of `cols` values `x`, whole blocks, with a scale for each block.
@@ -101,9 +101,9 @@ impl Q8Rows {
         let blocks = q8.blocks();
         for (index, (values, scale)) in x.as_chunks().0.iter().zip(scales).enumerate() {
             let (row, block) = (index / blocks, index % blocks);
-            match q8.fours.get_mut(row / Q8_ROWS * blocks + block) {
+            match q8.x4.get_mut(row / Q8_ROWS * blocks + block) {
                 Some(four) => four.set(row % Q8_ROWS, *scale, values),
-                None => q8.ones[row % Q8_ROWS * blocks + block].set(0, *scale, values),
+                None => q8.x1[row % Q8_ROWS * blocks + block].set(0, *scale, values),
             }
         }
         q8
@@ -116,21 +116,21 @@ impl Q8Rows {
 
     /// Blocks in a row.
     pub(super) fn blocks(&self) -> usize {
-        (self.fours.len() * Q8_ROWS + self.ones.len()) / self.rows.max(1)
+        (self.x4.len() * Q8_ROWS + self.x1.len()) / self.rows.max(1)
     }
 
     /// The scale and the values of a block of a row.
     pub(super) fn get(&self, row: usize, block: usize) -> (f32, [i8; Q8_BLOCK]) {
-        match self.fours.get(row / Q8_ROWS * self.blocks() + block) {
+        match self.x4.get(row / Q8_ROWS * self.blocks() + block) {
             Some(four) => four.get(row % Q8_ROWS),
-            None => self.ones[row % Q8_ROWS * self.blocks() + block].get(0),
+            None => self.x1[row % Q8_ROWS * self.blocks() + block].get(0),
         }
     }
 
     /// All rows, four at a time.
     pub fn parts_mut(&mut self) -> impl Iterator<Item = Q8Part<'_>> {
         let blocks = self.blocks().max(1);
-        let ones = (!self.ones.is_empty()).then_some(Q8Part::Ones(&mut self.ones));
-        self.fours.chunks_exact_mut(blocks).map(Q8Part::Four).chain(ones)
+        let x1 = (!self.x1.is_empty()).then_some(Q8Part::X1(&mut self.x1));
+        self.x4.chunks_exact_mut(blocks).map(Q8Part::X4).chain(x1)
     }
 }

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Kernels, Q8_BLOCK, Q8Rows};
-use crate::tensor::{GroupLayout, STRIP, Strip, TILE, TILE_BYTES};
+use crate::tensor::{GroupLayout, PANEL_ROWS, RowPanel, TILE, TILE_BYTES};
 
 /// The backend of plain loops.
 pub struct Scalar;
@@ -28,10 +28,10 @@ impl Kernels for Scalar {
         }
     }
 
-    fn strip(&self, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]) {
+    fn group_panel(&self, panel: &RowPanel<'_>, x: &Q8Rows, out: &mut [[f32; PANEL_ROWS]]) {
         for (index, out) in out.iter_mut().enumerate() {
             for (row, out) in out.iter_mut().enumerate() {
-                *out = dot(strip, row, x, index);
+                *out = dot(panel, row, x, index);
             }
         }
     }
@@ -44,23 +44,23 @@ fn weights(tile: &[u8]) -> [[i8; TILE]; TILE] {
 }
 
 /// Dot product of row `row` of a strip and row `index` of `x`.
-fn dot(strip: &Strip<'_>, row: usize, x: &Q8Rows, index: usize) -> f32 {
-    let (group, head) = (strip.layout.group(), 1 + usize::from(strip.mins));
+fn dot(panel: &RowPanel<'_>, row: usize, x: &Q8Rows, index: usize) -> f32 {
+    let (group, head) = (panel.layout.group(), 1 + usize::from(panel.mins));
     let mut product = 0.0;
-    for (at, lines) in strip.lines.chunks_exact(strip.group_lines).enumerate() {
-        let cell = |line: usize| <[u8; 4]>::try_from(&lines[line][row * 4..][..4]).expect("a cell has 4 bytes");
-        let code = |col: usize| match strip.layout {
+    for (at, chunks) in panel.chunks.chunks_exact(panel.group_chunks).enumerate() {
+        let cell = |chunk: usize| <[u8; 4]>::try_from(&chunks[chunk][row * 4..][..4]).expect("a cell has 4 bytes");
+        let code = |col: usize| match panel.layout {
             GroupLayout::Bytes32 | GroupLayout::Bytes16 => i32::from(cell(head + col / 4)[col % 4].cast_signed()),
             GroupLayout::Nibbles32 => i32::from(cell(head + col / 8)[col % 4] >> (col / 4 % 2 * 4) & 15),
         };
         let first = at * group;
         let (scale, values) = x.get(index, first / Q8_BLOCK);
         let values = &values[first % Q8_BLOCK..][..group];
-        let products = values.iter().enumerate().map(|(col, &x)| (code(col) - strip.zero) * i32::from(x));
+        let products = values.iter().enumerate().map(|(col, &x)| (code(col) - panel.zero) * i32::from(x));
         product += products.sum::<i32>() as f32 * (f32::from_le_bytes(cell(0)) * scale);
-        if strip.mins {
-            let total: i32 = values.iter().map(|&x| i32::from(x)).sum();
-            product -= total as f32 * (f32::from_le_bytes(cell(1)) * scale);
+        if panel.mins {
+            let sum_of: i32 = values.iter().map(|&x| i32::from(x)).sum();
+            product -= sum_of as f32 * (f32::from_le_bytes(cell(1)) * scale);
         }
     }
     product

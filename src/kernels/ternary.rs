@@ -24,7 +24,7 @@ const STEPS: usize = 4;
 type Quad = [i8; 4];
 
 /// How an instruction set multiplies 16 rows by 4 columns. A value of the type is proof that the instructions are there.
-pub(super) trait Step: Copy {
+pub(super) trait TernaryDot: Copy {
     /// 64 weights in registers.
     type Weights: Copy;
     /// Sums of one activation row in the lanes of the multiplications.
@@ -32,7 +32,7 @@ pub(super) trait Step: Copy {
     /// Steps that [`Step::Sums`] can take: a multiple of [`STEPS`], [`SCRATCH`] at most.
     const LIMIT: usize;
     /// What a weight of zero is multiplied as.
-    const ZERO: i32;
+    const ZERO_CODE: i32;
 
     /// Columns `4 S..4 S + 4` of a tile.
     fn decode<const S: usize>(self, tile: &[u8; TILE_BYTES]) -> Self::Weights;
@@ -61,10 +61,16 @@ pub(super) const PEAK_SUMS: usize = 12;
 
 /// [`super::Kernels::ternary_tile`], `N` activation rows at a time.
 #[inline(always)]
-pub(super) fn tile<S: Step, const N: usize>(step: S, tiles: &[u8], x: &[i8], totals: &[i32], sums: &mut [[i32; TILE]]) {
+pub(super) fn tile<S: TernaryDot, const N: usize>(
+    step: S,
+    tiles: &[u8],
+    x: &[i8],
+    x_sums: &[i32],
+    sums: &mut [[i32; TILE]],
+) {
     let (tiles, _) = tiles.as_chunks::<TILE_BYTES>();
-    for (sums, total) in sums.iter_mut().zip(totals) {
-        *sums = [-S::ZERO * total; TILE];
+    for (sums, sum_of) in sums.iter_mut().zip(x_sums) {
+        *sums = [-S::ZERO_CODE * sum_of; TILE];
     }
     let (x, _) = x.as_chunks();
     match sums {
@@ -76,14 +82,14 @@ pub(super) fn tile<S: Step, const N: usize>(step: S, tiles: &[u8], x: &[i8], tot
 
 /// How many of `tiles` at a time: no more than [`Step::Sums`] can take, and as good as equally many in every part, since a short one
 /// costs nearly as much as a long one.
-fn part<S: Step>(tiles: usize) -> usize {
+fn part<S: TernaryDot>(tiles: usize) -> usize {
     let parts = tiles.div_ceil(S::LIMIT / STEPS).max(1);
     tiles.div_ceil(parts).max(1)
 }
 
 /// Products with one row.
 #[inline(always)]
-fn vector<S: Step>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], out: &mut [i32; TILE]) {
+fn vector<S: TernaryDot>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], out: &mut [i32; TILE]) {
     let (x, _) = x.as_chunks::<STEPS>();
     // Masks that are constants are made anew for every tile by V8; those that come from somewhere stay in registers. And a part of
     // so many tiles would be unrolled.
@@ -99,7 +105,7 @@ fn vector<S: Step>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], out: &mut [i
 }
 
 #[inline(always)]
-fn matrix<S: Step, const N: usize>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], sums: &mut [[i32; TILE]]) {
+fn matrix<S: TernaryDot, const N: usize>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Quad], sums: &mut [[i32; TILE]]) {
     let width = tiles.len() * STEPS;
     let mut scratch = [[0; TILE_BYTES]; SCRATCH];
     let part = part::<S>(tiles.len());
@@ -125,7 +131,7 @@ fn matrix<S: Step, const N: usize>(step: S, tiles: &[[u8; TILE_BYTES]], x: &[Qua
 
 /// Adds products of decoded weights with `N` rows of as many quads.
 #[inline(always)]
-fn multiply<S: Step, const N: usize>(
+fn multiply<S: TernaryDot, const N: usize>(
     step: S,
     weights: &[[u8; TILE_BYTES]],
     x: [&[Quad]; N],

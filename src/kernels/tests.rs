@@ -4,11 +4,10 @@
 use super::scalar::Scalar;
 use super::*;
 use crate::quant::Ternary;
-use crate::tensor::{GroupLayout, PackedTernary, STRIP_LINE};
+use crate::tensor::{CHUNK_BYTES, GroupLayout, PackedTernary};
+use crate::testing::test;
 use rand_pcg::Pcg32;
 use rand_pcg::rand_core::{Rng, SeedableRng};
-#[cfg(target_arch = "wasm32")]
-use wasm_bindgen_test::wasm_bindgen_test;
 
 /// Values of both signs over several magnitudes, with exact halves and zeros among them.
 fn values(rng: &mut Pcg32, len: usize) -> Vec<f32> {
@@ -36,7 +35,6 @@ fn each(check: impl Fn(&dyn Kernels, &mut Pcg32)) {
     }
 }
 
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
 fn the_expected_backends_ran() {
     let names: Vec<_> = available().iter().map(|kernels| kernels.name()).collect();
@@ -52,9 +50,8 @@ fn the_expected_backends_ran() {
     assert_eq!(names, [relaxed, vector, &["scalar"]].concat());
 }
 
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
-fn scalar_quantises_by_the_definition() {
+fn scalar_quantizes_by_the_definition() {
     let mut q = [9; 8];
     assert_eq!(Scalar.quantize_row(&[127.0, 0.5, 1.5, -2.5, -126.0], &mut q), (1.0, 1));
     assert_eq!(q, [127, 0, 2, -2, -126, 0, 0, 0], "halves go to the even number, the rest of the row is zero");
@@ -70,25 +67,24 @@ fn scalar_quantises_by_the_definition() {
     (x[0], x[1], x[2], x[16]) = (254.0, -3.0, 1.0, 5.0);
     let mut q8 = Q8Rows::zeroed(1, x.len());
     q8.parts_mut().for_each(|part| Scalar.quantize_q8(&x, part));
-    let [block, zeros] = *q8.ones else { panic!("two blocks of one row") };
-    assert_eq!((block.scales, block.totals), ([2.0], [[125], [2]]));
+    let [block, zeros] = *q8.x1 else { panic!("two blocks of one row") };
+    assert_eq!((block.scales, block.x_sums), ([2.0], [[125], [2]]));
     assert_eq!((block.values[0][0], block.words[0][0]), ([127, -2, 0, 0], [127, -2, 0, 0]));
     assert!(block.values[5..].iter().all(|&q| q == [[0; 4]]));
     assert_eq!(zeros, bytemuck::Zeroable::zeroed());
 }
 
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
 fn scalar_multiplies_by_the_definition() {
-    let mut lines = [[0; STRIP_LINE]; 6];
-    lines[0] = bytemuck::cast([0.5f32; STRIP]);
-    lines[1] = bytemuck::cast([2.0f32; STRIP]);
-    lines[2][4] = 0x98;
-    let strip = Strip { layout: GroupLayout::Nibbles32, zero: 0, mins: true, group_lines: 6, lines: &lines };
+    let mut chunks = [[0; CHUNK_BYTES]; 6];
+    chunks[0] = bytemuck::cast([0.5f32; PANEL_ROWS]);
+    chunks[1] = bytemuck::cast([2.0f32; PANEL_ROWS]);
+    chunks[2][4] = 0x98;
+    let panel = RowPanel { layout: GroupLayout::Nibbles32, zero: 0, mins: true, group_chunks: 6, chunks: &chunks };
     let mut x = [0; Q8_BLOCK];
     (x[0], x[4]) = (-1, 3);
-    let mut out = [[9.0; STRIP]];
-    Scalar.strip(&strip, &Q8Rows::new(Q8_BLOCK, &x, &[0.25]), &mut out);
+    let mut out = [[9.0; PANEL_ROWS]];
+    Scalar.group_panel(&panel, &Q8Rows::new(Q8_BLOCK, &x, &[0.25]), &mut out);
     assert_eq!(out[0][0], 0.0 - 2.0 * (2.0 * 0.25));
     assert_eq!(out[0][1], (9 * 3 - 8) as f32 * (0.5 * 0.25) - 2.0 * (2.0 * 0.25));
 
@@ -104,12 +100,11 @@ fn scalar_multiplies_by_the_definition() {
     // Two rows of two values; the strides leave one value between rows.
     let b = [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], [10.0; 8]];
     let mut out = [100.0; 17];
-    Scalar.panel((&[1.0, 0.5, 9.0, -1.0, 0.0], 3), &b, (&mut out, 9));
+    Scalar.panel_f32((&[1.0, 0.5, 9.0, -1.0, 0.0], 3), &b, (&mut out, 9));
     assert_eq!(out[..9], [106.0, 107.0, 108.0, 109.0, 110.0, 111.0, 112.0, 113.0, 100.0]);
     assert_eq!(out[9..], [99.0, 98.0, 97.0, 96.0, 95.0, 94.0, 93.0, 92.0]);
 }
 
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
 fn quantize_row_matches_scalar() {
     each(|kernels, rng| {
@@ -117,9 +112,9 @@ fn quantize_row_matches_scalar() {
             let x = values(rng, len);
             let padded = len.next_multiple_of(TILE);
             let (mut expected, mut got) = (vec![1; padded], vec![2; padded]);
-            let (scale, total) = Scalar.quantize_row(&x, &mut expected);
+            let (scale, sum_of) = Scalar.quantize_row(&x, &mut expected);
             let (got_scale, got_total) = kernels.quantize_row(&x, &mut got);
-            assert_eq!((got_scale.to_bits(), got_total), (scale.to_bits(), total), "{} {len}", kernels.name());
+            assert_eq!((got_scale.to_bits(), got_total), (scale.to_bits(), sum_of), "{} {len}", kernels.name());
             assert_eq!(got, expected, "{} {len}", kernels.name());
         }
     });
@@ -129,10 +124,10 @@ fn quantize_row_matches_scalar() {
 fn check_ternary(kernels: &dyn Kernels, codes: &[u8], (out, cols): (usize, usize), x: &[i8], rows: usize) {
     let packed = PackedTernary::pack(&Ternary { codes: codes.to_vec(), scale: 1.0 }, out, cols).unwrap();
     let width = packed.padded_cols();
-    let totals: Vec<i32> = x.chunks_exact(width).map(q8::total).collect();
+    let x_sums: Vec<i32> = x.chunks_exact(width).map(q8::sum_of).collect();
     for tile in 0..out.div_ceil(TILE) {
         let mut sums = vec![[i32::MIN; TILE]; rows];
-        kernels.ternary_tile(packed.row_tile(tile), x, &totals, &mut sums);
+        kernels.ternary_tile(packed.row_tile(tile), x, &x_sums, &mut sums);
         for (n, sums) in sums.iter().enumerate() {
             for (row, &sum) in (tile * TILE..out).zip(sums) {
                 let weights = codes[row * cols..][..cols].iter().map(|&code| i32::from(code) - 1);
@@ -143,7 +138,6 @@ fn check_ternary(kernels: &dyn Kernels, codes: &[u8], (out, cols): (usize, usize
     }
 }
 
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
 fn ternary_tile_matches_a_plain_product() {
     each(|kernels, rng| {
@@ -158,7 +152,6 @@ fn ternary_tile_matches_a_plain_product() {
 }
 
 /// Every sum at once as large, or as small, as it can be: no accumulator may overflow at any width.
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
 fn ternary_tile_takes_the_largest_values() {
     each(|kernels, _| {
@@ -177,7 +170,6 @@ fn ternary_tile_takes_the_largest_values() {
 }
 
 /// A backend that is wrong is not chosen, however fast it is.
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
 fn a_wrong_backend_is_never_chosen() {
     struct Wrong;
@@ -188,16 +180,16 @@ fn a_wrong_backend_is_never_chosen() {
         fn ternary_tile(&self, _: &[u8], _: &[i8], _: &[i32], sums: &mut [[i32; TILE]]) {
             sums.fill([0; TILE]);
         }
-        fn strip(&self, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]) {
-            Scalar.strip(strip, x, out);
+        fn group_panel(&self, panel: &RowPanel<'_>, x: &Q8Rows, out: &mut [[f32; PANEL_ROWS]]) {
+            Scalar.group_panel(panel, x, out);
         }
     }
-    assert_eq!(choice::fastest(&[&Wrong, &Scalar]).name(), "scalar");
+    assert_eq!(selection::fastest(&[&Wrong, &Scalar]).name(), "scalar");
     let mut backends = available();
     backends.insert(0, &Wrong);
-    assert_ne!(choice::fastest(&backends).name(), "wrong");
+    assert_ne!(selection::fastest(&backends).name(), "wrong");
     assert_eq!(
-        choice::fastest(&backends).name() == "scalar",
+        selection::fastest(&backends).name() == "scalar",
         backends.len() == 2,
         "a vector backend is used where there is one"
     );
@@ -205,10 +197,9 @@ fn a_wrong_backend_is_never_chosen() {
 
 /// Backends that get a small product of this layout right, as the choice does.
 fn right() -> Vec<&'static dyn Kernels> {
-    available().into_iter().filter(|&kernels| choice::is_right(kernels)).collect()
+    available().into_iter().filter(|&kernels| selection::passes_self_test(kernels)).collect()
 }
 
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
 fn quantize_q8_matches_scalar() {
     each(|kernels, rng| {
@@ -223,8 +214,8 @@ fn quantize_q8_matches_scalar() {
                 let all = |of: &Q8Rows, n: usize| (0..blocks).map(|block| of.get(n, block)).collect::<Vec<_>>();
                 assert_eq!(all(&got, n), all(&row, 0), "{} row {n} of {rows}", kernels.name());
             }
-            got.ones.iter().for_each(check_block);
-            got.fours.iter().for_each(check_block);
+            got.x1.iter().for_each(check_block);
+            got.x4.iter().for_each(check_block);
         }
     });
 }
@@ -233,13 +224,12 @@ fn quantize_q8_matches_scalar() {
 fn check_block<const N: usize>(block: &q8::Q8Block<N>) {
     for n in 0..N {
         let values: Vec<i8> = block.values.iter().flat_map(|quads| quads[n]).collect();
-        let totals = values.chunks(q8::Q8_TOTAL).map(|values| values.iter().map(|&x| i32::from(x)).sum::<i32>());
-        assert!(totals.eq(block.totals.map(|totals| totals[n])));
+        let x_sums = values.chunks(q8::Q8_SUM).map(|values| values.iter().map(|&x| i32::from(x)).sum::<i32>());
+        assert!(x_sums.eq(block.x_sums.map(|x_sums| x_sums[n])));
         assert!(values.iter().map(|&x| i16::from(x)).eq(block.words.iter().flat_map(|words| words[n])));
     }
 }
 
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
 fn strips_match_scalar() {
     let right = right();
@@ -257,21 +247,21 @@ fn strips_match_scalar() {
             for (blocks, rows) in [(1, 0), (1, 1), (2, 2), (3, 3), (18, 5), (18, 9), (48, 33)] {
                 let cols = blocks * Q8_BLOCK;
                 let extreme = rows % 2 == 0;
-                let mut lines = Vec::<[u8; STRIP_LINE]>::new();
+                let mut chunks = Vec::<[u8; CHUNK_BYTES]>::new();
                 for _ in 0..cols / layout.group() {
                     for _ in 0..1 + usize::from(mins) {
-                        lines.push(bytemuck::cast(<[f32; STRIP]>::try_from(values(rng, STRIP)).unwrap()));
+                        chunks.push(bytemuck::cast(<[f32; PANEL_ROWS]>::try_from(values(rng, PANEL_ROWS)).unwrap()));
                     }
-                    let mut line = || std::array::from_fn(|_| if extreme { 0x80 } else { rng.next_u32() as u8 });
-                    lines.extend((0..layout.code_lines()).map(|_| line()));
+                    let mut chunk = || std::array::from_fn(|_| if extreme { 0x80 } else { rng.next_u32() as u8 });
+                    chunks.extend((0..layout.code_chunks()).map(|_| chunk()));
                 }
-                let group_lines = 1 + usize::from(mins) + layout.code_lines();
-                let strip = Strip { layout, zero, mins, group_lines, lines: &lines };
+                let group_chunks = 1 + usize::from(mins) + layout.code_chunks();
+                let panel = RowPanel { layout, zero, mins, group_chunks, chunks: &chunks };
                 let x = if extreme { vec![-127; rows * cols] } else { int8(rng, rows * cols) };
                 let x = &Q8Rows::new(cols, &x, &values(rng, rows * blocks));
-                let (mut expected, mut got) = (vec![[0.0; STRIP]; rows], vec![[1.0; STRIP]; rows]);
-                Scalar.strip(&strip, x, &mut expected);
-                kernels.strip(&strip, x, &mut got);
+                let (mut expected, mut got) = (vec![[0.0; PANEL_ROWS]; rows], vec![[1.0; PANEL_ROWS]; rows]);
+                Scalar.group_panel(&panel, x, &mut expected);
+                kernels.group_panel(&panel, x, &mut got);
                 let [got, expected] = [got, expected].map(|out| bits(out.as_flattened()));
                 assert_eq!(got, expected, "{} {layout:?} {rows} rows of {cols}", kernels.name());
             }
@@ -279,7 +269,6 @@ fn strips_match_scalar() {
     }
 }
 
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 #[test]
 fn f32_operations_match_scalar() {
     each(|kernels, rng| {
@@ -293,7 +282,7 @@ fn f32_operations_match_scalar() {
                 let start = values(rng, rows * 11);
                 let run = |kernels: &dyn Kernels| {
                     let mut out = start.clone();
-                    kernels.panel((&a, stride), &panel, (&mut out, 11));
+                    kernels.panel_f32((&a, stride), &panel, (&mut out, 11));
                     bits(&out)
                 };
                 assert_eq!(run(kernels), run(&Scalar), "{name} panel of {len}, {rows} rows");

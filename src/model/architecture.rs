@@ -1,7 +1,7 @@
 //! Architectures as data.
 //!
 //! Every model webtern runs is the same pre-norm decoder: RMS norm, grouped attention with rotary positions, gated
-//! feed-forward. What differs is one row of [`ARCHITECTURES`]; biases, sub-norms and scales beyond that are recognised by the
+//! feed-forward. What differs is one row of [`ARCHITECTURES`]; biases, sub-norms and scales beyond that are recognized by the
 //! tensors a file has (see [`super::weights`]).
 
 #![forbid(unsafe_code)]
@@ -76,6 +76,7 @@ impl Architecture {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[test]
     fn rejects_unknown_names() {

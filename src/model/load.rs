@@ -11,9 +11,9 @@ use super::weights::{Expected, Loaded, Role, Weights, check_complete, check_tens
 use crate::error::Result;
 use crate::gguf::split::Part;
 use crate::gguf::{Decoder, Event, GgmlType, Header, Limits, Metadata, TensorInfo};
-use crate::kernels::Choice;
+use crate::kernels::KernelSelection;
 use crate::quant;
-use crate::tensor::{BlockMatrix, Matrix, room_for, zeroed_f32};
+use crate::tensor::{BlockMatrix, Matrix, try_with_capacity, try_zeroed};
 use std::collections::HashMap;
 
 /// What a caller may choose about loading.
@@ -51,7 +51,7 @@ pub struct LoadedModel {
 pub struct Loader {
     options: LoadOptions,
     /// Made first, so that a browser compiles the kernels while the model comes.
-    choice: Choice,
+    selection: KernelSelection,
     file: Option<File>,
     /// Of the first file, which describes the model.
     model: Option<(Metadata, Config)>,
@@ -77,7 +77,7 @@ impl Loader {
     pub fn new(options: LoadOptions) -> Self {
         Self {
             options,
-            choice: Choice::new(),
+            selection: KernelSelection::new(),
             file: None,
             model: None,
             splits: 1,
@@ -137,7 +137,7 @@ impl Loader {
                     }
                     if file.current.as_ref().is_none_or(|(current, _)| *current != tensor) {
                         let size = usize::try_from(info.bytes).map_err(|_| too_large(info.bytes, u64::MAX))?;
-                        file.current = Some((tensor, room_for(size).map_err(|error| error.at(&info.name))?));
+                        file.current = Some((tensor, try_with_capacity(size).map_err(|error| error.at(&info.name))?));
                     }
                     let (_, buffer) = file.current.as_mut().expect("just set");
                     buffer.extend_from_slice(bytes);
@@ -201,11 +201,11 @@ impl Loader {
     fn finish_tensor(&mut self, info: &TensorInfo, bytes: Vec<u8>) -> Result<()> {
         let Some(Expected { role, rows, cols }) = self.expected(info) else { return Ok(()) };
         let loaded = match role {
-            Role::Table => Loaded::Table(BlockMatrix::new(info.ty, rows, cols, bytes)?),
+            Role::Embedding => Loaded::Table(BlockMatrix::new(info.ty, rows, cols, bytes)?),
             Role::Linear => Loaded::Linear(self.linear(info, rows, cols, bytes)?),
             Role::Vector => {
                 quant::check_finite(info.ty, &bytes)?;
-                let mut values = zeroed_f32(cols)?;
+                let mut values = try_zeroed(cols)?;
                 quant::dequantize(info.ty, &bytes, &mut values)?;
                 Loaded::Vector(values)
             }
@@ -230,7 +230,7 @@ impl Loader {
         let matrix = Matrix::linear(info.ty, rows, cols, bytes)?;
         if info.ty.is_ternary() && matches!(matrix, Matrix::Blocks(_)) {
             self.notices.push(format!(
-                "tensor {} of type {} is not ternary (its blocks have different scales): it was made from weights that had not been ternarised, and its output is likely wrong",
+                "tensor {} of type {} is not ternary (its blocks have different scales): it was made from weights that had not been ternarized, and its output is likely wrong",
                 info.name, info.ty
             ));
         }
@@ -271,7 +271,7 @@ impl Loader {
         let weights = Weights::assemble(&config, self.tensors)?;
         let context_length = self.options.context_length.unwrap_or(config.context_length);
         Ok(LoadedModel {
-            transformer: Transformer::new(config, weights, self.choice, context_length),
+            transformer: Transformer::new(config, weights, self.selection, context_length),
             metadata,
             parameters: self.parameters,
             quantization: GgmlType::from_id(id)?,
@@ -287,6 +287,6 @@ fn tensor_info(decoder: &Decoder, tensor: usize) -> &TensorInfo {
 fn too_large(bytes: u64, limit: u64) -> crate::Error {
     err!(
         OutOfMemory,
-        "the tensors take {bytes} bytes, more than the {limit} that can be addressed here; use a smaller model or quantisation"
+        "the tensors take {bytes} bytes, more than the {limit} that can be addressed here; use a smaller model or quantization"
     )
 }

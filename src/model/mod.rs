@@ -10,7 +10,7 @@ mod pass;
 mod transformer;
 mod weights;
 
-pub use crate::ops::Best;
+pub use crate::ops::Argmax;
 pub use architecture::Architecture;
 pub use config::Config;
 pub use load::{LoadOptions, LoadedModel, Loader};

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Result};
-use crate::ops::{Best, NotFinite, best_of};
+use crate::ops::{Argmax, NotFinite, argmax_row};
 
 /// Which keys a query at position `q` sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +67,10 @@ pub trait LanguageModel {
     /// # Errors
     ///
     /// As [`LanguageModel::forward`]; `malformed` when a logit is NaN or infinite.
-    fn best(&mut self, pass: &Pass<'_>, without: Option<u32>) -> Result<Vec<Best>> {
+    fn argmax(&mut self, pass: &Pass<'_>, excluded: Option<u32>) -> Result<Vec<Argmax>> {
         let vocab = self.vocab_size();
         let rows = self.forward(pass)?.chunks_exact(vocab).enumerate();
-        rows.map(|(row, logits)| best_of(logits, without).map_err(|bad| not_finite(pass, NotFinite { row, ..bad })))
+        rows.map(|(row, logits)| argmax_row(logits, excluded).map_err(|bad| not_finite(pass, NotFinite { row, ..bad })))
             .collect()
     }
 }

@@ -20,16 +20,18 @@ use super::config::Config;
 use super::pass::{Attention, LanguageModel, Pass, not_finite};
 use super::weights::{Layer, Projection, Weights};
 use crate::error::Result;
-use crate::kernels::{Choice, Kernels};
-use crate::ops::{Best, Input, Linear, Norm, Product, Qkv, Store, attend, best, multiply, multiply_gated};
-use crate::parallel::{Lead, team};
-use crate::tensor::zeroed_f32;
+use crate::kernels::{KernelSelection, Kernels};
+use crate::ops::{
+    Activations, Argmax, AttentionInput, Linear, Norm, Product, Store, argmax, attention, multiply, multiply_gated,
+};
+use crate::parallel::{Scope, pool};
+use crate::tensor::try_zeroed;
 use std::ops::Range;
 
 /// A model with its weights and the cache of one sequence.
 pub struct Transformer {
     network: Network,
-    choice: Choice,
+    selection: KernelSelection,
     cache: KvCache,
     context_length: usize,
     logits: Vec<f32>,
@@ -63,13 +65,13 @@ impl Scratch {
     fn new(config: &Config, rows: usize) -> Result<Self> {
         Ok(Self {
             rows: (0..rows).collect(),
-            x: zeroed_f32(rows * config.hidden)?,
-            q: zeroed_f32(rows * config.q_width())?,
-            k: zeroed_f32(rows * config.kv_width())?,
-            v: zeroed_f32(rows * config.kv_width())?,
-            attention: zeroed_f32(rows * config.q_width())?,
-            gated: zeroed_f32(rows * config.feed_forward)?,
-            rope: zeroed_f32(rows * config.rope.dims())?,
+            x: try_zeroed(rows * config.hidden)?,
+            q: try_zeroed(rows * config.q_width())?,
+            k: try_zeroed(rows * config.kv_width())?,
+            v: try_zeroed(rows * config.kv_width())?,
+            attention: try_zeroed(rows * config.q_width())?,
+            gated: try_zeroed(rows * config.feed_forward)?,
+            rope: try_zeroed(rows * config.rope.dims())?,
             visible: Vec::new(),
         })
     }
@@ -86,10 +88,10 @@ impl Scratch {
 }
 
 impl Transformer {
-    pub(super) fn new(config: Config, weights: Weights, choice: Choice, context_length: usize) -> Self {
+    pub(super) fn new(config: Config, weights: Weights, selection: KernelSelection, context_length: usize) -> Self {
         let cache = KvCache::new(config.layers, config.kv_heads, config.head_dim);
-        let network = Network { config, weights, kernels: choice.kernels() };
-        Self { network, choice, cache, context_length, logits: Vec::new() }
+        let network = Network { config, weights, kernels: selection.kernels() };
+        Self { network, selection, cache, context_length, logits: Vec::new() }
     }
 
     /// The shape of the model.
@@ -103,9 +105,9 @@ impl Transformer {
     }
 
     /// Lets the kernels race again if it is time, see [`Choice::renew`]. Results do not depend on it.
-    pub fn renew_kernels(&mut self) {
-        self.choice.renew();
-        self.network.kernels = self.choice.kernels();
+    pub fn retune_kernels(&mut self) {
+        self.selection.retune();
+        self.network.kernels = self.selection.kernels();
     }
 
     fn check(&self, pass: &Pass<'_>) -> Result<()> {
@@ -134,10 +136,10 @@ impl Network {
         start..end
     }
 
-    /// The input of `projections`: one for all, unless (SubLN) each normalises its own.
+    /// The input of `projections`: one for all, unless (SubLN) each normalizes its own.
     fn inputs<const N: usize>(
         &self,
-        lead: &Lead<'_>,
+        scope: &Scope<'_>,
         x: &[f32],
         norm: Option<Norm<'_>>,
         projections: [&Projection; N],
@@ -145,23 +147,23 @@ impl Network {
         let cols = projections[0].matrix.operand().cols();
         let input = |x: &[f32], norm, readers: &[&Projection]| {
             let readers = readers.iter().map(|reader| reader.matrix.operand());
-            Input::new(lead, self.kernels, (x, cols), norm, readers)
+            Activations::new(scope, self.kernels, (x, cols), norm, readers)
         };
         if projections.iter().all(|projection| projection.input_norm.is_none()) {
             return Inputs::Shared(input(x, norm, &projections));
         }
         let shared = norm.map(|norm| input(x, Some(norm), &[]));
-        let x = shared.as_ref().map_or(x, Input::values);
+        let x = shared.as_ref().map_or(x, Activations::values);
         Inputs::Own(projections.map(|projection| {
-            let gain = projection.input_norm.as_deref();
-            input(x, gain.map(|gain| Norm { gain, epsilon: self.config.sub_epsilon }), &[projection])
+            let weight = projection.input_norm.as_deref();
+            input(x, weight.map(|weight| Norm { weight, epsilon: self.config.sub_epsilon }), &[projection])
         }))
     }
 
     /// Runs a layer; the last one, of whose rows only some are `asked` for, for these alone.
     fn layer(
         &self,
-        lead: &Lead<'_>,
+        scope: &Scope<'_>,
         (index, position): (usize, usize),
         cache: &mut KvCache,
         s: &mut Scratch,
@@ -169,23 +171,23 @@ impl Network {
     ) {
         let Layer { q, k, v, output, gate, up, down, .. } = &self.weights.layers[index];
         let layer: &Layer = &self.weights.layers[index];
-        let norm = |gain| Some(Norm { gain, epsilon: self.config.epsilon });
+        let norm = |weight| Some(Norm { weight, epsilon: self.config.epsilon });
 
         if asked.is_some() {
-            let inputs = self.inputs(lead, &s.x, norm(&layer.attn_norm), [k, v]);
-            multiply(lead, self.kernels, [set(k, inputs.of(0), &mut s.k), set(v, inputs.of(1), &mut s.v)]);
+            let inputs = self.inputs(scope, &s.x, norm(&layer.attn_norm), [k, v]);
+            multiply(scope, self.kernels, [set(k, inputs.of(0), &mut s.k), set(v, inputs.of(1), &mut s.v)]);
         } else {
-            let inputs = self.inputs(lead, &s.x, norm(&layer.attn_norm), [q, k, v]);
+            let inputs = self.inputs(scope, &s.x, norm(&layer.attn_norm), [q, k, v]);
             let products =
                 [set(q, inputs.of(0), &mut s.q), set(k, inputs.of(1), &mut s.k), set(v, inputs.of(2), &mut s.v)];
-            multiply(lead, self.kernels, products);
+            multiply(scope, self.kernels, products);
         }
         if let Some(rows) = asked {
             s.narrow(&self.config, rows);
-            let inputs = self.inputs(lead, &s.x, norm(&layer.attn_norm), [q]);
-            multiply(lead, self.kernels, [set(q, inputs.of(0), &mut s.q)]);
+            let inputs = self.inputs(scope, &s.x, norm(&layer.attn_norm), [q]);
+            multiply(scope, self.kernels, [set(q, inputs.of(0), &mut s.q)]);
         }
-        let qkv = Qkv {
+        let qkv = AttentionInput {
             queries: &s.q,
             query_width: self.config.q_width(),
             rows: &s.rows,
@@ -199,42 +201,42 @@ impl Network {
             position,
             visible: &s.visible,
         };
-        attend(lead, self.kernels, &qkv, cache.layer(index), &mut s.attention);
-        let inputs = self.inputs(lead, &s.attention, None, [output]);
+        attention(scope, self.kernels, &qkv, cache.layer(index), &mut s.attention);
+        let inputs = self.inputs(scope, &s.attention, None, [output]);
         let product = Product { linear: output.linear(), input: inputs.of(0), out: &mut s.x, store: Store::Add };
-        multiply(lead, self.kernels, [product]);
+        multiply(scope, self.kernels, [product]);
 
-        let inputs = self.inputs(lead, &s.x, norm(&layer.ffn_norm), [gate, up]);
+        let inputs = self.inputs(scope, &s.x, norm(&layer.ffn_norm), [gate, up]);
         let layers = [(gate.linear(), inputs.of(0)), (up.linear(), inputs.of(1))];
-        multiply_gated(lead, self.kernels, layers, self.config.activation, &mut s.gated);
-        let inputs = self.inputs(lead, &s.gated, None, [down]);
+        multiply_gated(scope, self.kernels, layers, self.config.activation, &mut s.gated);
+        let inputs = self.inputs(scope, &s.gated, None, [down]);
         let product = Product { linear: down.linear(), input: inputs.of(0), out: &mut s.x, store: Store::Add };
-        multiply(lead, self.kernels, [product]);
+        multiply(scope, self.kernels, [product]);
     }
 
     /// The output head and its input.
-    fn head(&self, lead: &Lead<'_>, x: &[f32]) -> (Linear<'_>, Input) {
+    fn head(&self, scope: &Scope<'_>, x: &[f32]) -> (Linear<'_>, Activations) {
         let Config { hidden, epsilon, .. } = self.config;
         let weights = self.weights.head.as_ref().unwrap_or(&self.weights.embedding).operand();
-        let norm = Norm { gain: &self.weights.norm, epsilon };
-        let input = Input::new(lead, self.kernels, (x, hidden), Some(norm), [weights]);
+        let norm = Norm { weight: &self.weights.norm, epsilon };
+        let input = Activations::new(scope, self.kernels, (x, hidden), Some(norm), [weights]);
         (Linear { weights, scale: None, bias: None }, input)
     }
 }
 
 /// The product whose result is `out`.
-fn set<'a>(projection: &'a Projection, input: &'a Input, out: &'a mut [f32]) -> Product<'a> {
+fn set<'a>(projection: &'a Projection, input: &'a Activations, out: &'a mut [f32]) -> Product<'a> {
     Product { linear: projection.linear(), input, out, store: Store::Set }
 }
 
 /// Inputs of projections that stand beside each other.
 enum Inputs<const N: usize> {
-    Shared(Input),
-    Own([Input; N]),
+    Shared(Activations),
+    Own([Activations; N]),
 }
 
 impl<const N: usize> Inputs<N> {
-    fn of(&self, index: usize) -> &Input {
+    fn of(&self, index: usize) -> &Activations {
         match self {
             Self::Shared(input) => input,
             Self::Own(inputs) => &inputs[index],
@@ -244,13 +246,13 @@ impl<const N: usize> Inputs<N> {
 
 impl Transformer {
     /// Runs all layers; the residual stream of the rows that are asked for.
-    fn run(&mut self, lead: &Lead<'_>, pass: &Pass<'_>) -> Result<Vec<f32>> {
+    fn run(&mut self, scope: &Scope<'_>, pass: &Pass<'_>) -> Result<Vec<f32>> {
         self.check(pass)?;
         self.cache.begin(pass.position, pass.tokens.len())?;
         let Network { config, weights, .. } = &self.network;
         let mut s = Scratch::new(config, pass.tokens.len())?;
         let rows = s.x.chunks_exact_mut(config.hidden).zip(s.rope.chunks_exact_mut(config.rope.dims()));
-        lead.each(rows.zip(pass.tokens).zip(pass.position..), |(((x, table), &token), position)| {
+        scope.for_each(rows.zip(pass.tokens).zip(pass.position..), |(((x, table), &token), position)| {
             weights.embedding.decode_row(token as usize, x);
             config.rope.fill(position, table);
         });
@@ -260,7 +262,7 @@ impl Transformer {
         let some = (pass.logits.len() < pass.tokens.len()).then_some(pass.logits);
         for layer in 0..config.layers {
             let asked = some.filter(|_| layer + 1 == config.layers);
-            self.network.layer(lead, (layer, pass.position), &mut self.cache, &mut s, asked);
+            self.network.layer(scope, (layer, pass.position), &mut self.cache, &mut s, asked);
         }
         if pass.commit {
             self.cache.commit();
@@ -287,27 +289,27 @@ impl LanguageModel for Transformer {
     }
 
     fn forward(&mut self, pass: &Pass<'_>) -> Result<&[f32]> {
-        let lead = team().lead(pass.tokens.len());
-        let x = self.run(&lead, pass)?;
+        let scope = pool().scope(pass.tokens.len());
+        let x = self.run(&scope, pass)?;
         let wanted = pass.logits.len() * self.config().vocab;
         if self.logits.len() < wanted {
-            self.logits = zeroed_f32(wanted)?;
+            self.logits = try_zeroed(wanted)?;
         }
         if wanted > 0 {
-            let (linear, input) = self.network.head(&lead, &x);
+            let (linear, input) = self.network.head(&scope, &x);
             let product = Product { linear, input: &input, out: &mut self.logits[..wanted], store: Store::Set };
-            multiply(&lead, self.network.kernels, [product]);
+            multiply(&scope, self.network.kernels, [product]);
         }
         Ok(&self.logits[..wanted])
     }
 
-    fn best(&mut self, pass: &Pass<'_>, without: Option<u32>) -> Result<Vec<Best>> {
-        let lead = team().lead(pass.tokens.len());
-        let x = self.run(&lead, pass)?;
+    fn argmax(&mut self, pass: &Pass<'_>, excluded: Option<u32>) -> Result<Vec<Argmax>> {
+        let scope = pool().scope(pass.tokens.len());
+        let x = self.run(&scope, pass)?;
         if pass.logits.is_empty() {
             return Ok(Vec::new());
         }
-        let (linear, input) = self.network.head(&lead, &x);
-        best(&lead, self.network.kernels, linear, &input, without).map_err(|bad| not_finite(pass, bad))
+        let (linear, input) = self.network.head(&scope, &x);
+        argmax(&scope, self.network.kernels, linear, &input, excluded).map_err(|bad| not_finite(pass, bad))
     }
 }

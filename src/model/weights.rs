@@ -16,7 +16,7 @@ use std::collections::HashMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// Looked up row by row, and multiplied as the output head: never run as BitLinear.
-    Table,
+    Embedding,
     /// A linear layer.
     Linear,
     /// Gains, biases, factors: decoded to f32.
@@ -50,9 +50,11 @@ fn projections(config: &Config) -> [(&'static str, usize, usize, &'static [&'sta
 pub(super) fn expect(config: &Config, name: &str) -> Option<Expected> {
     let vector = |len| Some(Expected { role: Role::Vector, rows: 1, cols: len });
     match name {
-        "token_embd.weight" => return Some(Expected { role: Role::Table, rows: config.vocab, cols: config.hidden }),
+        "token_embd.weight" => {
+            return Some(Expected { role: Role::Embedding, rows: config.vocab, cols: config.hidden });
+        }
         "output.weight" if config.architecture.tied => return None,
-        "output.weight" => return Some(Expected { role: Role::Table, rows: config.vocab, cols: config.hidden }),
+        "output.weight" => return Some(Expected { role: Role::Embedding, rows: config.vocab, cols: config.hidden }),
         "output_norm.weight" => return vector(config.hidden),
         "rope_freqs.weight" => return vector(config.rope.dims() / 2),
         _ => {}

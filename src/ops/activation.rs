@@ -36,6 +36,7 @@ fn each<'a>(rows: impl Iterator<Item = (&'a [f32], &'a [f32], &'a mut [f32])>, f
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[test]
     fn gates_as_defined() {

@@ -14,14 +14,14 @@
 
 #![forbid(unsafe_code)]
 
-use super::bands::{Band, Bands};
+use super::column_blocks::{ColumnBlock, ColumnBlocks};
 use super::exp::Exp;
 use super::key_values::{KeyValues, PAGE};
 use super::norm::Norm;
 use super::reduce::softmax;
 use super::rope::Rope;
 use crate::kernels::{Kernels, LANES};
-use crate::parallel::Lead;
+use crate::parallel::Scope;
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -29,7 +29,7 @@ use std::ops::Range;
 const ROWS: usize = 8;
 
 /// What the rows of a pass ask and answer: queries, keys and values, of which each row has all heads one after the other.
-pub struct Qkv<'a> {
+pub struct AttentionInput<'a> {
     /// Queries of some rows.
     pub queries: &'a [f32],
     /// Length of a row of queries.
@@ -42,7 +42,7 @@ pub struct Qkv<'a> {
     pub values: &'a [f32],
     /// Length of a row of keys, and of values.
     pub key_width: usize,
-    /// Normalises each head of the queries, where a model does.
+    /// Normalizes each head of the queries, where a model does.
     pub query_norm: Option<Norm<'a>>,
     /// The same for keys.
     pub key_norm: Option<Norm<'a>>,
@@ -58,13 +58,20 @@ pub struct Qkv<'a> {
 
 /// Stores keys and values in `cache`, which has room for them, a [`KeyValues`] for each head. Then, for every head of every row of queries:
 /// softmax over the row's visible positions of `q k / sqrt(dim)`, and the sum of the values weighted with it, into `out` of the same shape.
-pub fn attend(lead: &Lead<'_>, kernels: &dyn Kernels, qkv: &Qkv<'_>, cache: &mut [KeyValues], out: &mut [f32]) {
+pub fn attention(
+    scope: &Scope<'_>,
+    kernels: &dyn Kernels,
+    qkv: &AttentionInput<'_>,
+    cache: &mut [KeyValues],
+    out: &mut [f32],
+) {
     let width = qkv.query_width;
     let group = width / cache.len();
-    let units = |rows, queries, out| Bands::new(out, width, group).map(move |band| Unit { qkv, rows, queries, band });
+    let units =
+        |rows, queries, out| ColumnBlocks::new(out, width, group).map(move |block| Unit { qkv, rows, queries, block });
     if (1..=ROWS).contains(&qkv.rows.len()) {
         let units = cache.iter_mut().enumerate().zip(units(qkv.rows, qkv.queries, out));
-        lead.each(units, |((head, cache), unit)| {
+        scope.for_each(units, |((head, cache), unit)| {
             BUFFERS.with_borrow_mut(|buffers| {
                 qkv.store(kernels, head, cache, &mut buffers.key);
                 unit.run(kernels, cache, buffers);
@@ -72,12 +79,12 @@ pub fn attend(lead: &Lead<'_>, kernels: &dyn Kernels, qkv: &Qkv<'_>, cache: &mut
         });
         return;
     }
-    lead.each(cache.iter_mut().enumerate(), |(head, cache)| {
+    scope.for_each(cache.iter_mut().enumerate(), |(head, cache)| {
         BUFFERS.with_borrow_mut(|buffers| qkv.store(kernels, head, cache, &mut buffers.key));
     });
     let rows = qkv.rows.chunks(ROWS).zip(qkv.queries.chunks(ROWS * width)).zip(out.chunks_mut(ROWS * width));
     let units = rows.flat_map(|((rows, queries), out)| cache.iter().zip(units(rows, queries, out)));
-    lead.each(units, |(cache, unit)| BUFFERS.with_borrow_mut(|buffers| unit.run(kernels, cache, buffers)));
+    scope.for_each(units, |(cache, unit)| BUFFERS.with_borrow_mut(|buffers| unit.run(kernels, cache, buffers)));
 }
 
 /// What a thread keeps from one unit to the next, so that threads do not meet at the allocator.
@@ -98,7 +105,7 @@ fn zeroed(values: &mut Vec<f32>, len: usize) {
     values.resize(len, 0.0);
 }
 
-impl Qkv<'_> {
+impl AttentionInput<'_> {
     /// Stores the keys and values of a head.
     fn store(&self, kernels: &dyn Kernels, head: usize, cache: &mut KeyValues, key: &mut Vec<f32>) {
         let part = head * cache.dim()..(head + 1) * cache.dim();
@@ -111,7 +118,7 @@ impl Qkv<'_> {
         }
     }
 
-    /// Normalises and rotates a head of a row.
+    /// Normalizes and rotates a head of a row.
     fn place(&self, kernels: &dyn Kernels, head: &mut [f32], norm: Option<Norm<'_>>, row: usize) {
         if let Some(norm) = norm {
             norm.apply_in_place(kernels, head);
@@ -122,17 +129,17 @@ impl Qkv<'_> {
 
 /// One key/value head and some rows.
 struct Unit<'a> {
-    qkv: &'a Qkv<'a>,
+    qkv: &'a AttentionInput<'a>,
     rows: &'a [usize],
     /// Of these rows, whole.
     queries: &'a [f32],
     /// The outputs of the query heads that share the key/value head.
-    band: Band<'a>,
+    block: ColumnBlock<'a>,
 }
 
 impl Unit<'_> {
     fn run(self, kernels: &dyn Kernels, cache: &KeyValues, Buffers { queries, scores, sums, .. }: &mut Buffers) {
-        let (dim, group) = (cache.dim(), self.band.width());
+        let (dim, group) = (cache.dim(), self.block.width());
         let shared = group / dim;
         let visible = |row: usize| &self.qkv.visible[self.rows[row]];
         let ranges = || (0..self.rows.len()).map(visible);
@@ -145,7 +152,7 @@ impl Unit<'_> {
         queries.clear();
         for (&row, query) in self.rows.iter().zip(self.queries.chunks_exact(self.qkv.query_width)) {
             let first = queries.len();
-            queries.extend_from_slice(&query[self.band.first..][..group]);
+            queries.extend_from_slice(&query[self.block.first..][..group]);
             for head in queries[first..].chunks_exact_mut(dim) {
                 self.qkv.place(kernels, head, self.qkv.query_norm, row);
                 head.iter_mut().for_each(|x| *x *= scale);
@@ -154,7 +161,7 @@ impl Unit<'_> {
         zeroed(scores, self.rows.len() * shared * stride);
         for panel in 0..panels {
             let keys = cache.keys(start + panel * LANES);
-            kernels.panel((queries, dim), keys, (&mut scores[panel * LANES..], stride));
+            kernels.panel_f32((queries, dim), keys, (&mut scores[panel * LANES..], stride));
         }
 
         let exp = Exp::new();
@@ -174,10 +181,10 @@ impl Unit<'_> {
             let weights = (&scores[first - start..], stride);
             for panel in 0..cache.panels() {
                 let values = cache.values(page, panel, first - page * PAGE..last - page * PAGE);
-                kernels.panel(weights, values, (&mut sums[panel * LANES..], padded));
+                kernels.panel_f32(weights, values, (&mut sums[panel * LANES..], padded));
             }
         }
-        for (out, sums) in self.band.rows.into_iter().zip(sums.chunks_exact(shared * padded)) {
+        for (out, sums) in self.block.rows.into_iter().zip(sums.chunks_exact(shared * padded)) {
             for (out, sums) in out.chunks_exact_mut(dim).zip(sums.chunks_exact(padded)) {
                 out.copy_from_slice(&sums[..dim]);
             }
@@ -189,8 +196,9 @@ impl Unit<'_> {
 mod tests {
     use super::super::rope::RopeStyle;
     use super::*;
-    use crate::kernels::Choice;
-    use crate::parallel::team;
+    use crate::kernels::KernelSelection;
+    use crate::parallel::pool;
+    use crate::testing::test;
 
     /// Values that differ from position to position and head to head.
     fn wave(seed: usize, len: usize) -> Vec<f32> {
@@ -204,7 +212,7 @@ mod tests {
         let queries = wave(3, visible.len() * width);
         let mut ranges = vec![0..1; positions];
         ranges.iter_mut().zip(visible).for_each(|(range, &(start, end))| *range = start..end);
-        let qkv = Qkv {
+        let qkv = AttentionInput {
             queries: &queries,
             query_width: width,
             rows: &(0..visible.len()).collect::<Vec<_>>(),
@@ -221,7 +229,7 @@ mod tests {
         let mut cache = [(); 2].map(|()| KeyValues::new(dim));
         cache.iter_mut().for_each(|head| head.grow(positions).unwrap());
         let mut out = vec![f32::NAN; visible.len() * width];
-        attend(&team().lead(1), Choice::new().kernels(), &qkv, &mut cache, &mut out);
+        attention(&pool().scope(1), KernelSelection::new().kernels(), &qkv, &mut cache, &mut out);
 
         for (index, &got) in out.iter().enumerate() {
             let (row, head, element) = (index / width, index % width / dim, index % dim);

@@ -62,8 +62,8 @@ impl Exp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
-    #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
     #[test]
     fn exp_matches_double_precision() {
         for i in -870_000..=880_000 {
@@ -84,7 +84,6 @@ mod tests {
     }
 
     /// Every machine must find this sum of bit patterns, natively and in the browser.
-    #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
     #[test]
     fn the_bits_are_the_same_everywhere() {
         let bits = (-8_700..=8_800).map(|i| u64::from(Exp::new().of(i as f32 * 0.01).to_bits())).sum::<u64>();

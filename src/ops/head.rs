@@ -5,18 +5,18 @@
 
 #![forbid(unsafe_code)]
 
-use super::input::Input;
+use super::activations::Activations;
 use super::linear::Linear;
 use super::reduce::{all_finite, largest, sum_of_exp};
 use crate::kernels::Kernels;
-use crate::parallel::Lead;
+use crate::parallel::Scope;
 
 /// Tokens reduced together.
 const PART: usize = 256;
 
 /// The likeliest token of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Best {
+pub struct Argmax {
     /// The lowest of the tokens with the highest logit.
     pub token: u32,
     /// Its probability in the softmax over all tokens; infinite when there was none to choose.
@@ -50,21 +50,21 @@ const NONE: Part = Part { token: 0, logit: f32::NEG_INFINITY, sum: 0.0 };
 /// # Errors
 ///
 /// [`NotFinite`], for the first row and token with such a logit.
-pub fn best(
-    lead: &Lead<'_>,
+pub fn argmax(
+    scope: &Scope<'_>,
     kernels: &dyn Kernels,
     head: Linear<'_>,
-    input: &Input,
-    without: Option<u32>,
-) -> Result<Vec<Best>, NotFinite> {
+    input: &Activations,
+    excluded: Option<u32>,
+) -> Result<Vec<Argmax>, NotFinite> {
     let (rows, vocab) = (input.rows(), head.weights.rows());
     let mut parts = vec![Ok(NONE); vocab.div_ceil(PART) * rows];
-    lead.each(parts.chunks_exact_mut(rows.max(1)).enumerate(), |(index, parts)| {
+    scope.for_each(parts.chunks_exact_mut(rows.max(1)).enumerate(), |(index, parts)| {
         let first = index * PART;
         let width = PART.min(vocab - first);
         head.with_products(kernels, input, first..first + width, |logits| {
             for (row, (logits, part)) in logits.chunks_exact_mut(width).zip(parts).enumerate() {
-                *part = reduce(logits, first, without).map_err(|token| NotFinite {
+                *part = reduce(logits, first, excluded).map_err(|token| NotFinite {
                     row,
                     token,
                     logit: logits[token as usize - first],
@@ -82,11 +82,11 @@ pub fn best(
 /// # Errors
 ///
 /// [`NotFinite`] with row 0, for the first token with such a logit.
-pub fn best_of(logits: &[f32], without: Option<u32>) -> Result<Best, NotFinite> {
+pub fn argmax_row(logits: &[f32], excluded: Option<u32>) -> Result<Argmax, NotFinite> {
     let parts = logits.chunks(PART).enumerate().map(|(index, logits)| {
         let first = index * PART;
         let mut logits = logits.to_vec();
-        reduce(&mut logits, first, without).map_err(|token| NotFinite {
+        reduce(&mut logits, first, excluded).map_err(|token| NotFinite {
             row: 0,
             token,
             logit: logits[token as usize - first],
@@ -96,12 +96,12 @@ pub fn best_of(logits: &[f32], without: Option<u32>) -> Result<Best, NotFinite> 
 }
 
 /// Reduces the logits of tokens from `first` on; the error is the first token whose logit is not finite.
-fn reduce(logits: &mut [f32], first: usize, without: Option<u32>) -> Result<Part, u32> {
+fn reduce(logits: &mut [f32], first: usize, excluded: Option<u32>) -> Result<Part, u32> {
     if !all_finite(logits) {
         let at = logits.iter().position(|logit| !logit.is_finite()).unwrap_or_default();
         return Err((first + at) as u32);
     }
-    let excluded = without.and_then(|token| logits.get_mut((token as usize).checked_sub(first)?));
+    let excluded = excluded.and_then(|token| logits.get_mut((token as usize).checked_sub(first)?));
     if let Some(logit) = excluded {
         *logit = f32::NEG_INFINITY;
     }
@@ -116,21 +116,22 @@ fn reduce(logits: &mut [f32], first: usize, without: Option<u32>) -> Result<Part
 }
 
 /// Puts the parts of a row together.
-fn join(parts: Vec<Part>) -> Best {
+fn join(parts: Vec<Part>) -> Argmax {
     let best = parts.iter().fold(NONE, |best, part| if part.logit > best.logit { *part } else { best });
     let weight = |part: &Part| f64::from(part.sum) * f64::from(part.logit - best.logit).exp();
     let sum = parts.iter().filter(|part| part.sum > 0.0).map(weight).fold(0.0, |sum, part| sum + part);
-    Best { token: best.token, probability: 1.0 / sum }
+    Argmax { token: best.token, probability: 1.0 / sum }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::gguf::GgmlType;
-    use crate::kernels::Choice;
-    use crate::parallel::team;
+    use crate::kernels::KernelSelection;
+    use crate::parallel::pool;
     use crate::quant;
     use crate::tensor::BlockMatrix;
+    use crate::testing::test;
 
     const COLS: usize = 32;
 
@@ -140,16 +141,16 @@ mod tests {
         BlockMatrix::new(GgmlType::F32, weights.len() / COLS, COLS, bytes).unwrap()
     }
 
-    /// Logits, and what [`best`] and [`best_of`] make of them.
-    fn run(vocab: usize, rows: usize, without: Option<u32>, x: impl Fn(usize) -> f32) -> (Vec<f32>, Vec<Best>) {
+    /// Logits, and what [`argmax`] and [`argmax_row`] make of them.
+    fn run(vocab: usize, rows: usize, excluded: Option<u32>, x: impl Fn(usize) -> f32) -> (Vec<f32>, Vec<Argmax>) {
         let weights: Vec<f32> = (0..vocab * COLS).map(|i| ((i * i % 101) as f32 - 50.0) / 100.0).collect();
-        let (matrix, kernels, lead) = (head(&weights), Choice::new().kernels(), team().lead(1));
+        let (matrix, kernels, scope) = (head(&weights), KernelSelection::new().kernels(), pool().scope(1));
         let linear = Linear { weights: matrix.operand(), scale: None, bias: None };
         let x: Vec<f32> = (0..rows * COLS).map(x).collect();
-        let input = Input::new(&lead, kernels, (&x, COLS), None, [matrix.operand()]);
+        let input = Activations::new(&scope, kernels, (&x, COLS), None, [matrix.operand()]);
         let logits = linear.with_products(kernels, &input, 0..vocab, |logits| logits.to_vec());
-        let found = best(&lead, kernels, linear, &input, without).unwrap();
-        let each: Vec<Best> = logits.chunks(vocab).map(|logits| best_of(logits, without).unwrap()).collect();
+        let found = argmax(&scope, kernels, linear, &input, excluded).unwrap();
+        let each: Vec<Argmax> = logits.chunks(vocab).map(|logits| argmax_row(logits, excluded).unwrap()).collect();
         assert_eq!(found, each);
         (logits, found)
     }
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!((found[0].token, (found[0].probability * 600.0).round()), (0, 1.0));
         let (_, found) = run(600, 1, Some(0), |_| 0.0);
         assert_eq!((found[0].token, (found[0].probability * 599.0).round()), (1, 1.0));
-        assert_eq!(best_of(&[1.0], Some(0)).unwrap().probability, f64::INFINITY, "nothing is left");
+        assert_eq!(argmax_row(&[1.0], Some(0)).unwrap().probability, f64::INFINITY, "nothing is left");
     }
 
     #[test]
@@ -181,7 +182,7 @@ mod tests {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut logits = vec![0.0; 300];
             (logits[270], logits[290]) = (bad, bad);
-            let error = best_of(&logits, None).unwrap_err();
+            let error = argmax_row(&logits, None).unwrap_err();
             assert_eq!((error.row, error.token, error.logit.to_bits()), (0, 270, bad.to_bits()));
         }
     }

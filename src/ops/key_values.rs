@@ -7,7 +7,7 @@
 
 use crate::error::Result;
 use crate::kernels::LANES;
-use crate::tensor::zeroed_f32;
+use crate::tensor::try_zeroed;
 use std::ops::Range;
 
 /// Positions in a page; whole panels.
@@ -35,9 +35,9 @@ impl KeyValues {
     pub fn grow(&mut self, positions: usize) -> Result<()> {
         while self.values.len() * PAGE < positions {
             if self.keys.len() == self.values.len() {
-                self.keys.push(zeroed_f32(self.dim * PAGE)?);
+                self.keys.push(try_zeroed(self.dim * PAGE)?);
             }
-            self.values.push(zeroed_f32(self.panels() * LANES * PAGE)?);
+            self.values.push(try_zeroed(self.panels() * LANES * PAGE)?);
         }
         Ok(())
     }
@@ -81,6 +81,7 @@ impl KeyValues {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[test]
     fn panels_of_positions_and_of_elements() {

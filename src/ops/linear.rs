@@ -7,11 +7,11 @@
 #![forbid(unsafe_code)]
 
 use super::activation::Activation;
-use super::bands::Bands;
-use super::input::Input;
+use super::activations::Activations;
+use super::column_blocks::ColumnBlocks;
 use crate::kernels::{Kernels, LANES};
-use crate::parallel::Lead;
-use crate::tensor::{BlockMatrix, Operand, PackedGroups, PackedTernary, STRIP, TILE};
+use crate::parallel::Scope;
+use crate::tensor::{BlockMatrix, Operand, PANEL_ROWS, PackedGroups, PackedTernary, TILE};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -40,7 +40,7 @@ pub struct Product<'a> {
     /// The layer.
     pub linear: Linear<'a>,
     /// What it is multiplied with.
-    pub input: &'a Input,
+    pub input: &'a Activations,
     /// Where its products go.
     pub out: &'a mut [f32],
     /// How.
@@ -52,7 +52,7 @@ pub struct Product<'a> {
 struct Buffers {
     tile: TileBuffers,
     /// Products of a band, row after row, of up to two layers.
-    bands: [Vec<f32>; 2],
+    column_blocks: [Vec<f32>; 2],
 }
 
 #[derive(Default)]
@@ -70,25 +70,25 @@ thread_local! {
 /// Products of one band of columns that stay in the first-level cache while they are worked on.
 const BAND_PRODUCTS: usize = 4096;
 
-/// Bands for each thread, so that one that is slower or comes late takes fewer.
+/// ColumnBlocks for each thread, so that one that is slower or comes late takes fewer.
 const BANDS_PER_THREAD: usize = 4;
 
 /// The same for a single row, whose bands are so short that taking one counts.
 const ROW_BANDS_PER_THREAD: usize = 2;
 
 /// Computes all of `products`, whose inputs have equally many rows.
-pub fn multiply<const N: usize>(lead: &Lead<'_>, kernels: &dyn Kernels, products: [Product<'_>; N]) {
+pub fn multiply<const N: usize>(scope: &Scope<'_>, kernels: &dyn Kernels, products: [Product<'_>; N]) {
     let cols = products.iter().map(|product| product.linear.weights.rows()).sum();
-    let width = band_width(lead, cols, products.iter().map(|product| product.input.rows()).max().unwrap_or(1));
-    let bands = products.into_iter().flat_map(|Product { linear, input, out, store }| {
+    let width = band_width(scope, cols, products.iter().map(|product| product.input.rows()).max().unwrap_or(1));
+    let column_blocks = products.into_iter().flat_map(|Product { linear, input, out, store }| {
         linear.check(input, out);
-        Bands::new(out, linear.weights.rows(), width).map(move |band| (linear, input, store, band))
+        ColumnBlocks::new(out, linear.weights.rows(), width).map(move |block| (linear, input, store, block))
     });
-    lead.each(bands, |(linear, input, store, mut band)| {
-        let columns = band.first..band.first + band.width();
+    scope.for_each(column_blocks, |(linear, input, store, mut block)| {
+        let columns = block.first..block.first + block.width();
         BUFFERS.with_borrow_mut(|Buffers { tile, .. }| {
             linear.each(kernels, input, columns, tile, |at, products| {
-                for (out, products) in band.rows.iter_mut().zip(products) {
+                for (out, products) in block.rows.iter_mut().zip(products) {
                     put(&mut out[at..], products, store);
                 }
             });
@@ -98,24 +98,24 @@ pub fn multiply<const N: usize>(lead: &Lead<'_>, kernels: &dyn Kernels, products
 
 /// `out = activation(gate * input) * (up * input)`, element by element, where each layer has its input.
 pub fn multiply_gated(
-    lead: &Lead<'_>,
+    scope: &Scope<'_>,
     kernels: &dyn Kernels,
-    [(gate, gate_input), (up, up_input)]: [(Linear<'_>, &Input); 2],
+    [(gate, gate_input), (up, up_input)]: [(Linear<'_>, &Activations); 2],
     activation: Activation,
     out: &mut [f32],
 ) {
     gate.check(gate_input, out);
     up.check(up_input, out);
     let cols = gate.weights.rows();
-    let bands = Bands::new(out, cols, band_width(lead, cols, gate_input.rows()));
-    lead.each(bands, |band| {
-        let width = band.width();
-        let columns = band.first..band.first + width;
-        BUFFERS.with_borrow_mut(|Buffers { tile, bands: [gates, ups] }| {
+    let column_blocks = ColumnBlocks::new(out, cols, band_width(scope, cols, gate_input.rows()));
+    scope.for_each(column_blocks, |block| {
+        let width = block.width();
+        let columns = block.first..block.first + width;
+        BUFFERS.with_borrow_mut(|Buffers { tile, column_blocks: [gates, ups] }| {
             gate.products(kernels, gate_input, columns.clone(), tile, gates);
             up.products(kernels, up_input, columns, tile, ups);
             let inputs = gates.chunks_exact(width).zip(ups.chunks_exact(width));
-            activation.gate(inputs.zip(band.rows).map(|((gate, up), out)| (gate, up, out)));
+            activation.gate(inputs.zip(block.rows).map(|((gate, up), out)| (gate, up, out)));
         });
     });
 }
@@ -133,17 +133,17 @@ fn put(out: &mut [f32], products: &[f32; LANES], store: Store) {
 }
 
 /// Columns of a band when `cols` columns of `rows` products are computed.
-pub(super) fn band_width(lead: &Lead<'_>, cols: usize, rows: usize) -> usize {
-    let bands = match (lead.threads(), rows) {
+pub(super) fn band_width(scope: &Scope<'_>, cols: usize, rows: usize) -> usize {
+    let column_blocks = match (scope.threads(), rows) {
         (1, _) => 1,
         (threads, 1) => threads * ROW_BANDS_PER_THREAD,
         (threads, _) => threads * BANDS_PER_THREAD,
     };
-    cols.div_ceil(bands).min(BAND_PRODUCTS / rows.max(1)).next_multiple_of(TILE)
+    cols.div_ceil(column_blocks).min(BAND_PRODUCTS / rows.max(1)).next_multiple_of(TILE)
 }
 
 impl Linear<'_> {
-    fn check(&self, input: &Input, out: &[f32]) {
+    fn check(&self, input: &Activations, out: &[f32]) {
         assert_eq!(input.cols(), self.weights.cols(), "the input is as wide as the matrix");
         assert_eq!(out.len(), input.rows() * self.weights.rows(), "one output a row and output feature");
     }
@@ -152,11 +152,11 @@ impl Linear<'_> {
     pub(super) fn with_products<R>(
         &self,
         kernels: &dyn Kernels,
-        input: &Input,
+        input: &Activations,
         columns: Range<usize>,
         take: impl FnOnce(&mut [f32]) -> R,
     ) -> R {
-        BUFFERS.with_borrow_mut(|Buffers { tile, bands: [products, _] }| {
+        BUFFERS.with_borrow_mut(|Buffers { tile, column_blocks: [products, _] }| {
             self.products(kernels, input, columns, tile, products);
             take(products)
         })
@@ -165,7 +165,7 @@ impl Linear<'_> {
     fn products(
         &self,
         kernels: &dyn Kernels,
-        input: &Input,
+        input: &Activations,
         columns: Range<usize>,
         tile: &mut TileBuffers,
         out: &mut Vec<f32>,
@@ -184,7 +184,7 @@ impl Linear<'_> {
     fn each(
         &self,
         kernels: &dyn Kernels,
-        input: &Input,
+        input: &Activations,
         columns: Range<usize>,
         tile: &mut TileBuffers,
         mut take: impl FnMut(usize, &[[f32; LANES]]),
@@ -213,19 +213,19 @@ impl Linear<'_> {
 fn ternary(
     kernels: &dyn Kernels,
     matrix: &PackedTernary,
-    input: &Input,
+    input: &Activations,
     columns: Range<usize>,
     TileBuffers { sums, products }: &mut TileBuffers,
     mut take: impl FnMut(usize, &mut [[f32; LANES]]),
 ) {
-    let (x, scales, totals) = input.int8();
+    let (x, scales, x_sums) = input.int8();
     sums.resize(input.rows(), [0; TILE]);
     for tile in columns.clone().step_by(TILE) {
-        kernels.ternary_tile(matrix.row_tile(tile / TILE), x, totals, sums);
+        kernels.ternary_tile(matrix.row_tile(tile / TILE), x, x_sums, sums);
         for (half, column) in (tile..columns.end).step_by(LANES).take(TILE / LANES).enumerate() {
             for (products, (sums, scale)) in products.iter_mut().zip(sums.iter().zip(scales)) {
-                let factor = matrix.scale() / scale;
-                *products = sums.as_chunks().0[half].map(|sum| sum as f32 * factor);
+                let scale = matrix.scale() / scale;
+                *products = sums.as_chunks().0[half].map(|sum| sum as f32 * scale);
             }
             take(column, products);
         }
@@ -236,13 +236,13 @@ fn ternary(
 fn grouped(
     kernels: &dyn Kernels,
     matrix: &PackedGroups,
-    input: &Input,
+    input: &Activations,
     columns: Range<usize>,
     TileBuffers { products, .. }: &mut TileBuffers,
     mut take: impl FnMut(usize, &mut [[f32; LANES]]),
 ) {
-    for column in columns.step_by(STRIP) {
-        kernels.strip(&matrix.strip(column / STRIP), input.q8(), products);
+    for column in columns.step_by(PANEL_ROWS) {
+        kernels.group_panel(&matrix.panel(column / PANEL_ROWS), input.q8(), products);
         take(column, products);
     }
 }
@@ -251,7 +251,7 @@ fn grouped(
 fn decoded(
     kernels: &dyn Kernels,
     matrix: &BlockMatrix,
-    input: &Input,
+    input: &Activations,
     columns: Range<usize>,
     TileBuffers { products, .. }: &mut TileBuffers,
     mut take: impl FnMut(usize, &mut [[f32; LANES]]),
@@ -272,10 +272,11 @@ fn decoded(
 mod tests {
     use super::*;
     use crate::gguf::GgmlType;
-    use crate::kernels::Choice;
-    use crate::parallel::team;
+    use crate::kernels::KernelSelection;
+    use crate::parallel::pool;
     use crate::quant;
     use crate::tensor::Matrix;
+    use crate::testing::test;
 
     const SHAPE: (usize, usize, usize) = (20, 256, 3);
 
@@ -300,12 +301,12 @@ mod tests {
         let (x, (matrix, weights)) = (activations(), matrix(ty, values));
         let bias: Vec<f32> = (0..rows).map(|row| row as f32).collect();
         let linear = Linear { weights: matrix.operand(), scale: Some(2.0), bias: Some(&bias) };
-        let lead = team().lead(1);
-        let input = Input::new(&lead, Choice::new().kernels(), (&x, cols), None, [matrix.operand()]);
+        let scope = pool().scope(1);
+        let input = Activations::new(&scope, KernelSelection::new().kernels(), (&x, cols), None, [matrix.operand()]);
         let (mut set, mut added) = (vec![f32::NAN; count * rows], vec![100.0; count * rows]);
         multiply(
-            &lead,
-            Choice::new().kernels(),
+            &scope,
+            KernelSelection::new().kernels(),
             [
                 Product { linear, input: &input, out: &mut set, store: Store::Set },
                 Product { linear, input: &input, out: &mut added, store: Store::Add },
@@ -331,12 +332,19 @@ mod tests {
         let (rows, cols, count) = SHAPE;
         let (x, (gate, _), (up, _)) = (activations(), matrix(GgmlType::Q2_0, 3), matrix(GgmlType::Q8_0, 4));
         let [gate, up] = [&gate, &up].map(|matrix| Linear { weights: matrix.operand(), scale: None, bias: None });
-        let lead = team().lead(1);
-        let input = Input::new(&lead, Choice::new().kernels(), (&x, cols), None, [gate.weights, up.weights]);
+        let scope = pool().scope(1);
+        let input =
+            Activations::new(&scope, KernelSelection::new().kernels(), (&x, cols), None, [gate.weights, up.weights]);
         let [mut gates, mut ups, mut gated] = [(); 3].map(|()| vec![0.0; count * rows]);
         let product = |linear, out| Product { linear, input: &input, out, store: Store::Set };
-        multiply(&lead, Choice::new().kernels(), [product(gate, &mut gates), product(up, &mut ups)]);
-        multiply_gated(&lead, Choice::new().kernels(), [(gate, &input), (up, &input)], Activation::Relu2, &mut gated);
+        multiply(&scope, KernelSelection::new().kernels(), [product(gate, &mut gates), product(up, &mut ups)]);
+        multiply_gated(
+            &scope,
+            KernelSelection::new().kernels(),
+            [(gate, &input), (up, &input)],
+            Activation::Relu2,
+            &mut gated,
+        );
         let mut expected = vec![0.0; count * rows];
         Activation::Relu2.gate([(&gates[..], &ups[..], &mut expected[..])].into_iter());
         assert_eq!(gated, expected);

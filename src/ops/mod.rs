@@ -4,11 +4,11 @@
 #![forbid(unsafe_code)]
 
 mod activation;
+mod activations;
 mod attention;
-mod bands;
+mod column_blocks;
 mod exp;
 mod head;
-mod input;
 mod key_values;
 mod linear;
 mod norm;
@@ -16,9 +16,9 @@ mod reduce;
 mod rope;
 
 pub use activation::Activation;
-pub use attention::{Qkv, attend};
-pub use head::{Best, NotFinite, best, best_of};
-pub use input::Input;
+pub use activations::Activations;
+pub use attention::{AttentionInput, attention};
+pub use head::{Argmax, NotFinite, argmax, argmax_row};
 pub use key_values::KeyValues;
 pub use linear::{Linear, Product, Store, multiply, multiply_gated};
 pub use norm::Norm;

@@ -48,6 +48,7 @@ fn reduce(x: &[f32], start: f32, map: impl Fn(f32) -> f32, join: impl Fn(f32, f3
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[test]
     fn reduces_rows_of_any_length() {

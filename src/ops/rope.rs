@@ -122,6 +122,7 @@ impl Default for Yarn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     fn rotated(rope: &Rope, position: usize, head: &[f32]) -> Vec<f32> {
         let mut table = vec![0.0; rope.dims()];

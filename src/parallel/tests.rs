@@ -3,27 +3,28 @@
 #![cfg(not(target_family = "wasm"))]
 
 use super::*;
+use crate::testing::test;
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
 /// A team of its own, which like every team is never ended.
-fn new_team(threads: usize) -> &'static Team {
-    let team: &'static Team = Box::leak(Box::new(Team::new()));
-    team.grow(threads).unwrap();
-    assert_eq!(team.threads(), threads);
-    team
+fn new_pool(threads: usize) -> &'static ThreadPool {
+    let pool: &'static ThreadPool = Box::leak(Box::new(ThreadPool::new()));
+    pool.grow(threads).unwrap();
+    assert_eq!(pool.threads(), threads);
+    pool
 }
 
 #[test]
 fn every_item_is_done_once_before_a_phase_ends() {
     for threads in [1, 2, 5] {
-        let team = new_team(threads);
-        let lead = team.lead(1);
+        let pool = new_pool(threads);
+        let scope = pool.scope(1);
         for len in (0..20).chain([1000]).chain([3; 2000]) {
             let mut values = vec![0u32; len];
-            lead.each(values.iter_mut().enumerate(), |(i, value)| *value += 1 + i as u32);
+            scope.for_each(values.iter_mut().enumerate(), |(i, value)| *value += 1 + i as u32);
             assert!(
                 values.iter().enumerate().all(|(i, &value)| value == 1 + i as u32),
                 "{threads} threads, {len} items"
@@ -34,10 +35,10 @@ fn every_item_is_done_once_before_a_phase_ends() {
 
 #[test]
 fn helpers_come_and_come_back_after_they_slept() {
-    let team = new_team(3);
+    let pool = new_pool(3);
     for _ in 0..5 {
         let seen = Mutex::new(HashSet::new());
-        team.lead(1).each(0..30, |_| {
+        pool.scope(1).for_each(0..30, |_| {
             thread::sleep(Duration::from_millis(1));
             seen.lock().unwrap().insert(thread::current().id());
         });
@@ -48,14 +49,14 @@ fn helpers_come_and_come_back_after_they_slept() {
 
 #[test]
 fn two_leaders_at_once_do_not_meet() {
-    let team = new_team(2);
+    let pool = new_pool(2);
     let sum = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..200 {
-                    let lead = team.lead(1);
-                    lead.each(1..=100, |i| {
+                    let scope = pool.scope(1);
+                    scope.for_each(1..=100, |i| {
                         sum.fetch_add(i, Ordering::Relaxed);
                     });
                 }
@@ -67,15 +68,15 @@ fn two_leaders_at_once_do_not_meet() {
 
 #[test]
 fn a_panic_in_the_leaders_piece_waits_for_the_others() {
-    let team = new_team(2);
+    let pool = new_pool(2);
     let leader = thread::current().id();
     let finished = AtomicUsize::new(0);
     let items = AtomicUsize::new(0);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        team.lead(1).each(0..8, |_| {
+        pool.scope(1).for_each(0..8, |_| {
             items.fetch_add(1, Ordering::Relaxed);
             thread::sleep(Duration::from_millis(2));
-            assert!(thread::current().id() != leader, "the leader's piece");
+            assert!(thread::current().id() != leader, "the leader's task");
             finished.fetch_add(1, Ordering::Relaxed);
         });
     }));
@@ -84,18 +85,18 @@ fn a_panic_in_the_leaders_piece_waits_for_the_others() {
     thread::sleep(Duration::from_millis(10));
     assert_eq!(finished.load(Ordering::Relaxed), after, "nobody is at work any more");
     let mut sum = [0u8; 100];
-    team.lead(1).each(sum.iter_mut(), |x| *x = 1);
-    assert_eq!(sum, [1; 100], "and the team still works");
+    pool.scope(1).for_each(sum.iter_mut(), |x| *x = 1);
+    assert_eq!(sum, [1; 100], "and the pool still works");
 }
 
 #[test]
 fn a_panic_in_a_helpers_piece_reaches_the_leader() {
-    let team = new_team(2);
+    let pool = new_pool(2);
     let leader = thread::current().id();
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        team.lead(1).each(0..8, |_| {
+        pool.scope(1).for_each(0..8, |_| {
             thread::sleep(Duration::from_millis(1));
-            assert!(thread::current().id() == leader, "the helper's piece");
+            assert!(thread::current().id() == leader, "the worker's task");
         });
     }));
     let message = *result.unwrap_err().downcast::<&str>().unwrap();
@@ -104,14 +105,14 @@ fn a_panic_in_a_helpers_piece_reaches_the_leader() {
 
 #[test]
 fn a_late_helper_is_left_out_for_a_while() {
-    let team = new_team(2);
+    let pool = new_pool(2);
     let leader = thread::current().id();
     // Until the leader itself is in a piece, and a helper stays in another for long.
     let mut left_out = false;
     for _ in 0..50 {
-        let lead = team.lead(1);
-        left_out |= lead.threads() == 1;
-        lead.each(0..2, |_| {
+        let scope = pool.scope(1);
+        left_out |= scope.threads() == 1;
+        scope.for_each(0..2, |_| {
             if thread::current().id() != leader {
                 thread::sleep(Duration::from_millis(10));
             } else {

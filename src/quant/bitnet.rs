@@ -2,8 +2,8 @@
 //!
 //! BitNet b1.58 (arXiv:2402.17764) trains master weights W and computes with `s * q`, where `s = mean|W|` over the
 //! whole matrix and `q = clamp(round(W / s), -1, 1)`: see [`ternarize`]. Doing that again to the result would keep the
-//! signs and shrink the scale by the share of zeros, so weights that already have three values are recognised by
-//! [`three_valued`].
+//! signs and shrink the scale by the share of zeros, so weights that already have three values are recognized by
+//! [`detect_ternary`].
 //!
 //! Block formats repeat the scale in every block. [`ternary`] undoes that: it accepts a tensor if all its scales are
 //! equal, passing over blocks of scale 0, which are zero whatever their codes. Floats it accepts if they are three-valued:
@@ -57,7 +57,7 @@ fn floats(ty: GgmlType, src: &[u8]) -> Result<Option<Ternary>> {
     for bytes in src.chunks(CHUNK * ty.block_bytes()) {
         let chunk = &mut chunk[..bytes.len() / ty.block_bytes()];
         dequantize(ty, bytes, chunk)?;
-        match three_valued(chunk) {
+        match detect_ternary(chunk) {
             Some(part) if part.scale == 0.0 || tensor.scale == 0.0 || part.scale == tensor.scale => {
                 tensor.scale = tensor.scale.max(part.scale);
                 tensor.codes.extend(part.codes);
@@ -88,7 +88,7 @@ fn uniform<const B: usize, const L: usize>(
     Some(Ternary { codes, scale })
 }
 
-/// Ternarises master weights as BitNet b1.58 does: `s = max(mean|W|, 1e-5)` over all of them (summed in f64),
+/// Ternarizes master weights as BitNet b1.58 does: `s = max(mean|W|, 1e-5)` over all of them (summed in f64),
 /// `q = clamp(round(W / s), -1, 1)` with ties to even.
 ///
 /// The weights must be finite; otherwise the scale is not, and [`encode_ternary`] refuses the result.
@@ -101,8 +101,8 @@ pub fn ternarize(weights: &[f32]) -> Ternary {
     Ternary { codes: weights.iter().map(code).collect(), scale }
 }
 
-/// Recognises weights that are already `{-s, 0, +s}` for one finite s, all zero included (s = 0).
-pub fn three_valued(weights: &[f32]) -> Option<Ternary> {
+/// Recognizes weights that are already `{-s, 0, +s}` for one finite s, all zero included (s = 0).
+pub fn detect_ternary(weights: &[f32]) -> Option<Ternary> {
     let scale = weights.iter().find(|weight| **weight != 0.0).map_or(0.0, |weight| weight.abs());
     if !scale.is_finite() || weights.iter().any(|weight| *weight != 0.0 && weight.abs() != scale) {
         return None;

@@ -60,6 +60,7 @@ pub(super) fn encode_bf16(weight: &[f32; 1]) -> Option<[u8; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[test]
     fn f16_to_f32_matches_half_for_every_pattern() {

@@ -7,7 +7,7 @@
 //! That is the layout of x86 builds and of Microsoft's files. ARM builds wrote groups of 64 in 16 bytes, some builds
 //! four rows a byte, other tools plain sequences, all under the same type id and without a mark. Code 3 exists in none,
 //! so its presence proves a wrong reading; a trained tensor has some 30% zeros, so hardly any or almost nothing but
-//! zeros are signs of damage or of weights that were never ternarised. Tensors that show either are refused rather than
+//! zeros are signs of damage or of weights that were never ternarized. Tensors that show either are refused rather than
 //! run into nonsense. (bitnet.cpp's kernels take rows that are multiples of 128 for granted; the format itself does
 //! not.)
 
@@ -19,7 +19,7 @@ use crate::error::Result;
 /// Bytes after the codes, the first four of which are the scale.
 const TAIL: usize = 32;
 
-/// Shares of zeros outside of which a tensor is taken for damaged, unless it is zero altogether.
+/// WorkRanges of zeros outside of which a tensor is taken for damaged, unless it is zero altogether.
 const PLAUSIBLE_ZEROS: std::ops::RangeInclusive<f64> = 0.05..=0.95;
 
 pub(super) fn decode(src: &[u8], dst: &mut [f32]) -> Result<()> {
@@ -80,7 +80,7 @@ fn check(tensor: &Ternary) -> Result<()> {
     };
     bail!(
         Malformed,
-        "this I2_S tensor {fault}: it is damaged, was not ternarised, or is in another I2_S layout than that of x86 \
+        "this I2_S tensor {fault}: it is damaged, was not ternarized, or is in another I2_S layout than that of x86 \
          builds and Microsoft's files (128 weights in 32 bytes), such as ARM's (64 in 16), four rows a byte, or \
          sequential; convert the original checkpoint to Q2_0 instead"
     )

@@ -36,7 +36,7 @@ pub(super) fn groups_q2_k(block: &[u8; 84], mut each: impl FnMut(Groups<'_>)) {
         let (at, shift) = two_bits(i);
         let bytes = &block[16 + at..][..16];
         let codes: [i8; 16] = std::array::from_fn(|l| (bytes[l] >> shift & 3).cast_signed());
-        each(Groups { codes: &codes, factor: d * f32::from(scales & 15), min: dmin * f32::from(scales >> 4) });
+        each(Groups { codes: &codes, scale: d * f32::from(scales & 15), min: dmin * f32::from(scales >> 4) });
     }
 }
 
@@ -49,7 +49,7 @@ pub(super) fn groups_q3_k(block: &[u8; 110], mut each: impl FnMut(Groups<'_>)) {
         let (bytes, high) = (&codes[at..at + 16], &high[16 * (i % 2)..][..16]);
         let code = |l: usize| bytes[l] >> shift & 3 | (high[l] >> (i / 2) & 1) << 2;
         let codes: [i8; 16] = std::array::from_fn(|l| code(l).cast_signed() - 4);
-        each(Groups { codes: &codes, factor: d * (f32::from(scale) - 32.0), min: 0.0 });
+        each(Groups { codes: &codes, scale: d * (f32::from(scale) - 32.0), min: 0.0 });
     }
 }
 
@@ -60,7 +60,7 @@ pub(super) fn groups_q4_k(block: &[u8; 144], mut each: impl FnMut(Groups<'_>)) {
         let (scale, min) = scale_and_min(scales, i);
         let bytes = &codes[32 * (i / 2)..][..32];
         let codes: [i8; 32] = std::array::from_fn(|l| (bytes[l] >> (4 * (i % 2)) & 15).cast_signed());
-        each(Groups { codes: &codes, factor: d * scale, min: dmin * min });
+        each(Groups { codes: &codes, scale: d * scale, min: dmin * min });
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) fn groups_q5_k(block: &[u8; 176], mut each: impl FnMut(Groups<'_>)) {
         let bytes = &codes[32 * (i / 2)..][..32];
         let code = |l: usize| bytes[l] >> (4 * (i % 2)) & 15 | (high[l] >> i & 1) << 4;
         let codes: [i8; 32] = std::array::from_fn(|l| code(l).cast_signed());
-        each(Groups { codes: &codes, factor: d * scale, min: dmin * min });
+        each(Groups { codes: &codes, scale: d * scale, min: dmin * min });
     }
 }
 
@@ -86,7 +86,7 @@ pub(super) fn groups_q6_k(block: &[u8; 210], mut each: impl FnMut(Groups<'_>)) {
         let high = &high[at..at + 16];
         let code = |l: usize| low[l] >> (4 * (part / 4)) & 15 | (high[l] >> shift & 3) << 4;
         let codes: [i8; 16] = std::array::from_fn(|l| code(l).cast_signed() - 32);
-        each(Groups { codes: &codes, factor: d * f32::from(scale.cast_signed()), min: 0.0 });
+        each(Groups { codes: &codes, scale: d * f32::from(scale.cast_signed()), min: 0.0 });
     }
 }
 

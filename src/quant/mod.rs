@@ -1,6 +1,6 @@
 //! Block formats of ggml: what the bytes of a tensor mean.
 //!
-//! A quantised tensor is a sequence of *blocks*. A block holds a fixed number of weights as small integer codes, and
+//! A quantized tensor is a sequence of *blocks*. A block holds a fixed number of weights as small integer codes, and
 //! one or two f16 numbers that turn codes into weights: `w = d * code`, or `w = d * code + m`. The K-quants split a
 //! block into sub-blocks whose own small integer scales multiply `d`. Each file here is one family of formats and opens
 //! with its byte layout; everything is little-endian, and "weight j" means the j-th of the block, along a row.
@@ -14,7 +14,6 @@
 #![forbid(unsafe_code)]
 
 mod bitnet;
-mod census;
 mod float;
 mod groups;
 mod i2_s;
@@ -22,10 +21,11 @@ mod k_quants;
 mod q4_q5;
 mod q8;
 mod ternary;
+mod ternary_stats;
 
-pub use bitnet::{Ternary, encode_ternary, ternarize, ternary, three_valued};
-pub use census::Census;
+pub use bitnet::{Ternary, detect_ternary, encode_ternary, ternarize, ternary};
 pub use groups::{Groups, groups};
+pub use ternary_stats::TernaryStats;
 
 use crate::error::Result;
 use crate::gguf::GgmlType;
@@ -95,11 +95,11 @@ pub fn quantize(ty: GgmlType, src: &[f32], dst: &mut Vec<u8>) -> Result<()> {
         GgmlType::Tq1_0 => encode_blocks(ty, src, dst, |weights| ternary::encode(weights, ternary::pack_tq1_0)),
         GgmlType::Tq2_0 => encode_blocks(ty, src, dst, |weights| ternary::encode(weights, ternary::pack_tq2_0)),
         GgmlType::Q2_0 => encode_blocks(ty, src, dst, |weights| ternary::encode(weights, ternary::pack_q2_0)),
-        GgmlType::I2S => match three_valued(src) {
+        GgmlType::I2S => match detect_ternary(src) {
             Some(tensor) => i2_s::encode(&tensor, dst),
             None => bail!(
                 BadOption,
-                "I2_S has one scale for a tensor, and these weights are not three-valued: ternarise them"
+                "I2_S has one scale for a tensor, and these weights are not three-valued: ternarize them"
             ),
         },
         _ => bail!(

@@ -25,21 +25,21 @@ pub(super) fn decode_q4_0(block: &[u8; 18], out: &mut [f32; 32]) {
 
 /// The codes are not lowered by 8: they fit 4 bits.
 pub(super) fn groups_q4_0(block: &[u8; 18], mut each: impl FnMut(Groups<'_>)) {
-    each(Groups { codes: &nibbles(&block[2..]), factor: f16_at(block, 0), min: 0.0 });
+    each(Groups { codes: &nibbles(&block[2..]), scale: f16_at(block, 0), min: 0.0 });
 }
 
 pub(super) fn groups_q4_1(block: &[u8; 20], mut each: impl FnMut(Groups<'_>)) {
-    each(Groups { codes: &nibbles(&block[4..]), factor: f16_at(block, 0), min: -f16_at(block, 2) });
+    each(Groups { codes: &nibbles(&block[4..]), scale: f16_at(block, 0), min: -f16_at(block, 2) });
 }
 
 pub(super) fn groups_q5_0(block: &[u8; 22], mut each: impl FnMut(Groups<'_>)) {
     let codes = with_high_bits(nibbles(&block[6..]), &block[2..]).map(|code| code - 16);
-    each(Groups { codes: &codes, factor: f16_at(block, 0), min: 0.0 });
+    each(Groups { codes: &codes, scale: f16_at(block, 0), min: 0.0 });
 }
 
 pub(super) fn groups_q5_1(block: &[u8; 24], mut each: impl FnMut(Groups<'_>)) {
     let codes = with_high_bits(nibbles(&block[8..]), &block[4..]);
-    each(Groups { codes: &codes, factor: f16_at(block, 0), min: -f16_at(block, 2) });
+    each(Groups { codes: &codes, scale: f16_at(block, 0), min: -f16_at(block, 2) });
 }
 
 /// The codes in the first 16 bytes.

@@ -18,7 +18,7 @@ pub(super) fn decode_q8_0(block: &[u8; 34], out: &mut [f32; 32]) {
 }
 
 pub(super) fn groups_q8_0(block: &[u8; 34], mut each: impl FnMut(Groups<'_>)) {
-    each(Groups { codes: bytemuck::cast_slice(&block[2..]), factor: f16_at(block, 0), min: 0.0 });
+    each(Groups { codes: bytemuck::cast_slice(&block[2..]), scale: f16_at(block, 0), min: 0.0 });
 }
 
 pub(super) fn encode_q8_0(weights: &[f32; 32]) -> Option<[u8; 34]> {

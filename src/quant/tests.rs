@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::error::ErrorCode;
+use crate::testing::test;
 use rand_pcg::Pcg32;
 use rand_pcg::rand_core::Rng;
 
@@ -88,7 +89,7 @@ fn tensors_that_are_not_uniform_are_left_to_dequantize() {
 }
 
 #[test]
-fn ternary_floats_are_recognised_whatever_their_type() {
+fn ternary_floats_are_recognized_whatever_their_type() {
     // Longer than what is looked at together, with leading zeros.
     let codes: Vec<u8> = (0..10_000).map(|i| if i < 5000 { 1 } else { (i % 3) as u8 }).collect();
     let tensor = Ternary { codes, scale: 0.375 };
@@ -106,15 +107,15 @@ fn ternary_floats_are_recognised_whatever_their_type() {
 }
 
 #[test]
-fn three_valued_recognises_what_ternarize_made() {
+fn three_valued_recognizes_what_ternarize_made() {
     let mut rng = Pcg32::new(2, 2);
     let master: Vec<f32> = (0..500).map(|_| rng.next_u32() as f32 / 2f32.powi(31) - 1.0).collect();
     let tensor = ternarize(&master);
-    assert_eq!(three_valued(&master), None);
-    assert_eq!(three_valued(&weights_of(&tensor)), Some(tensor));
-    assert_eq!(three_valued(&[0.0, -0.0]), Some(Ternary { codes: vec![1, 1], scale: 0.0 }));
-    assert_eq!(three_valued(&[0.0, 1.0, f32::NAN]), None);
-    assert_eq!(three_valued(&[f32::INFINITY, 0.0]), None);
+    assert_eq!(detect_ternary(&master), None);
+    assert_eq!(detect_ternary(&weights_of(&tensor)), Some(tensor));
+    assert_eq!(detect_ternary(&[0.0, -0.0]), Some(Ternary { codes: vec![1, 1], scale: 0.0 }));
+    assert_eq!(detect_ternary(&[0.0, 1.0, f32::NAN]), None);
+    assert_eq!(detect_ternary(&[f32::INFINITY, 0.0]), None);
 }
 
 #[test]

@@ -12,7 +12,7 @@ struct Line([u8; 64]);
 
 /// A fixed number of bytes, the first of them on a 64-byte boundary.
 pub(super) struct AlignedBytes {
-    lines: Vec<Line>,
+    chunks: Vec<Line>,
     len: usize,
 }
 
@@ -23,11 +23,11 @@ impl AlignedBytes {
     ///
     /// `out-of-memory` when they cannot be had.
     pub(super) fn zeroed(len: usize) -> Result<Self> {
-        let mut lines = Vec::new();
+        let mut chunks = Vec::new();
         let count = len.div_ceil(size_of::<Line>());
-        lines.try_reserve_exact(count).map_err(|_| no_memory(len))?;
-        lines.resize(count, Line::zeroed());
-        Ok(Self { lines, len })
+        chunks.try_reserve_exact(count).map_err(|_| no_memory(len))?;
+        chunks.resize(count, Line::zeroed());
+        Ok(Self { chunks, len })
     }
 }
 
@@ -35,13 +35,13 @@ impl Deref for AlignedBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
+        &bytemuck::cast_slice(&self.chunks)[..self.len]
     }
 }
 
 impl DerefMut for AlignedBytes {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+        &mut bytemuck::cast_slice_mut(&mut self.chunks)[..self.len]
     }
 }
 
@@ -50,7 +50,7 @@ impl DerefMut for AlignedBytes {
 /// # Errors
 ///
 /// `out-of-memory` when it cannot be had.
-pub fn room_for(len: usize) -> Result<Vec<u8>> {
+pub fn try_with_capacity(len: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len).map_err(|_| no_memory(len))?;
     Ok(bytes)
@@ -61,7 +61,7 @@ pub fn room_for(len: usize) -> Result<Vec<u8>> {
 /// # Errors
 ///
 /// `out-of-memory` when they cannot be had.
-pub fn zeroed_f32(len: usize) -> Result<Vec<f32>> {
+pub fn try_zeroed(len: usize) -> Result<Vec<f32>> {
     let mut values = Vec::new();
     values.try_reserve_exact(len).map_err(|_| no_memory(len.saturating_mul(4)))?;
     values.resize(len, 0.0);
@@ -75,6 +75,7 @@ fn no_memory(bytes: usize) -> crate::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[test]
     fn starts_on_a_cache_line() {
@@ -90,6 +91,6 @@ mod tests {
     #[test]
     fn rejects_more_than_there_is() {
         assert_eq!(AlignedBytes::zeroed(isize::MAX as usize - 64).err().unwrap().code(), crate::ErrorCode::OutOfMemory);
-        assert_eq!(zeroed_f32(isize::MAX as usize / 4).unwrap_err().code(), crate::ErrorCode::OutOfMemory);
+        assert_eq!(try_zeroed(isize::MAX as usize / 4).unwrap_err().code(), crate::ErrorCode::OutOfMemory);
     }
 }

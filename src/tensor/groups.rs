@@ -21,10 +21,10 @@ use crate::gguf::GgmlType;
 use crate::quant::{self, Groups};
 
 /// Rows of a strip.
-pub const STRIP: usize = 8;
+pub const PANEL_ROWS: usize = 8;
 
 /// Bytes of a line: a f32 or four codes of 8 bits for each row.
-pub const STRIP_LINE: usize = 32;
+pub const CHUNK_BYTES: usize = 32;
 
 /// How wide codes are, and how many share a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,14 +55,14 @@ impl GroupLayout {
     }
 
     /// Lines of codes in a group.
-    pub fn code_lines(self) -> usize {
+    pub fn code_chunks(self) -> usize {
         self.group() / self.per_byte() / 4
     }
 }
 
 /// Eight rows of a [`PackedGroups`].
 #[derive(Clone, Copy)]
-pub struct Strip<'a> {
+pub struct RowPanel<'a> {
     /// Width of codes and groups.
     pub layout: GroupLayout,
     /// The code of a weight of zero.
@@ -70,9 +70,9 @@ pub struct Strip<'a> {
     /// Whether groups have a line of minimums.
     pub mins: bool,
     /// Lines of a group: its head and its codes.
-    pub group_lines: usize,
+    pub group_chunks: usize,
     /// The groups, one after the other.
-    pub lines: &'a [[u8; STRIP_LINE]],
+    pub chunks: &'a [[u8; CHUNK_BYTES]],
 }
 
 /// A `rows` by `cols` matrix of grouped integers.
@@ -82,7 +82,7 @@ pub struct PackedGroups {
     mins: bool,
     rows: usize,
     cols: usize,
-    strips: AlignedBytes,
+    panels: AlignedBytes,
 }
 
 impl PackedGroups {
@@ -101,8 +101,8 @@ impl PackedGroups {
             GgmlType::Q4_1 | GgmlType::Q4K => (GroupLayout::Nibbles32, 0, true),
             _ => return Ok(None),
         };
-        let mut packed = Self { layout, zero, mins, rows, cols, strips: AlignedBytes::zeroed(0)? };
-        packed.strips = AlignedBytes::zeroed(rows.div_ceil(STRIP) * packed.strip_lines() * STRIP_LINE)?;
+        let mut packed = Self { layout, zero, mins, rows, cols, panels: AlignedBytes::zeroed(0)? };
+        packed.panels = AlignedBytes::zeroed(rows.div_ceil(PANEL_ROWS) * packed.panel_chunks() * CHUNK_BYTES)?;
         for (row, blocks) in bytes.chunks_exact(bytes.len() / rows).enumerate() {
             let mut col = 0;
             quant::groups(ty, blocks, |group| {
@@ -114,41 +114,41 @@ impl PackedGroups {
     }
 
     /// Lines of a group before its codes.
-    fn head_lines(&self) -> usize {
+    fn head_chunks(&self) -> usize {
         1 + usize::from(self.mins)
     }
 
-    fn group_lines(&self) -> usize {
-        self.head_lines() + self.layout.code_lines()
+    fn group_chunks(&self) -> usize {
+        self.head_chunks() + self.layout.code_chunks()
     }
 
-    fn strip_lines(&self) -> usize {
-        self.cols / self.layout.group() * self.group_lines()
+    fn panel_chunks(&self) -> usize {
+        self.cols / self.layout.group() * self.group_chunks()
     }
 
     /// The first line of the group of a weight.
     fn group_at(&self, row: usize, col: usize) -> usize {
-        row / STRIP * self.strip_lines() + col / self.layout.group() * self.group_lines()
+        row / PANEL_ROWS * self.panel_chunks() + col / self.layout.group() * self.group_chunks()
     }
 
     fn set(&mut self, row: usize, col: usize, group: &Groups<'_>) {
-        let (first, count) = (self.group_at(row, col), self.group_lines());
-        let (head, cell) = (self.head_lines(), row % STRIP * 4);
-        let lines = &mut self.strips.as_chunks_mut::<STRIP_LINE>().0[first..][..count];
-        let put = |line: &mut [u8; STRIP_LINE], bytes: [u8; 4]| line[cell..][..4].copy_from_slice(&bytes);
-        let (head, codes) = lines.split_at_mut(head);
-        for (line, value) in head.iter_mut().zip([group.factor, group.min]) {
-            put(line, value.to_le_bytes());
+        let (first, count) = (self.group_at(row, col), self.group_chunks());
+        let (head, cell) = (self.head_chunks(), row % PANEL_ROWS * 4);
+        let chunks = &mut self.panels.as_chunks_mut::<CHUNK_BYTES>().0[first..][..count];
+        let put = |chunk: &mut [u8; CHUNK_BYTES], bytes: [u8; 4]| chunk[cell..][..4].copy_from_slice(&bytes);
+        let (head, codes) = chunks.split_at_mut(head);
+        for (chunk, value) in head.iter_mut().zip([group.scale, group.min]) {
+            put(chunk, value.to_le_bytes());
         }
         let word = |quad: &[i8; 4]| u32::from_le_bytes(quad.map(i8::cast_unsigned));
         let (quads, _) = group.codes.as_chunks::<4>();
         if self.layout.per_byte() == 1 {
-            for (line, quad) in codes.iter_mut().zip(quads) {
-                put(line, word(quad).to_le_bytes());
+            for (chunk, quad) in codes.iter_mut().zip(quads) {
+                put(chunk, word(quad).to_le_bytes());
             }
         } else {
-            for (line, [low, high]) in codes.iter_mut().zip(quads.as_chunks().0) {
-                put(line, (word(low) | word(high) << 4).to_le_bytes());
+            for (chunk, [low, high]) in codes.iter_mut().zip(quads.as_chunks().0) {
+                put(chunk, (word(low) | word(high) << 4).to_le_bytes());
             }
         }
     }
@@ -164,26 +164,27 @@ impl PackedGroups {
     }
 
     /// The `index`-th 8 rows.
-    pub fn strip(&self, index: usize) -> Strip<'_> {
+    pub fn panel(&self, index: usize) -> RowPanel<'_> {
         let Self { layout, zero, mins, .. } = *self;
-        let lines = &self.strips.as_chunks().0[index * self.strip_lines()..][..self.strip_lines()];
-        Strip { layout, zero, mins, group_lines: self.group_lines(), lines }
+        let chunks = &self.panels.as_chunks().0[index * self.panel_chunks()..][..self.panel_chunks()];
+        RowPanel { layout, zero, mins, group_chunks: self.group_chunks(), chunks }
     }
 
     /// Row `row` decoded to f32, in `out` of length [`PackedGroups::cols`]: the same bits as [`quant::dequantize`].
     pub fn decode_row(&self, row: usize, out: &mut [f32]) {
-        let strip = self.strip(row / STRIP);
-        let groups = strip.lines.chunks_exact(strip.group_lines);
-        for (lines, out) in groups.zip(out.chunks_exact_mut(self.layout.group())) {
-            let cell = |line: usize| *lines[line][row % STRIP * 4..].first_chunk::<4>().expect("a line has 8 cells");
-            let (head, factor) = (self.head_lines(), f32::from_le_bytes(cell(0)));
+        let panel = self.panel(row / PANEL_ROWS);
+        let groups = panel.chunks.chunks_exact(panel.group_chunks);
+        for (chunks, out) in groups.zip(out.chunks_exact_mut(self.layout.group())) {
+            let cell =
+                |chunk: usize| *chunks[chunk][row % PANEL_ROWS * 4..].first_chunk::<4>().expect("a chunk has 8 cells");
+            let (head, scale) = (self.head_chunks(), f32::from_le_bytes(cell(0)));
             let min = if self.mins { f32::from_le_bytes(cell(1)) } else { 0.0 };
             for (col, out) in out.iter_mut().enumerate() {
                 let code = match self.layout {
                     GroupLayout::Nibbles32 => i32::from(cell(head + col / 8)[col % 4] >> (col / 4 % 2 * 4) & 15),
                     _ => i32::from(cell(head + col / 4)[col % 4].cast_signed()),
                 };
-                *out = (code - self.zero) as f32 * factor;
+                *out = (code - self.zero) as f32 * scale;
                 if self.mins {
                     *out -= min;
                 }
@@ -195,8 +196,7 @@ impl PackedGroups {
 #[cfg(test)]
 mod tests {
     use super::*;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
+    use crate::testing::test;
 
     #[test]
     fn rows_decode_to_the_bits_of_the_format() {

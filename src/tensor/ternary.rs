@@ -99,6 +99,7 @@ fn pack_row(codes: &[u8; TILE]) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[test]
     fn every_weight_is_where_the_layout_says() {

@@ -1,6 +1,6 @@
 //! Text to token ids and back, from the `tokenizer.ggml.*` metadata of a GGUF file.
 //!
-//! Encoding has three steps: cut the text at the special tokens that occur in it (`partition`), tokenise what lies between
+//! Encoding has three steps: cut the text at the special tokens that occur in it (`partition`), tokenize what lies between
 //! (`bpe` for `gpt2` vocabularies, `spm` for `llama` ones), put BOS in front and EOS behind where the model wants them.
 //! Decoding is a table look-up: every token is a fixed byte string (`text`), so a text is the concatenation of its tokens'
 //! bytes, whoever streams them.
@@ -37,8 +37,8 @@ use vocabulary::{Model, Vocabulary};
 pub struct EncodeOptions {
     /// Add BOS and EOS as the model's metadata asks for.
     pub add_special: bool,
-    /// Read the text of a control token (`<|im_end|>`) as that token. Off, it is tokenised like any other text; user-defined
-    /// tokens are recognised either way. Leave it off for text that the model's user did not vouch for.
+    /// Read the text of a control token (`<|im_end|>`) as that token. Off, it is tokenized like any other text; user-defined
+    /// tokens are recognized either way. Leave it off for text that the model's user did not vouch for.
     pub parse_special: bool,
 }
 
@@ -183,7 +183,7 @@ impl Tokenizer {
     }
 }
 
-/// Kind of tokenizer, its pre-tokeniser and size, as `tokenizer.ggml.*` names them.
+/// Kind of tokenizer, its pre-tokenizer and size, as `tokenizer.ggml.*` names them.
 pub(crate) fn describe(metadata: &Metadata) -> Result<String> {
     let model = metadata.string("tokenizer.ggml.model")?.unwrap_or("none");
     let tokens = metadata.strings("tokenizer.ggml.tokens")?.map_or(0, <[String]>::len);

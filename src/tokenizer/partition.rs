@@ -47,7 +47,7 @@ impl SpecialTokens {
         self.all.ids.binary_search_by(|other| id.cmp(other)).is_ok()
     }
 
-    /// Gives the pieces of `text` in order; control tokens are recognised with `parse_special` only.
+    /// Gives the pieces of `text` in order; control tokens are recognized with `parse_special` only.
     pub(super) fn split<'a>(
         &self,
         text: &'a str,

@@ -1,4 +1,4 @@
-//! Sentencepiece BPE: of all neighbours whose concatenation is a token, the pair with the best score is merged, leftmost first,
+//! Sentencepiece BPE: of all neighbors whose concatenation is a token, the pair with the best score is merged, leftmost first,
 //! until none is left.
 //!
 //! The `tokenizers` crate ranks merges instead of scoring tokens; the two disagree on ties (`aaa` where `aa` is a token), so the
@@ -29,14 +29,14 @@ pub(super) struct Spm {
 struct Symbol {
     start: usize,
     len: usize,
-    /// Neighbours by index, `NONE` at the ends. A symbol that was merged into its left neighbour has `len` 0.
+    /// Neighbours by index, `NONE` at the ends. A symbol that was merged into its left neighbor has `len` 0.
     prev: usize,
     next: usize,
 }
 
 const NONE: usize = usize::MAX;
 
-/// Two neighbours whose concatenation is a token.
+/// Two neighbors whose concatenation is a token.
 #[derive(PartialEq)]
 struct Pair {
     score: f32,
@@ -145,7 +145,7 @@ impl Spm {
         symbols
     }
 
-    /// The pair of these neighbours, if there are both and they make a token.
+    /// The pair of these neighbors, if there are both and they make a token.
     fn pair(&self, text: &str, symbols: &[Symbol], left: usize, right: usize) -> Option<Pair> {
         let (first, second) = (symbols.get(left)?, symbols.get(right)?);
         let len = first.len + second.len;

@@ -61,10 +61,9 @@ impl Utf8Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
     use rand_pcg::Pcg64;
     use rand_pcg::rand_core::{Rng, SeedableRng};
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_character_is_held_until_its_last_byte() {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::ErrorCode;
 use crate::gguf::Value;
+use crate::testing::test;
 
 const PLAIN: EncodeOptions = EncodeOptions { add_special: false, parse_special: false };
 const PARSED: EncodeOptions = EncodeOptions { add_special: false, parse_special: true };
@@ -86,7 +87,6 @@ fn rejects(metadata: &Metadata, code: ErrorCode, names: &str) {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn byte_level_merges_by_rank() {
     let tokenizer = build(&bpe());
     assert_eq!(tokenizer.encode("ab abc é", PLAIN).unwrap(), [8, 9, 6, 7, 10, 11]);
@@ -99,7 +99,6 @@ fn byte_level_merges_by_rank() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn control_tokens_are_parsed_on_request_only() {
     let tokenizer = build(&bpe());
     assert_eq!(tokenizer.encode("a|<MASK>|b", PARSED).unwrap(), [4, 2, 5]);
@@ -112,7 +111,6 @@ fn control_tokens_are_parsed_on_request_only() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn the_longest_special_token_wins() {
     let mut tokens: Vec<(&str, i32)> = vec![("<|a", 3), ("<|a|>", 3), ("<|a|>", 3), ("x", 1)];
     tokens.push(("", 3));
@@ -122,7 +120,6 @@ fn the_longest_special_token_wins() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn sentencepiece_merges_by_score_leftmost_first() {
     let tokenizer = build(&spm());
     // ▁ a a a: `▁a` and `aa` have the same score, the leftmost goes first.
@@ -147,7 +144,6 @@ fn sentencepiece_merges_by_score_leftmost_first() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn bos_and_eos_follow_the_file() {
     assert_eq!(build(&spm()).encode("b", PROMPT).unwrap(), [1, 5, 7]);
     assert_eq!(build(&with(spm(), "add_bos_token", false)).encode("b", PROMPT).unwrap(), [5, 7]);
@@ -165,7 +161,6 @@ fn bos_and_eos_follow_the_file() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn bitnet_without_a_pre_tokenizer_has_llama_3s() {
     let tokens: Vec<(&str, i32)> = vec![("a", 1), ("1", 1), ("11", 1), ("111", 1), ("1111", 1)];
     let mut metadata = metadata("gpt2", &tokens);
@@ -182,7 +177,6 @@ fn bitnet_without_a_pre_tokenizer_has_llama_3s() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn stop_ids_are_those_of_keys_and_names() {
     assert_eq!(build(&bpe()).stop_ids(), [0, 1]);
     assert_eq!(build(&bpe()).special().eot, Some(1));
@@ -193,7 +187,6 @@ fn stop_ids_are_those_of_keys_and_names() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn mask_tokens_go_by_option_key_and_name() {
     let tokenizer = build(&bpe());
     let choose = |id: u32| MaskChoice { id: Some(id), force: false };
@@ -213,7 +206,6 @@ fn mask_tokens_go_by_option_key_and_name() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn rejects_unknown_ids() {
     assert_eq!(build(&bpe()).decode(&[16], false).unwrap_err().code(), ErrorCode::BadOption);
     assert_eq!(build(&bpe()).token(16), None);
@@ -221,7 +213,6 @@ fn rejects_unknown_ids() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn rejects_inconsistent_vocabularies() {
     use ErrorCode::{Malformed, UnsupportedArchitecture};
     rejects(&Metadata::default(), Malformed, "tokenizer.ggml.model");
@@ -253,7 +244,6 @@ fn rejects_outsized_vocabularies() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn a_text_without_a_token_is_an_error_or_the_unknown_token() {
     let metadata = metadata("llama", &[("<unk>", 2), ("a", 1)]);
     let tokenizer = build(&with(with(metadata, "scores", vec![0.0f32; 2]), "unknown_token_id", u32::MAX));
@@ -262,7 +252,6 @@ fn a_text_without_a_token_is_an_error_or_the_unknown_token() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn extra_blanks_are_removed_where_the_file_says_so() {
     let tokenizer = build(&with(spm(), "remove_extra_whitespaces", true));
     let ids = |text: &str| tokenizer.encode(text, PLAIN).unwrap();

@@ -126,9 +126,9 @@ pub(super) fn byte_level_char(byte: u8) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[test]
-    #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
     fn byte_level_matches_its_definition() {
         let printable = |byte: u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
         let mut next = 256;
@@ -146,7 +146,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
     fn byte_names_are_two_digits() {
         assert_eq!(byte_of_name("<0x0A>"), Some(10));
         assert_eq!(byte_of_name("<0xff>"), Some(255));

@@ -46,7 +46,7 @@ impl TokenType {
     }
 }
 
-/// Which algorithm tokenises text.
+/// Which algorithm tokenizes text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Model {
     /// Byte-level BPE, `tokenizer.ggml.model` = `gpt2`.

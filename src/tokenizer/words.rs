@@ -232,6 +232,7 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
     use rand_pcg::Pcg32;
     use rand_pcg::rand_core::Rng;
     use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -256,7 +257,7 @@ mod tests {
     ];
     const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
-    /// Characters that any of the expressions treats in its own way, and neighbours of those.
+    /// Characters that any of the expressions treats in its own way, and neighbors of those.
     const ALPHABET: &[char] = &[
         'a', 'Z', 's', 'S', 't', 'r', 'e', 'E', 'v', 'm', 'l', 'L', 'd', 'ſ', 'é', 'ß', 'ǅ', '漢', 'ʰ', 'ª', '\u{301}',
         '\u{903}', '0', '1', '9', '٣', '½', 'Ⅷ', '一', ' ', ' ', '\t', '\n', '\n', '\r', '\u{a0}', '\u{85}',
@@ -275,7 +276,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
     fn words_are_those_of_the_expressions() {
         let mut random = Pcg32::new(1, 1);
         for (pre, patterns) in PUBLISHED {
@@ -299,7 +299,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
     fn gpt2_is_the_expression_of_the_package() {
         let text = "It's  100's\n\n of\tthings, isn't it? ";
         let mut published = PreTokenizedString::from(text);

@@ -95,7 +95,7 @@ impl Engine {
     /// a small model. JSON: the list of events they caused; the last one of a generation is `done`. See [`engine::Engine::steps`].
     pub fn step(&mut self, milliseconds: f64) -> Result<String> {
         let mut events = Vec::new();
-        self.engine.steps(milliseconds, &mut events).map_err(throw)?;
+        self.engine.run_for(milliseconds, &mut events).map_err(throw)?;
         json(&events)
     }
 

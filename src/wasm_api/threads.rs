@@ -2,17 +2,17 @@
 
 #![forbid(unsafe_code)]
 
-use crate::parallel::team;
+use crate::parallel::pool;
 use wasm_bindgen::prelude::*;
 
 /// Makes this worker compute for the engine. Does not return; throws when a computation traps.
 #[wasm_bindgen]
 pub fn help() {
-    team().help();
+    pool().run_worker();
 }
 
 /// Tells the engine that [`help`] threw, so that it fails instead of waiting.
 #[wasm_bindgen(js_name = helpFailed)]
 pub fn help_failed() {
-    team().fail();
+    pool().poison();
 }

@@ -120,7 +120,7 @@ export interface ModelInfo {
   /** Number of weights. */
   readonly parameters: number
   /** The commonest tensor type of the weights, such as `Q2_0`. */
-  readonly quantisation: string
+  readonly quantization: string
   /** Positions there is room for. */
   readonly contextLength: number
   /** Number of tokens in the vocabulary. */

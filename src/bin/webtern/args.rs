@@ -10,7 +10,7 @@ use webtern::engine::{AttentionKind, EngineOptions};
 use webtern::gguf::GgmlType;
 use webtern::parallel::MAX_THREADS;
 
-/// Runs ternary and quantised language models from GGUF files.
+/// Runs ternary and quantized language models from GGUF files.
 ///
 /// A MODEL is a GGUF file, or `tiny`: the model inside this program. A file or folder of that name is `./tiny`.
 #[derive(Parser)]
@@ -80,7 +80,7 @@ pub(crate) struct ConvertArgs {
     /// What to do with SubLN norms. drop makes a file for runtimes that cannot run them, which computes something else.
     #[arg(long, default_value = "keep", value_name = "KEEP|DROP")]
     subln: SubLn,
-    /// Ternarise the layers of a model that does not say that it is BitNet.
+    /// Ternarize the layers of a model that does not say that it is BitNet.
     #[arg(long)]
     ternarize: bool,
     /// The mask token, whatever the checkpoint says.

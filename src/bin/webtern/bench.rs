@@ -3,13 +3,13 @@
 use crate::args::BenchArgs;
 use crate::load;
 use crate::output::line;
-use webtern::parallel::team;
+use webtern::parallel::pool;
 use webtern::{Result, bench};
 
 pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<()> {
     let mut engine = load::engine(&args.model.model, &args.model.options(None))?;
     let runs = args.runs as usize;
-    let (kernel, threads) = (engine.info().kernel, team().threads());
+    let (kernel, threads) = (engine.info().kernel, pool().threads());
     let passes = bench::passes(engine.transformer(), runs)?;
     let kernels = bench::kernels(runs)?;
     if json {

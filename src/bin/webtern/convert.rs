@@ -75,10 +75,10 @@ fn origins(report: &Report) -> Vec<&'static str> {
         report.tensors.iter().any(|tensor| tensor.origin == Some(origin) && tensor.name.starts_with("blk."))
     };
     let forms = [
-        (Origin::Master, "full-precision masters, ternarised with one scale a tensor"),
+        (Origin::Master, "full-precision masters, ternarized with one scale a tensor"),
         (Origin::Ternary, "ternary floats, taken as they are"),
         (Origin::Packed, "two-bit codes, unpacked"),
-        (Origin::Float, "floats, not ternarised"),
+        (Origin::Float, "floats, not ternarized"),
     ];
     forms.into_iter().filter(|(origin, _)| has(*origin)).map(|(_, words)| words).collect()
 }

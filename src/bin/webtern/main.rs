@@ -21,7 +21,7 @@ mod verify;
 use args::{Args, Command};
 use clap::Parser;
 use std::process::ExitCode;
-use webtern::parallel::{default_threads, team};
+use webtern::parallel::{default_threads, pool};
 use webtern::{Error, ErrorCode, Result};
 
 fn main() -> ExitCode {
@@ -50,8 +50,8 @@ fn report(error: &Error, json: bool) -> ExitCode {
 
 fn run(Args { json, threads, command }: Args) -> Result<()> {
     let threads = threads.map_or_else(default_threads, |threads| threads as usize);
-    if let Err(error) = team().grow(threads) {
-        eprintln!("webtern: {} of {threads} threads run: {error}", team().threads());
+    if let Err(error) = pool().grow(threads) {
+        eprintln!("webtern: {} of {threads} threads run: {error}", pool().threads());
     }
     match command {
         Command::Inspect(args) => inspect::run(&args, json),

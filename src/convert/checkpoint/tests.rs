@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::ErrorCode;
-#[cfg(target_arch = "wasm32")]
-use wasm_bindgen_test::wasm_bindgen_test as test;
+use crate::testing::test;
 
 type Memory = BTreeMap<String, Vec<u8>>;
 

@@ -89,7 +89,7 @@ impl Merge {
 /// Reads `tokenizer.json`.
 pub(super) fn read(text: &str, config: &Value) -> Result<Parts> {
     let json: TokenizerJson = parse(FILE, text)?;
-    let pipeline = Pipeline::recognise(&json)?;
+    let pipeline = Pipeline::recognize(&json)?;
     let model = &pipeline.model;
     let sentencepiece = matches!(pipeline.scheme, Scheme::Sentencepiece { .. });
     let largest = model.vocab.values().copied().chain(json.added_tokens.iter().map(|token| token.id)).max();

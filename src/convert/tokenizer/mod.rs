@@ -5,7 +5,7 @@
 //! `tokenizer.model` ([`sentencepiece`]) is one of those kinds by itself. Beside either, other files say which tokens have a role.
 //!
 //! Three things are let through although GGUF cannot say them, because everybody who runs such files does so: NFC
-//! normalisation (Qwen2's), which only shows on decomposed text; a sentencepiece space that is put in front of some texts only;
+//! normalization (Qwen2's), which only shows on decomposed text; a sentencepiece space that is put in front of some texts only;
 //! and chat templates other than the default one, which are left out.
 
 #![forbid(unsafe_code)]

@@ -87,8 +87,7 @@ impl<'a> Fields<'a> {
 mod tests {
     use super::*;
     use crate::ErrorCode;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
+    use crate::testing::test;
 
     #[test]
     fn fields_of_every_form() {

@@ -1,8 +1,8 @@
 //! `tokenizer.model`: a sentencepiece model, whose vocabulary GGUF's `llama` tokenizers have taken over as it is.
 //!
 //! The file is a `ModelProto` of protocol buffers: the pieces with their scores and types, in the order of their ids; how the model
-//! was trained; and how text is normalised before. Of the kinds of models only BPE merges by score, as `llama` tokenizers do. Of the
-//! normalisations only those about blanks can be said in GGUF; a model that maps characters is refused, for it would be given ids
+//! was trained; and how text is normalized before. Of the kinds of models only BPE merges by score, as `llama` tokenizers do. Of the
+//! normalizations only those about blanks can be said in GGUF; a model that maps characters is refused, for it would be given ids
 //! that it never saw.
 //!
 //! One thing is different by convention: sentencepiece puts its space before the text only, webtern (as llama.cpp and `transformers`)
@@ -105,7 +105,7 @@ impl<'a> Model<'a> {
         let (Some(trainer), Some(normalizer), false) = (trainer, normalizer, pieces.is_empty()) else {
             bail!(
                 Truncated,
-                "it ends before saying how text is normalised, or is no sentencepiece model; fetch it again"
+                "it ends before saying how text is normalized, or is no sentencepiece model; fetch it again"
             );
         };
         let special = special_ids(trainer).map_err(|error| error.at("trainer_spec"))?;
@@ -178,7 +178,7 @@ fn blanks(spec: &[u8]) -> Result<[bool; 2]> {
             (1, Value::Bytes(text)) => name = str::from_utf8(text).unwrap_or_default(),
             (2 | 6, Value::Bytes([_, ..])) => bail!(
                 UnsupportedArchitecture,
-                "text is normalised by rules ({name}) that GGUF's llama tokenizers do not have; only identity is supported"
+                "text is normalized by rules ({name}) that GGUF's llama tokenizers do not have; only identity is supported"
             ),
             (field @ 3..=4, Value::Varint(on)) => blanks[field as usize - 3] = on != 0,
             (5, Value::Varint(0)) => {

@@ -19,7 +19,7 @@ pub(super) enum Scheme {
     Sentencepiece { add_space_prefix: bool },
 }
 
-/// A recognised pipeline.
+/// A recognized pipeline.
 pub(super) struct Pipeline {
     pub(super) model: BpeJson,
     pub(super) scheme: Scheme,
@@ -28,7 +28,7 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(super) fn recognise(json: &TokenizerJson) -> Result<Self> {
+    pub(super) fn recognize(json: &TokenizerJson) -> Result<Self> {
         // The type was added to the format late; before that, all models with merges were BPE.
         let kind = &json.model["type"];
         if *kind != "BPE" && !(kind.is_null() && json.model["merges"].is_array()) {

@@ -1,3 +1,4 @@
+use crate::testing::test;
 use serde_json::json;
 
 use super::*;
@@ -62,7 +63,6 @@ fn rejects(json: &Value, code: ErrorCode, names: &str) {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn byte_level_vocabularies_become_gpt2() {
     let tokenizer_config = json!({
         "eos_token": { "content": "<eos>" }, "chat_template": [{ "name": "tools", "template": "T" }, { "name": "default", "template": "D" }]
@@ -81,7 +81,6 @@ fn byte_level_vocabularies_become_gpt2() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn merges_become_scores() {
     let metadata = convert(&sentencepiece(), json!({ "bos_token": "<s>" }), json!({})).unwrap();
     assert_eq!(metadata.require_f32s("tokenizer.ggml.scores").unwrap()[6..], [0.0, -1.0, -2.0]);
@@ -93,8 +92,7 @@ fn merges_become_scores() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
-fn llama_3_and_qwen2_are_recognised() {
+fn llama_3_and_qwen2_are_recognized() {
     for (pattern, ignore_merges, name) in [(LLAMA, true, "llama-bpe"), (QWEN, false, "qwen2")] {
         let split =
             json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false });
@@ -114,7 +112,6 @@ const LLAMA: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|
 const QWEN: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn rejects_what_gguf_cannot_express() {
     use ErrorCode::UnsupportedArchitecture as Unsupported;
     let lowercase = json!({ "type": "Lowercase" });
@@ -153,7 +150,6 @@ fn rejects_what_gguf_cannot_express() {
 }
 
 #[test]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test::wasm_bindgen_test)]
 fn rejects_contradictions() {
     use ErrorCode::{Limits, Malformed};
     rejects(&json!([]), Malformed, "tokenizer.json");

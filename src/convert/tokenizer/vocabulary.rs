@@ -74,7 +74,7 @@ impl Slots {
         if added.lstrip || added.rstrip || added.single_word {
             bail!(
                 UnsupportedArchitecture,
-                "{}: the added token {content:?} is recognised with the blanks around it (lstrip, rstrip) or as a whole word only (single_word), which GGUF cannot express",
+                "{}: the added token {content:?} is recognized with the blanks around it (lstrip, rstrip) or as a whole word only (single_word), which GGUF cannot express",
                 self.file
             );
         }

@@ -23,8 +23,8 @@ use crate::findings::{Finding, Severity, add};
 use crate::gguf::split::Part;
 use crate::gguf::{Header, Metadata, TensorInfo, Value};
 use crate::model::check_headers;
-use crate::quant::{self, Census};
-use crate::tensor::zeroed_f32;
+use crate::quant::{self, TernaryStats};
+use crate::tensor::try_zeroed;
 use serde::Serialize;
 
 /// What to do about most of what is found.
@@ -113,7 +113,7 @@ fn options(file: &mut ModelFiles<'_>, tensors: &[TensorInfo]) -> Result<Options>
     let mut ternarize = tensors.iter().any(|info| info.ty.is_ternary());
     if let Some(info) = tensors.iter().find(|info| info.name == "blk.0.attn_q.weight" && !ternarize) {
         let weights = decoded(info, &file.read(&info.name)?)?;
-        ternarize = quant::three_valued(&weights).is_some_and(|ternary| ternary.scale != 0.0);
+        ternarize = quant::detect_ternary(&weights).is_some_and(|ternary| ternary.scale != 0.0);
     }
     Ok(Options { drop_sub_norms, ternarize, ..Options::default() })
 }
@@ -167,7 +167,7 @@ impl Comparison<'_> {
         }
         let bytes = self.file.read(&info.name)?;
         let expected = expected_weights(self.checkpoint, output)?;
-        let census = if info.ty.is_ternary() { Some(Census::new(info.ty, &bytes)?) } else { None };
+        let census = if info.ty.is_ternary() { Some(TernaryStats::new(info.ty, &bytes)?) } else { None };
         if let Some(census) = &census {
             layers.look(&info.name, census, false);
             if census.scale().is_none() || census.unused > 0 {
@@ -198,7 +198,7 @@ impl Comparison<'_> {
 
 /// The weights of a tensor of the file.
 fn decoded(info: &TensorInfo, bytes: &[u8]) -> Result<Vec<f32>> {
-    let mut weights = zeroed_f32((info.rows() * info.cols()) as usize)?;
+    let mut weights = try_zeroed((info.rows() * info.cols()) as usize)?;
     quant::check_finite(info.ty, bytes)
         .and_then(|()| quant::dequantize(info.ty, bytes, &mut weights))
         .map_err(|error| error.at(format!("tensor {}", info.name)))?;

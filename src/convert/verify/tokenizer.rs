@@ -5,7 +5,7 @@
 //! for characters that the vocabulary cannot express. Tokens with a role and the chat template are compared with what conversion
 //! makes of them.
 //!
-//! Two things are known to differ, because GGUF has no words for them, and are no faults: NFC normalisation, and a sentencepiece
+//! Two things are known to differ, because GGUF has no words for them, and are no faults: NFC normalization, and a sentencepiece
 //! space that is put in front of some texts only.
 
 #![forbid(unsafe_code)]

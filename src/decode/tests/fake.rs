@@ -204,9 +204,9 @@ impl TokenText for Pieces {
     }
 }
 
-pub(super) fn traits(block_size: usize, causal: bool) -> ModelTraits {
+pub(super) fn config(block_size: usize, causal: bool) -> DecodingConfig {
     let diffusion = Diffusion { block_size, causal, threshold: None };
-    ModelTraits { stop_ids: vec![STOP], mask_token: Some(MASK), diffusion: Some(diffusion) }
+    DecodingConfig { stop_ids: vec![STOP], mask_token: Some(MASK), diffusion: Some(diffusion) }
 }
 
 /// Runs to the end, checking what holds for every run.
@@ -215,10 +215,10 @@ pub(super) fn run_in(
     session: &mut Session,
     prompt: &[u32],
     options: &Options,
-    traits: &ModelTraits,
+    config: &DecodingConfig,
     text: &Pieces,
 ) -> (Vec<Event>, Outcome) {
-    let mut run = Generation::start(model, session, prompt, options, traits).unwrap();
+    let mut run = Generation::start(model, session, prompt, options, config).unwrap();
     let mut events = Vec::new();
     loop {
         let before = model.passes.len();
@@ -236,9 +236,9 @@ pub(super) fn run_in(
     assert_eq!(session.tokens(), model.tokens(), "the session knows what the cache holds");
 
     let Some(Event::Done { result }) = events.last().cloned() else { panic!("the last event is not done") };
-    let told: String =
+    let emitted: String =
         events.iter().filter_map(|e| if let Event::Text { text } = e { Some(text.as_str()) } else { None }).collect();
-    assert_eq!(told, result.text);
+    assert_eq!(emitted, result.text);
     assert!(!result.tokens.contains(&MASK));
     let sequence = [prompt, &result.tokens].concat();
     assert!(sequence.starts_with(session.tokens()), "no token beyond the result is committed");
@@ -246,11 +246,16 @@ pub(super) fn run_in(
 }
 
 /// A run on a fresh cache.
-pub(super) fn run(model: &FakeModel, prompt: &[u32], options: &Options, traits: &ModelTraits) -> (Vec<Event>, Outcome) {
-    run_in(&mut model.clone(), &mut Session::default(), prompt, options, traits, &Pieces(Vec::new()))
+pub(super) fn run(
+    model: &FakeModel,
+    prompt: &[u32],
+    options: &Options,
+    config: &DecodingConfig,
+) -> (Vec<Event>, Outcome) {
+    run_in(&mut model.clone(), &mut Session::default(), prompt, options, config, &Pieces(Vec::new()))
 }
 
-/// Best token besides the mask, and its probability.
+/// Argmax token besides the mask, and its probability.
 fn best(logits: &[f32]) -> (u32, f64) {
     let sum: f64 = logits[1..].iter().map(|&l| f64::from(l).exp()).sum();
     let (mut id, mut top) = (1, logits[1]);
@@ -267,10 +272,10 @@ pub(super) fn naive(
     model: &FakeModel,
     prompt: &[u32],
     options: &Options,
-    traits: &ModelTraits,
+    config: &DecodingConfig,
     sub: usize,
 ) -> Vec<u32> {
-    let Diffusion { block_size: size, causal, .. } = traits.diffusion.unwrap();
+    let Diffusion { block_size: size, causal, .. } = config.diffusion.unwrap();
     let attention = if causal { Attention::Causal } else { Attention::Block { size } };
     let max = options.max_tokens.unwrap();
     let mut sequence: Vec<Option<u32>> = prompt.iter().map(|&t| Some(t)).collect();

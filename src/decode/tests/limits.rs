@@ -4,8 +4,7 @@
 
 use super::*;
 use crate::error::ErrorCode;
-#[cfg(target_arch = "wasm32")]
-use wasm_bindgen_test::wasm_bindgen_test as test;
+use crate::testing::test;
 
 const ALL: [Mode; 4] = [Mode::Ar, Mode::Greedy, Mode::Iterative, Mode::Adaptive];
 
@@ -16,12 +15,12 @@ fn reciting(start: usize, tokens: &[u32]) -> FakeModel {
 
 #[test]
 fn max_tokens_is_exact_and_changes_nothing_before_it() {
-    let mut traits = traits(16, false);
-    traits.stop_ids.clear();
+    let mut config = config(16, false);
+    config.stop_ids.clear();
     for mode in ALL {
         for length in [5, 16] {
             let model = FakeModel::random(11);
-            let tokens = |max| run(&model, &prompt(length, 7), &options(mode, 0.7, max), &traits).1;
+            let tokens = |max| run(&model, &prompt(length, 7), &options(mode, 0.7, max), &config).1;
             let longest = tokens(70);
             for max in 1..70 {
                 let result = tokens(max);
@@ -45,7 +44,7 @@ fn a_stop_token_ends_the_run_at_once() {
                 &mut Session::default(),
                 &prompt(start, 1),
                 &options(mode, 0.9, 60),
-                &traits(32, false),
+                &config(32, false),
                 &text,
             );
             assert_eq!(result.finish_reason, FinishReason::Stop);
@@ -58,8 +57,8 @@ fn a_stop_token_ends_the_run_at_once() {
 
 #[test]
 fn a_stop_token_that_is_a_word_adds_no_text() {
-    let traits = ModelTraits { stop_ids: vec![12], ..traits(8, false) };
-    let result = run(&reciting(3, &[10, 11, 12]), &prompt(3, 1), &options(Mode::Greedy, 0.9, 9), &traits).1;
+    let config = DecodingConfig { stop_ids: vec![12], ..config(8, false) };
+    let result = run(&reciting(3, &[10, 11, 12]), &prompt(3, 1), &options(Mode::Greedy, 0.9, 9), &config).1;
     assert_eq!((result.tokens.as_slice(), result.text.as_str()), (&[10, 11, 12][..], "ij"));
 }
 
@@ -70,7 +69,7 @@ fn a_stop_token_behind_a_mask_waits() {
     let tokens = [10, 11, 12, STOP, 13];
     let sequence = [(2, 0.5)].into_iter().chain(tokens.into_iter().zip(confidence)).collect();
     let (events, result) =
-        run(&FakeModel::reciting(sequence), &[5], &options(Mode::Iterative, 1.0, 7), &traits(8, false));
+        run(&FakeModel::reciting(sequence), &[5], &options(Mode::Iterative, 1.0, 7), &config(8, false));
     assert_eq!(result.tokens, [10, 11, 12, STOP]);
     let first = &blocks(&events)[0].2;
     assert!(!first[3].masked && first[0].masked);
@@ -80,11 +79,11 @@ fn a_stop_token_behind_a_mask_waits() {
 #[test]
 fn the_first_token_of_a_block_may_be_the_stop_token() {
     // From prefill.
-    let result = run(&reciting(8, &[STOP]), &prompt(8, 1), &options(Mode::Greedy, 0.9, 9), &traits(8, false)).1;
+    let result = run(&reciting(8, &[STOP]), &prompt(8, 1), &options(Mode::Greedy, 0.9, 9), &config(8, false)).1;
     assert_eq!((result.tokens, result.stats.passes), (vec![STOP], 0));
     // From a commit.
     let spoken = [3, 4, 5, 6, STOP];
-    let result = run(&reciting(4, &spoken), &prompt(4, 1), &options(Mode::Greedy, 0.9, 30), &traits(8, false)).1;
+    let result = run(&reciting(4, &spoken), &prompt(4, 1), &options(Mode::Greedy, 0.9, 30), &config(8, false)).1;
     assert_eq!((result.tokens.as_slice(), result.stats.commits, result.stats.passes), (&spoken[..], 1, 1));
 }
 
@@ -94,7 +93,7 @@ fn stop_strings_are_found_across_tokens_and_blocks() {
     for mode in ALL {
         for (stop, expected, tokens) in [("d", "abc", 4), ("cdefghijk", "ab", 11), ("xx", "abcdefghijklmnopqrst", 20)] {
             let stop = Options { stop: vec!["zz".into(), stop.into()], ..options(mode, 0.9, 20) };
-            let (events, result) = run(&reciting(3, &spoken), &prompt(3, 1), &stop, &traits(4, false));
+            let (events, result) = run(&reciting(3, &spoken), &prompt(3, 1), &stop, &config(4, false));
             assert_eq!(result.text, expected, "{mode:?}");
             assert_eq!(result.tokens, spoken[..tokens]);
             let stopped = tokens < spoken.len();
@@ -111,7 +110,7 @@ fn stop_strings_are_found_across_tokens_and_blocks() {
 #[test]
 fn text_that_may_be_a_stop_string_is_held_until_the_end() {
     let stop = Options { stop: vec!["cdz".into()], ..options(Mode::Ar, 0.9, 3) };
-    let (events, result) = run(&reciting(1, &[3, 4, 5, 6]), &[5], &stop, &traits(4, false));
+    let (events, result) = run(&reciting(1, &[3, 4, 5, 6]), &[5], &stop, &config(4, false));
     assert_eq!(result.text, "bcd");
     let texts: Vec<&Event> = events.iter().filter(|e| matches!(e, Event::Text { .. })).collect();
     assert_eq!(texts, [&Event::Text { text: "b".into() }, &Event::Text { text: "cd".into() }]);
@@ -132,7 +131,7 @@ fn characters_split_over_tokens_and_blocks_stay_whole() {
                     &mut Session::default(),
                     &prompt(start, 1),
                     &options,
-                    &traits(4, false),
+                    &config(4, false),
                     &pieces,
                 );
                 assert_eq!(result.text, String::from_utf8_lossy(&letters.as_bytes()[..cut]));
@@ -143,27 +142,27 @@ fn characters_split_over_tokens_and_blocks_stay_whole() {
 
 #[test]
 fn without_max_tokens_the_context_is_the_limit() {
-    let mut traits = traits(16, false);
-    traits.stop_ids.clear();
+    let mut config = config(16, false);
+    config.stop_ids.clear();
     for (mode, context, expected) in [(Mode::Ar, 100, 90), (Mode::Greedy, 100, 86), (Mode::Greedy, 2000, 512)] {
         let options = Options { mode, ..Options::default() };
-        let result = run(&FakeModel::random(3).with_context(context), &prompt(10, 2), &options, &traits).1;
+        let result = run(&FakeModel::random(3).with_context(context), &prompt(10, 2), &options, &config).1;
         assert_eq!(result.tokens.len(), expected);
     }
 }
 
-fn refused(model: &FakeModel, prompt: &[u32], options: &Options, traits: &ModelTraits) -> (ErrorCode, String) {
+fn refused(model: &FakeModel, prompt: &[u32], options: &Options, config: &DecodingConfig) -> (ErrorCode, String) {
     let mut session = Session::default();
-    let error = Generation::start(&mut model.clone(), &mut session, prompt, options, traits).unwrap_err();
+    let error = Generation::start(&mut model.clone(), &mut session, prompt, options, config).unwrap_err();
     (error.code(), error.message().to_owned())
 }
 
 #[test]
 fn rejects_what_the_model_cannot_do() {
     let model = FakeModel::random(1).with_context(100);
-    let dlm = traits(32, false);
+    let dlm = config(32, false);
     let greedy = options(Mode::Greedy, 0.9, 8);
-    type Case<'a> = (&'a [u32], Options, ModelTraits, ErrorCode, &'a [&'a str]);
+    type Case<'a> = (&'a [u32], Options, DecodingConfig, ErrorCode, &'a [&'a str]);
     let cases: &[Case<'_>] = &[
         (&[], greedy.clone(), dlm.clone(), ErrorCode::BadOption, &["no tokens"]),
         (&[3, 24], greedy.clone(), dlm.clone(), ErrorCode::BadOption, &["token 24 at index 1", "24"]),
@@ -184,11 +183,11 @@ fn rejects_what_the_model_cannot_do() {
             &["blocks of 32", "at most 36"],
         ),
         (&[3], options(Mode::Ar, 0.9, usize::MAX), dlm.clone(), ErrorCode::ContextFull, &["at most 99"]),
-        (&[3], greedy.clone(), ModelTraits::default(), ErrorCode::NoMaskToken, &["mask token", "`ar`"]),
+        (&[3], greedy.clone(), DecodingConfig::default(), ErrorCode::NoMaskToken, &["mask token", "`ar`"]),
         (
             &[3],
             greedy.clone(),
-            ModelTraits { mask_token: Some(24), ..dlm.clone() },
+            DecodingConfig { mask_token: Some(24), ..dlm.clone() },
             ErrorCode::BadOption,
             &["mask token 24", "vocabulary of 24"],
         ),
@@ -208,8 +207,8 @@ fn rejects_what_the_model_cannot_do() {
         ),
         (&[3], Options { top_p: 0.0, ..greedy.clone() }, dlm.clone(), ErrorCode::BadOption, &["`topP` is 0"]),
     ];
-    for (prompt, options, traits, code, words) in cases {
-        let (found, message) = refused(&model, prompt, options, traits);
+    for (prompt, options, config, code, words) in cases {
+        let (found, message) = refused(&model, prompt, options, config);
         assert_eq!(found, *code, "{message}");
         for word in *words {
             assert!(message.contains(word), "{message} lacks {word}");
@@ -227,7 +226,7 @@ fn rejects_logits_that_are_not_numbers_in_every_mode() {
             let mut model = FakeModel::new(std::rc::Rc::new(|_, _| vec![f32::NAN; VOCABULARY]));
             let options = options(mode, 0.9, 9);
             let mut run =
-                Generation::start(&mut model, &mut Session::default(), &prompt(length, 1), &options, &traits(8, false))
+                Generation::start(&mut model, &mut Session::default(), &prompt(length, 1), &options, &config(8, false))
                     .unwrap();
             let error = run.step(&mut model, &Pieces(Vec::new()), &mut Vec::new()).unwrap_err();
             assert_eq!(error.code(), ErrorCode::Malformed);
@@ -238,11 +237,11 @@ fn rejects_logits_that_are_not_numbers_in_every_mode() {
 
 #[test]
 fn several_steps_are_those_steps_and_then_their_error() {
-    let (prompt, traits, text) = (prompt(3, 1), traits(8, false), Pieces(Vec::new()));
+    let (prompt, config, text) = (prompt(3, 1), config(8, false), Pieces(Vec::new()));
     let start = |fails_at| {
         let mut model = FakeModel::random(1);
         model.fails_at = fails_at;
-        let run = Generation::start(&mut model, &mut Session::default(), &prompt, &options(Mode::Ar, 0.9, 9), &traits);
+        let run = Generation::start(&mut model, &mut Session::default(), &prompt, &options(Mode::Ar, 0.9, 9), &config);
         (model, run.unwrap())
     };
     let (mut model, mut run) = start(None);
@@ -251,13 +250,13 @@ fn several_steps_are_those_steps_and_then_their_error() {
 
     let (mut model, mut run) = start(Some(4));
     let mut events = Vec::new();
-    assert!(run.steps(&mut model, &text, f64::INFINITY, &mut events).unwrap(), "the error is not told yet");
+    assert!(run.run_for(&mut model, &text, f64::INFINITY, &mut events).unwrap(), "the error is not emitted yet");
     assert_eq!(format!("{events:?}"), format!("{expected:?}"));
-    assert!(run.clone().steps(&mut model, &text, f64::INFINITY, &mut Vec::new()).is_err());
+    assert!(run.clone().run_for(&mut model, &text, f64::INFINITY, &mut Vec::new()).is_err());
     run.cancel(&mut events);
     assert!(matches!(events.last(), Some(Event::Done { result }) if result.finish_reason == FinishReason::Abort));
 
     let (mut model, mut run) = start(None);
-    assert!(run.steps(&mut model, &text, 0.0, &mut Vec::new()).unwrap());
+    assert!(run.run_for(&mut model, &text, 0.0, &mut Vec::new()).unwrap());
     assert_eq!(model.passes.len(), 1);
 }

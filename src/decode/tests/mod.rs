@@ -7,9 +7,8 @@ mod limits;
 mod sessions;
 
 use super::*;
+use crate::testing::test;
 use fake::*;
-#[cfg(target_arch = "wasm32")]
-use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const DIFFUSION: [Mode; 3] = [Mode::Greedy, Mode::Iterative, Mode::Adaptive];
 
@@ -32,13 +31,13 @@ fn every_mode_matches_the_naive_decoder() {
             for mode in DIFFUSION {
                 for threshold in [1.0, 0.9, 0.6, 0.2] {
                     seed += 1;
-                    let (model, traits) = (FakeModel::random(seed), traits(size, seed % 3 == 0));
+                    let (model, config) = (FakeModel::random(seed), config(size, seed % 3 == 0));
                     let prompt = prompt(length.max(1), seed);
                     let options =
                         Options { sub_block_size: Some(sub), ..options(mode, threshold, 1 + seed as usize % 50) };
-                    let (_, result) = run(&model, &prompt, &options, &traits);
-                    let expected = naive(&model, &prompt, &options, &traits, sub);
-                    assert_eq!(result.tokens, expected, "{options:?} {traits:?} {length} prompt tokens");
+                    let (_, result) = run(&model, &prompt, &options, &config);
+                    let expected = naive(&model, &prompt, &options, &config, sub);
+                    assert_eq!(result.tokens, expected, "{options:?} {config:?} {length} prompt tokens");
                 }
             }
         }
@@ -50,10 +49,10 @@ fn ar_matches_blocks_of_one() {
     for seed in 0..60 {
         let model = FakeModel::random(seed);
         let prompt = prompt(1 + seed as usize * 5, seed);
-        let ones = traits(1, false);
+        let ones = config(1, false);
         let mut options = options(Mode::Ar, 0.9, 40);
         let (events, ar) = run(&model, &prompt, &options, &ones);
-        assert_eq!(ar.tokens, naive(&model, &prompt, &options, &traits(1, true), 1));
+        assert_eq!(ar.tokens, naive(&model, &prompt, &options, &config(1, true), 1));
         assert!(blocks(&events).is_empty());
         options.temperature = (seed % 2) as f64;
         let drawn = run(&model, &prompt, &options, &ones).1;
@@ -65,10 +64,10 @@ fn ar_matches_blocks_of_one() {
 #[test]
 fn auto_is_adaptive_on_diffusion_models_only() {
     let model = FakeModel::random(1);
-    let mode = |traits: &ModelTraits| run(&model, &[5], &options(Mode::Auto, 0.9, 4), traits).1.stats.mode;
-    assert_eq!(mode(&traits(32, false)), Mode::Adaptive);
-    assert_eq!(mode(&ModelTraits { mask_token: None, ..traits(32, false) }), Mode::Ar);
-    assert_eq!(mode(&ModelTraits { diffusion: None, ..traits(32, false) }), Mode::Ar);
+    let mode = |config: &DecodingConfig| run(&model, &[5], &options(Mode::Auto, 0.9, 4), config).1.stats.mode;
+    assert_eq!(mode(&config(32, false)), Mode::Adaptive);
+    assert_eq!(mode(&DecodingConfig { mask_token: None, ..config(32, false) }), Mode::Ar);
+    assert_eq!(mode(&DecodingConfig { diffusion: None, ..config(32, false) }), Mode::Ar);
 }
 
 /// Every position has the same confidence: passes per block follow from the thresholds alone.
@@ -77,7 +76,7 @@ fn thresholds_are_counted_anew_for_each_sub_block() {
     let passes = |mode, confidence: fn(usize) -> f64| {
         let model = FakeModel::reciting((0..200).map(|i| (2 + i as u32 % 20, confidence(i))).collect());
         // 32 prompt tokens: the first block's token 0 comes from prefill. 32 more: exactly one block, no commit.
-        let result = run(&model, &prompt(32, 1), &options(mode, 0.9, 32), &traits(32, false)).1;
+        let result = run(&model, &prompt(32, 1), &options(mode, 0.9, 32), &config(32, false)).1;
         assert_eq!(result.tokens, (32..64).map(|i| 2 + i % 20).collect::<Vec<u32>>());
         assert_eq!((result.stats.blocks, result.stats.commits), (1, 0));
         result.stats.passes
@@ -97,7 +96,7 @@ fn thresholds_are_counted_anew_for_each_sub_block() {
 fn threshold_one_takes_one_token_per_pass_even_of_certain_ones() {
     let certain =
         FakeModel::new(std::rc::Rc::new(|_, _| (0..VOCABULARY).map(|i| if i == 5 { 100.0 } else { 0.0 }).collect()));
-    let (events, result) = run(&certain, &[5], &options(Mode::Iterative, 1.0, 7), &traits(8, false));
+    let (events, result) = run(&certain, &[5], &options(Mode::Iterative, 1.0, 7), &config(8, false));
     assert_eq!(blocks(&events)[0].2[0].confidence, 1.0);
     assert_eq!(result.stats.passes, 7);
 }
@@ -108,7 +107,7 @@ fn only_the_rows_that_matter_are_run_and_asked_for() {
     let prompt = prompt(37, 3);
     let text = Pieces(Vec::new());
     let options = options(Mode::Iterative, 0.9, 28);
-    run_in(&mut model, &mut Session::default(), &prompt, &options, &traits(32, false), &text);
+    run_in(&mut model, &mut Session::default(), &prompt, &options, &config(32, false), &text);
     let passes: Vec<_> =
         model.passes.iter().map(|p| (p.position, p.tokens.len(), p.commit, p.logits.clone())).collect();
     let expected = [
@@ -131,7 +130,7 @@ fn a_prompt_within_one_block_needs_no_prefill() {
         &mut Session::default(),
         &[5, 6, 7],
         &options(Mode::Greedy, 0.9, 8),
-        &traits(32, false),
+        &config(32, false),
         &text,
     );
     assert!(!events.iter().any(|e| matches!(e, Event::Prefill { .. })));
@@ -147,12 +146,12 @@ fn long_prompts_are_prefilled_in_chunks_of_whole_blocks() {
         (Mode::Greedy, 150, &[(150, 300), (300, 300)]),
     ] {
         let (events, result) =
-            run(&FakeModel::random(5), &prompt(300, 5), &options(mode, 0.9, 3), &traits(size, false));
-        let told: Vec<_> = events
+            run(&FakeModel::random(5), &prompt(300, 5), &options(mode, 0.9, 3), &config(size, false));
+        let emitted: Vec<_> = events
             .iter()
             .filter_map(|e| if let &Event::Prefill { done, total } = e { Some((done, total)) } else { None })
             .collect();
-        assert_eq!(told, expected);
+        assert_eq!(emitted, expected);
         assert_eq!(result.stats.prompt_tokens, 300);
     }
 }
@@ -160,7 +159,7 @@ fn long_prompts_are_prefilled_in_chunks_of_whole_blocks() {
 #[test]
 fn block_events_show_the_block_fill_up() {
     let model = FakeModel::reciting((0..200).map(|i| (2 + i as u32 % 20, 0.95)).collect());
-    let (events, result) = run(&model, &prompt(37, 3), &options(Mode::Iterative, 0.9, 40), &traits(32, false));
+    let (events, result) = run(&model, &prompt(37, 3), &options(Mode::Iterative, 0.9, 40), &config(32, false));
     let blocks = blocks(&events);
     assert_eq!(blocks.len(), result.stats.passes + result.stats.commits);
     let (index, start, tokens) = blocks[0];
@@ -194,7 +193,7 @@ fn the_mask_token_is_never_chosen_and_may_stand_in_the_prompt() {
         for mode in [Mode::Ar, Mode::Greedy, Mode::Iterative, Mode::Adaptive] {
             let mut options = options(mode, 0.9, 40);
             options.temperature = (seed % 2) as f64;
-            let result = run(&likes_masks, &[9, MASK, MASK, 4, MASK], &options, &traits(8, false)).1;
+            let result = run(&likes_masks, &[9, MASK, MASK, 4, MASK], &options, &config(8, false)).1;
             assert!(!result.tokens.is_empty() && !result.tokens.contains(&MASK));
         }
     }
@@ -205,9 +204,9 @@ fn seeds_reproduce_in_every_mode() {
     for mode in [Mode::Ar, Mode::Greedy, Mode::Iterative, Mode::Adaptive] {
         let tokens = |seed| {
             let options = Options { temperature: 1.0, top_p: 0.95, seed, ..options(mode, 0.7, 60) };
-            let mut traits = traits(32, false);
-            traits.stop_ids.clear();
-            run(&FakeModel::random(6), &prompt(40, 6), &options, &traits).1.tokens
+            let mut config = config(32, false);
+            config.stop_ids.clear();
+            run(&FakeModel::random(6), &prompt(40, 6), &options, &config).1.tokens
         };
         assert_eq!(tokens(1), tokens(1));
         assert_eq!(tokens(1).len(), 60);
@@ -223,7 +222,7 @@ fn the_penalty_counts_prompt_and_output() {
     for mode in [Mode::Ar, Mode::Iterative] {
         let tokens = |penalty, prompt: &[u32]| {
             let options = Options { repetition_penalty: penalty, ..options(mode, 1.0, 4) };
-            run(&model, prompt, &options, &traits(8, false)).1.tokens
+            run(&model, prompt, &options, &config(8, false)).1.tokens
         };
         assert_eq!(tokens(1.0, &[5]), [9, 9, 9, 9]);
         assert_eq!(tokens(100.0, &[8]), [9, 7, 6, 5]);
@@ -236,19 +235,19 @@ fn the_dual_cache_is_exact_where_keys_are_and_runs_fewer_rows() {
     for seed in 0..60 {
         for mode in [Mode::Iterative, Mode::Adaptive] {
             let prompt = prompt(1 + seed as usize, seed);
-            let traits = traits(32, seed % 2 == 1);
+            let config = config(32, seed % 2 == 1);
             let plain = options(mode, 0.9, 60);
             let dual = Options { dual_cache: true, ..plain.clone() };
             let text = Pieces(Vec::new());
             // Keys of a shallow model depend on their own token alone, so none can be stale.
             let (mut a, mut b) = (FakeModel::random(seed).shallow(), FakeModel::random(seed).shallow());
-            let expected = run_in(&mut a, &mut Session::default(), &prompt, &plain, &traits, &text).1;
-            let result = run_in(&mut b, &mut Session::default(), &prompt, &dual, &traits, &text).1;
+            let expected = run_in(&mut a, &mut Session::default(), &prompt, &plain, &config, &text).1;
+            let result = run_in(&mut b, &mut Session::default(), &prompt, &dual, &config, &text).1;
             assert_eq!(result.tokens, expected.tokens);
             assert_eq!(result.stats.passes, expected.stats.passes);
             rows = (rows.0 + b.rows_run(), rows.1 + a.rows_run());
             // Stale keys may change tokens, but nothing else; the fake model checks the contract.
-            run(&FakeModel::random(seed), &prompt, &dual, &traits);
+            run(&FakeModel::random(seed), &prompt, &dual, &config);
         }
     }
     assert!(rows.0 * 4 < rows.1 * 3, "{rows:?}");

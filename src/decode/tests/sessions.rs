@@ -4,8 +4,7 @@
 
 use super::*;
 use crate::error::ErrorCode;
-#[cfg(target_arch = "wasm32")]
-use wasm_bindgen_test::wasm_bindgen_test as test;
+use crate::testing::test;
 
 const TEXT: Pieces = Pieces(Vec::new());
 
@@ -15,11 +14,11 @@ fn a_second_turn_matches_a_fresh_run_and_runs_fewer_rows() {
         for (mode, causal) in
             [(Mode::Ar, true), (Mode::Iterative, false), (Mode::Iterative, true), (Mode::Greedy, false)]
         {
-            let traits = traits(8, causal);
+            let config = config(8, causal);
             let (mut model, mut session) = (FakeModel::random(seed), Session::default());
             let options = options(mode, 0.8, 30);
             let mut prompt = prompt(10 + seed as usize, seed);
-            let first = run_in(&mut model, &mut session, &prompt, &options, &traits, &TEXT).1;
+            let first = run_in(&mut model, &mut session, &prompt, &options, &config, &TEXT).1;
             let held = session.tokens().len();
             assert_eq!(first.stats.reused_tokens, 0);
             if mode == Mode::Ar {
@@ -28,9 +27,9 @@ fn a_second_turn_matches_a_fresh_run_and_runs_fewer_rows() {
             prompt.extend(&first.tokens);
             prompt.extend(fake::prompt(seed as usize % 9, seed + 1));
             let mut fresh = FakeModel::random(seed);
-            let expected = run_in(&mut fresh, &mut Session::default(), &prompt, &options, &traits, &TEXT).1;
+            let expected = run_in(&mut fresh, &mut Session::default(), &prompt, &options, &config, &TEXT).1;
             let before = model.rows_run();
-            let second = run_in(&mut model, &mut session, &prompt, &options, &traits, &TEXT).1;
+            let second = run_in(&mut model, &mut session, &prompt, &options, &config, &TEXT).1;
             assert_eq!((second.tokens, second.text), (expected.tokens, expected.text));
             let whole = if causal { prompt.len() - 1 } else { (prompt.len() - 1) / 8 * 8 };
             assert_eq!(second.stats.reused_tokens, held.min(whole));
@@ -47,10 +46,10 @@ fn a_prompt_that_departs_keeps_what_is_common() {
     for (mode, expected) in [(Mode::Ar, 21), (Mode::Greedy, 16)] {
         let (mut model, mut session) = (FakeModel::random(9), Session::default());
         let options = options(mode, 0.9, 5);
-        run_in(&mut model, &mut session, &text, &options, &traits(8, false), &TEXT);
-        let result = run_in(&mut model, &mut session, &other, &options, &traits(8, false), &TEXT).1;
+        run_in(&mut model, &mut session, &text, &options, &config(8, false), &TEXT);
+        let result = run_in(&mut model, &mut session, &other, &options, &config(8, false), &TEXT).1;
         assert_eq!(result.stats.reused_tokens, expected);
-        assert_eq!(result.tokens, run(&FakeModel::random(9), &other, &options, &traits(8, false)).1.tokens);
+        assert_eq!(result.tokens, run(&FakeModel::random(9), &other, &options, &config(8, false)).1.tokens);
     }
 }
 
@@ -60,8 +59,8 @@ fn keys_of_another_attention_or_of_a_reset_model_are_not_reused() {
     let (mut model, mut session) = (FakeModel::random(9), Session::default());
     let mut reused = |mode, size, model: &mut FakeModel| {
         let options = options(mode, 0.9, 5);
-        let result = run_in(model, &mut session, &text, &options, &traits(size, false), &TEXT).1;
-        assert_eq!(result.tokens, run(&FakeModel::random(9), &text, &options, &traits(size, false)).1.tokens);
+        let result = run_in(model, &mut session, &text, &options, &config(size, false), &TEXT).1;
+        assert_eq!(result.tokens, run(&FakeModel::random(9), &text, &options, &config(size, false)).1.tokens);
         result.stats.reused_tokens
     };
     assert_eq!(reused(Mode::Greedy, 8, &mut model), 0);
@@ -76,12 +75,12 @@ fn keys_of_another_attention_or_of_a_reset_model_are_not_reused() {
 #[test]
 fn a_run_can_be_cancelled_after_every_step() {
     for mode in [Mode::Ar, Mode::Greedy, Mode::Iterative, Mode::Adaptive] {
-        let (text, options, traits) = (prompt(300, 2), options(mode, 0.9, 40), traits(16, false));
-        let whole = run(&FakeModel::random(21), &text, &options, &traits).1;
+        let (text, options, config) = (prompt(300, 2), options(mode, 0.9, 40), config(16, false));
+        let whole = run(&FakeModel::random(21), &text, &options, &config).1;
         let mut steps = 0;
         loop {
             let (mut model, mut session) = (FakeModel::random(21), Session::default());
-            let mut run = Generation::start(&mut model, &mut session, &text, &options, &traits).unwrap();
+            let mut run = Generation::start(&mut model, &mut session, &text, &options, &config).unwrap();
             let mut events = Vec::new();
             let ended = (0..steps).any(|_| !run.step(&mut model, &TEXT, &mut events).unwrap());
             if ended {
@@ -98,7 +97,7 @@ fn a_run_can_be_cancelled_after_every_step() {
 
             session = run.into_session();
             assert_eq!(session.tokens(), model.tokens());
-            let again = run_in(&mut model, &mut session, &text, &options, &traits, &TEXT).1;
+            let again = run_in(&mut model, &mut session, &text, &options, &config, &TEXT).1;
             assert_eq!(again.tokens, whole.tokens);
             steps += 1;
         }
@@ -109,12 +108,12 @@ fn a_run_can_be_cancelled_after_every_step() {
 #[test]
 fn a_failed_pass_ends_the_run_and_leaves_the_session_usable() {
     for mode in [Mode::Ar, Mode::Iterative] {
-        let (text, options, traits) = (prompt(150, 2), options(mode, 0.9, 40), traits(16, false));
-        let whole = run(&FakeModel::random(8), &text, &options, &traits).1;
+        let (text, options, config) = (prompt(150, 2), options(mode, 0.9, 40), config(16, false));
+        let whole = run(&FakeModel::random(8), &text, &options, &config).1;
         for fails_at in 0..6 {
             let (mut model, mut session) = (FakeModel::random(8), Session::default());
             model.fails_at = Some(fails_at);
-            let mut run = Generation::start(&mut model, &mut session, &text, &options, &traits).unwrap();
+            let mut run = Generation::start(&mut model, &mut session, &text, &options, &config).unwrap();
             let mut events = Vec::new();
             for _ in 0..fails_at {
                 assert_eq!(run.step(&mut model, &TEXT, &mut events), Ok(true));
@@ -128,7 +127,7 @@ fn a_failed_pass_ends_the_run_and_leaves_the_session_usable() {
 
             session = run.into_session();
             model.fails_at = None;
-            assert_eq!(run_in(&mut model, &mut session, &text, &options, &traits, &TEXT).1.tokens, whole.tokens);
+            assert_eq!(run_in(&mut model, &mut session, &text, &options, &config, &TEXT).1.tokens, whole.tokens);
         }
     }
 }
@@ -136,10 +135,10 @@ fn a_failed_pass_ends_the_run_and_leaves_the_session_usable() {
 #[test]
 fn a_refused_run_leaves_the_session_alone() {
     let (mut model, mut session) = (FakeModel::random(9), Session::default());
-    let (text, options, traits) = (prompt(50, 9), options(Mode::Ar, 0.9, 5), traits(8, false));
-    run_in(&mut model, &mut session, &text, &options, &traits, &TEXT);
+    let (text, options, config) = (prompt(50, 9), options(Mode::Ar, 0.9, 5), config(8, false));
+    run_in(&mut model, &mut session, &text, &options, &config, &TEXT);
     let held = session.tokens().to_vec();
-    assert!(Generation::start(&mut model, &mut session, &[], &options, &traits).is_err());
+    assert!(Generation::start(&mut model, &mut session, &[], &options, &config).is_err());
     assert_eq!(session.tokens(), held);
     assert_eq!(model.tokens(), held);
 }

@@ -1,32 +1,32 @@
 //! Grouped integers by `smull`: products in i16, added in pairs to i32.
 
 use super::neon::{load, splat};
-use crate::kernels::groups::{Floats, Group};
+use crate::kernels::groups::{Accumulators, GroupDot};
 use crate::kernels::q8::Q8Block;
-use crate::tensor::{STRIP, STRIP_LINE};
+use crate::tensor::{CHUNK_BYTES, PANEL_ROWS};
 use core::arch::aarch64::*;
 
 /// Codes of 8 bits, or of 4 when `NIBBLES`.
 #[derive(Clone, Copy)]
 pub(super) struct Codes<const NIBBLES: bool>;
 
-impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
+impl<const NIBBLES: bool> GroupDot for Codes<NIBBLES> {
     type Weights = [int8x16_t; 2];
     /// Two sums a row.
     type Sums = [int32x4_t; 4];
-    type Floats = RowFloats;
+    type Accumulators = RowFloats;
     type Quad = [i8; 4];
-    type Several = Self;
+    type Batched = Self;
     const OFFSET: i32 = 0;
 
     #[inline(always)]
-    fn several(self) -> Self {
+    fn batched(self) -> Self {
         self
     }
 
     #[inline(always)]
-    fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> [int8x16_t; 2] {
-        bytemuck::cast_ref::<_, [[u8; 16]; 2]>(line).each_ref().map(|bytes| {
+    fn decode<const F: usize>(self, chunk: &[u8; CHUNK_BYTES]) -> [int8x16_t; 2] {
+        bytemuck::cast_ref::<_, [[u8; 16]; 2]>(chunk).each_ref().map(|bytes| {
             let bytes = load(bytes);
             // SAFETY: NEON is part of every aarch64.
             unsafe {
@@ -71,7 +71,7 @@ impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
     }
 
     #[inline(always)]
-    fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
+    fn floats(self, rows: &[f32; PANEL_ROWS]) -> RowFloats {
         RowFloats(load_floats(bytemuck::cast_ref(rows)))
     }
 }
@@ -80,31 +80,31 @@ impl<const NIBBLES: bool> Group for Codes<NIBBLES> {
 #[derive(Clone, Copy)]
 pub(super) struct RowFloats([float32x4_t; 2]);
 
-impl Floats for RowFloats {
+impl Accumulators for RowFloats {
     type Sums = [int32x4_t; 2];
 
     #[inline(always)]
-    fn add(self, sums: [int32x4_t; 2], offset: i32, factors: &[u8; STRIP_LINE], scale: f32) -> Self {
-        let factors = load_floats(factors);
+    fn add(self, sums: [int32x4_t; 2], offset: i32, weight_scales: &[u8; CHUNK_BYTES], scale: f32) -> Self {
+        let weight_scales = load_floats(weight_scales);
         // SAFETY: NEON is part of every aarch64.
         Self(std::array::from_fn(|i| unsafe {
             let sums = vcvtq_f32_s32(vsubq_s32(sums[i], vdupq_n_s32(offset)));
-            vaddq_f32(self.0[i], vmulq_f32(sums, vmulq_n_f32(factors[i], scale)))
+            vaddq_f32(self.0[i], vmulq_f32(sums, vmulq_n_f32(weight_scales[i], scale)))
         }))
     }
 
     #[inline(always)]
-    fn lower(self, total: i32, mins: &[u8; STRIP_LINE], scale: f32) -> Self {
+    fn sub_min(self, sum_of: i32, mins: &[u8; CHUNK_BYTES], scale: f32) -> Self {
         let mins = load_floats(mins);
         // SAFETY: NEON is part of every aarch64.
         Self(std::array::from_fn(|i| unsafe {
-            vsubq_f32(self.0[i], vmulq_f32(vdupq_n_f32(total as f32), vmulq_n_f32(mins[i], scale)))
+            vsubq_f32(self.0[i], vmulq_f32(vdupq_n_f32(sum_of as f32), vmulq_n_f32(mins[i], scale)))
         }))
     }
 
     #[inline(always)]
-    fn rows(self) -> [f32; STRIP] {
-        let mut rows = [0.0; STRIP];
+    fn rows(self) -> [f32; PANEL_ROWS] {
+        let mut rows = [0.0; PANEL_ROWS];
         for (rows, floats) in rows.as_chunks_mut::<4>().0.iter_mut().zip(self.0) {
             // SAFETY: the reference covers the 16 bytes written, and NEON is part of every aarch64.
             unsafe { vst1q_f32(rows.as_mut_ptr(), floats) };
@@ -114,7 +114,7 @@ impl Floats for RowFloats {
 }
 
 #[inline(always)]
-fn load_floats(line: &[u8; STRIP_LINE]) -> [float32x4_t; 2] {
+fn load_floats(chunk: &[u8; CHUNK_BYTES]) -> [float32x4_t; 2] {
     // SAFETY: the reference covers the 32 bytes read, and NEON is part of every aarch64.
-    [0, 16].map(|at| unsafe { vld1q_f32(line[at..].as_ptr().cast()) })
+    [0, 16].map(|at| unsafe { vld1q_f32(chunk[at..].as_ptr().cast()) })
 }

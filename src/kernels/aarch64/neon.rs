@@ -1,9 +1,9 @@
 //! 128-bit SIMD, which every aarch64 processor has: `smlal` multiplies 8 pairs of int8 and adds the products to i16.
 
 use super::groups::Codes;
-use crate::kernels::ternary::{self, PEAK_SUMS, Step};
+use crate::kernels::ternary::{self, PEAK_SUMS, TernaryDot};
 use crate::kernels::{Kernels, Q8Rows, groups};
-use crate::tensor::{STRIP, Strip, TILE, TILE_BYTES};
+use crate::tensor::{PANEL_ROWS, RowPanel, TILE, TILE_BYTES};
 use core::arch::aarch64::*;
 
 /// The NEON backend.
@@ -25,13 +25,13 @@ pub(super) fn splat(quad: [i8; 4]) -> int8x16_t {
     unsafe { vreinterpretq_s8_s32(vdupq_n_s32(i32::from_le_bytes(bytemuck::cast(quad)))) }
 }
 
-impl Step for Neon {
+impl TernaryDot for Neon {
     type Weights = [uint8x16_t; 4];
     /// The lower, then the upper half of each vector of weights: one product a lane.
     type Sums = [[int16x8_t; 2]; 4];
     /// A lane grows by at most `2 * 127` a step: there would be room for twice as many.
     const LIMIT: usize = 64;
-    const ZERO: i32 = 1;
+    const ZERO_CODE: i32 = 1;
 
     #[inline(always)]
     fn decode<const S: usize>(self, tile: &[u8; TILE_BYTES]) -> [uint8x16_t; 4] {
@@ -100,15 +100,15 @@ impl Kernels for Neon {
         "aarch64-neon"
     }
 
-    fn ternary_tile(&self, tiles: &[u8], x: &[i8], totals: &[i32], sums: &mut [[i32; TILE]]) {
-        ternary::tile::<_, 2>(*self, tiles, x, totals, sums);
+    fn ternary_tile(&self, tiles: &[u8], x: &[i8], x_sums: &[i32], sums: &mut [[i32; TILE]]) {
+        ternary::tile::<_, 2>(*self, tiles, x, x_sums, sums);
     }
 
-    fn strip(&self, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]) {
-        groups::strip(Codes::<false>, Codes::<true>, strip, x, out);
+    fn group_panel(&self, panel: &RowPanel<'_>, x: &Q8Rows, out: &mut [[f32; PANEL_ROWS]]) {
+        groups::group_panel(Codes::<false>, Codes::<true>, panel, x, out);
     }
 
     fn peak(&self, rounds: usize) -> u64 {
-        Step::peak(*self, rounds)
+        TernaryDot::peak(*self, rounds)
     }
 }

@@ -5,9 +5,9 @@
 //! itself, and some get neither right. Each is a backend of its own, and the self-test decides.
 
 use super::vector::{RowFloats, load_half, splat};
-use crate::kernels::groups::Group;
+use crate::kernels::groups::GroupDot;
 use crate::kernels::q8::Q8Block;
-use crate::tensor::{STRIP, STRIP_LINE};
+use crate::tensor::{CHUNK_BYTES, PANEL_ROWS};
 use core::arch::wasm32::*;
 
 /// What the second operand is.
@@ -21,29 +21,29 @@ pub(super) const NIBBLES: u8 = 2;
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct QuadDots<const CODES: u8>;
 
-fn decode<const CODES: u8, const F: usize>(line: &[u8; STRIP_LINE]) -> [v128; 2] {
-    let lines = load_half(line);
+fn decode<const CODES: u8, const F: usize>(chunk: &[u8; CHUNK_BYTES]) -> [v128; 2] {
+    let chunks = load_half(chunk);
     match CODES {
-        SIGNED => lines,
-        UNSIGNED => lines.map(|bytes| v128_xor(bytes, u8x16_splat(0x80))),
-        _ => lines.map(|bytes| v128_and(u16x8_shr(bytes, 4 * F as u32), u8x16_splat(15))),
+        SIGNED => chunks,
+        UNSIGNED => chunks.map(|bytes| v128_xor(bytes, u8x16_splat(0x80))),
+        _ => chunks.map(|bytes| v128_and(u16x8_shr(bytes, 4 * F as u32), u8x16_splat(15))),
     }
 }
 
-impl<const CODES: u8> Group for QuadDots<CODES> {
+impl<const CODES: u8> GroupDot for QuadDots<CODES> {
     type Weights = [v128; 2];
     type Sums = [v128; 2];
-    type Floats = RowFloats;
+    type Accumulators = RowFloats;
     type Quad = [i8; 4];
-    type Several = Self;
+    type Batched = Self;
     const OFFSET: i32 = if CODES == UNSIGNED { 128 } else { 0 };
 
-    fn several(self) -> Self {
+    fn batched(self) -> Self {
         self
     }
 
-    fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> [v128; 2] {
-        decode::<CODES, F>(line)
+    fn decode<const F: usize>(self, chunk: &[u8; CHUNK_BYTES]) -> [v128; 2] {
+        decode::<CODES, F>(chunk)
     }
 
     fn quads<const N: usize>(x: &Q8Block<N>) -> &[[[i8; 4]; N]; 8] {
@@ -63,7 +63,7 @@ impl<const CODES: u8> Group for QuadDots<CODES> {
         sums
     }
 
-    fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
+    fn floats(self, rows: &[f32; PANEL_ROWS]) -> RowFloats {
         RowFloats::load(rows)
     }
 }
@@ -72,20 +72,20 @@ impl<const CODES: u8> Group for QuadDots<CODES> {
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct PairDots;
 
-impl Group for PairDots {
+impl GroupDot for PairDots {
     type Weights = [v128; 2];
     type Sums = [v128; 2];
-    type Floats = RowFloats;
+    type Accumulators = RowFloats;
     type Quad = [i8; 4];
-    type Several = Self;
+    type Batched = Self;
     const OFFSET: i32 = 0;
 
-    fn several(self) -> Self {
+    fn batched(self) -> Self {
         self
     }
 
-    fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> [v128; 2] {
-        decode::<NIBBLES, F>(line)
+    fn decode<const F: usize>(self, chunk: &[u8; CHUNK_BYTES]) -> [v128; 2] {
+        decode::<NIBBLES, F>(chunk)
     }
 
     fn quads<const N: usize>(x: &Q8Block<N>) -> &[[[i8; 4]; N]; 8] {
@@ -105,7 +105,7 @@ impl Group for PairDots {
         sums.map(|pairs| i32x4_extadd_pairwise_i16x8(pairs))
     }
 
-    fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
+    fn floats(self, rows: &[f32; PANEL_ROWS]) -> RowFloats {
         RowFloats::load(rows)
     }
 }

@@ -4,7 +4,7 @@
 //! from `B` while `|A| <= 2^13 - 1`: for 64 products with int8. So each `i32x4.dot_i16x8_s` multiplies 16 weights instead of 8.
 
 use super::vector::{add_lanes, load_line, peak, splat, store_line};
-use crate::kernels::ternary::Step;
+use crate::kernels::ternary::TernaryDot;
 use crate::tensor::{TILE, TILE_BYTES};
 use core::arch::wasm32::*;
 
@@ -22,12 +22,12 @@ fn interleave<const S: usize>(a: v128, b: v128) -> [v128; 2] {
     [low, high].map(|codes| i16x8_sub(codes, i16x8_splat((1 << 14) + 1)))
 }
 
-impl Step for Dual {
+impl TernaryDot for Dual {
     type Weights = [v128; 4];
     type Sums = [v128; 4];
     /// A lane of i32 takes two products a step.
     const LIMIT: usize = 32;
-    const ZERO: i32 = 0;
+    const ZERO_CODE: i32 = 0;
 
     fn decode<const S: usize>(self, tile: &[u8; TILE_BYTES]) -> [v128; 4] {
         let [a, b, c, d] = load_line(tile);

@@ -1,5 +1,5 @@
 //! Backends for WebAssembly, one file per feature. A module cannot ask at run time which features its engine has: each
-//! artefact is compiled with its own, and the page picks the artefact.
+//! build is compiled with its own, and the page picks the build.
 
 #[cfg(target_feature = "relaxed-simd")]
 mod dots;

@@ -10,7 +10,7 @@ use super::simd128::Backend;
 use super::vector::{add_lanes, load_line, peak, splat, store_line};
 use super::words::Words;
 use crate::kernels::Kernels;
-use crate::kernels::ternary::Step;
+use crate::kernels::ternary::TernaryDot;
 use crate::tensor::{TILE, TILE_BYTES};
 use core::arch::wasm32::*;
 
@@ -52,12 +52,12 @@ fn codes<const S: usize>(tile: &[u8; TILE_BYTES]) -> [v128; 4] {
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Pairs(Masks);
 
-impl Step for Pairs {
+impl TernaryDot for Pairs {
     type Weights = [v128; 4];
     type Sums = [v128; 4];
     /// A lane grows by at most `2 * 2 * 127` a step.
     const LIMIT: usize = 64;
-    const ZERO: i32 = 1;
+    const ZERO_CODE: i32 = 1;
 
     fn decode<const S: usize>(self, tile: &[u8; TILE_BYTES]) -> [v128; 4] {
         codes::<S>(tile)
@@ -82,9 +82,9 @@ impl Step for Pairs {
 
     fn tile(self, sums: [v128; 4], tile: &[u8; TILE_BYTES], x: &[[i8; 4]; 4]) -> [v128; 4] {
         let Masks { even, odd } = self.0;
-        let (x, line) = (x.map(splat), load_line(tile));
+        let (x, chunk) = (x.map(splat), load_line(tile));
         std::array::from_fn(|i| {
-            let (low, high) = (line[i], u16x8_shr(line[i], 4));
+            let (low, high) = (chunk[i], u16x8_shr(chunk[i], 4));
             let dot = |x, bytes, mask| i16x8_relaxed_dot_i8x16_i7x16(x, v128_and(bytes, mask));
             let evens = i16x8_add(dot(x[0], low, even), dot(x[2], high, even));
             let odds = i16x8_add(dot(x[1], low, odd), dot(x[3], high, odd));
@@ -106,11 +106,11 @@ impl Step for Pairs {
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Quads(Masks);
 
-impl Step for Quads {
+impl TernaryDot for Quads {
     type Weights = [v128; 4];
     type Sums = [v128; 4];
     const LIMIT: usize = 64;
-    const ZERO: i32 = 1;
+    const ZERO_CODE: i32 = 1;
 
     fn decode<const S: usize>(self, tile: &[u8; TILE_BYTES]) -> [v128; 4] {
         codes::<S>(tile)
@@ -135,9 +135,9 @@ impl Step for Quads {
 
     fn tile(self, sums: [v128; 4], tile: &[u8; TILE_BYTES], x: &[[i8; 4]; 4]) -> [v128; 4] {
         let Masks { even, odd } = self.0;
-        let (x, line) = (x.map(splat), load_line(tile));
+        let (x, chunk) = (x.map(splat), load_line(tile));
         std::array::from_fn(|i| {
-            let (low, high) = (line[i], u16x8_shr(line[i], 4));
+            let (low, high) = (chunk[i], u16x8_shr(chunk[i], 4));
             let dot = |x, bytes, mask, sum| i32x4_relaxed_dot_i8x16_i7x16_add(x, v128_and(bytes, mask), sum);
             let odds = dot(x[3], high, odd, dot(x[1], low, odd, i32x4_splat(0)));
             i32x4_add(dot(x[2], high, even, dot(x[0], low, even, sums[i])), i32x4_shr(odds, 2))

@@ -2,10 +2,10 @@
 
 use super::dual::Dual;
 use super::words::Words;
-use crate::kernels::groups::{self, Group};
-use crate::kernels::ternary::{self, Step};
+use crate::kernels::groups::{self, GroupDot};
+use crate::kernels::ternary::{self, TernaryDot};
 use crate::kernels::{Kernels, Q8Rows};
-use crate::tensor::{STRIP, Strip, TILE};
+use crate::tensor::{PANEL_ROWS, RowPanel, TILE};
 
 /// Without the relaxed instructions.
 pub(in crate::kernels) static SIMD128: Backend<Dual, Words<false>, Words<true>> =
@@ -19,17 +19,17 @@ pub(in crate::kernels) struct Backend<S, B, H> {
     pub(super) nibbles: H,
 }
 
-impl<S: Step + Sync, B: Group + Sync, H: Group + Sync> Kernels for Backend<S, B, H> {
+impl<S: TernaryDot + Sync, B: GroupDot + Sync, H: GroupDot + Sync> Kernels for Backend<S, B, H> {
     fn name(&self) -> &'static str {
         self.name
     }
 
-    fn ternary_tile(&self, tiles: &[u8], x: &[i8], totals: &[i32], sums: &mut [[i32; TILE]]) {
-        ternary::tile::<_, 2>(self.ternary, tiles, x, totals, sums);
+    fn ternary_tile(&self, tiles: &[u8], x: &[i8], x_sums: &[i32], sums: &mut [[i32; TILE]]) {
+        ternary::tile::<_, 2>(self.ternary, tiles, x, x_sums, sums);
     }
 
-    fn strip(&self, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]) {
-        groups::strip(self.bytes, self.nibbles, strip, x, out);
+    fn group_panel(&self, panel: &RowPanel<'_>, x: &Q8Rows, out: &mut [[f32; PANEL_ROWS]]) {
+        groups::group_panel(self.bytes, self.nibbles, panel, x, out);
     }
 
     fn peak(&self, rounds: usize) -> u64 {

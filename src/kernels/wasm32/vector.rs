@@ -1,6 +1,6 @@
 //! Loads and stores by reference, which no safe intrinsic offers.
 
-use crate::kernels::groups::Floats;
+use crate::kernels::groups::Accumulators;
 use crate::kernels::ternary::PEAK_SUMS;
 use core::arch::wasm32::*;
 
@@ -31,8 +31,8 @@ pub(super) fn load_line(bytes: &[u8; 64]) -> [v128; 4] {
     [load(a), load(b), load(c), load(d)]
 }
 
-pub(super) fn store_line(bytes: &mut [u8; 64], line: [v128; 4]) {
-    for (bytes, v) in bytemuck::cast_mut::<_, [[u8; 16]; 4]>(bytes).iter_mut().zip(line) {
+pub(super) fn store_line(bytes: &mut [u8; 64], chunk: [v128; 4]) {
+    for (bytes, v) in bytemuck::cast_mut::<_, [[u8; 16]; 4]>(bytes).iter_mut().zip(chunk) {
         store(bytes, v);
     }
 }
@@ -52,21 +52,21 @@ impl RowFloats {
     }
 }
 
-impl Floats for RowFloats {
+impl Accumulators for RowFloats {
     type Sums = [v128; 2];
 
-    fn add(self, sums: [v128; 2], offset: i32, factors: &[u8; 32], scale: f32) -> Self {
-        let factors = load_half(factors);
+    fn add(self, sums: [v128; 2], offset: i32, weight_scales: &[u8; 32], scale: f32) -> Self {
+        let weight_scales = load_half(weight_scales);
         Self(std::array::from_fn(|i| {
             let sums = f32x4_convert_i32x4(i32x4_sub(sums[i], i32x4_splat(offset)));
-            f32x4_add(self.0[i], f32x4_mul(sums, f32x4_mul(factors[i], f32x4_splat(scale))))
+            f32x4_add(self.0[i], f32x4_mul(sums, f32x4_mul(weight_scales[i], f32x4_splat(scale))))
         }))
     }
 
-    fn lower(self, total: i32, mins: &[u8; 32], scale: f32) -> Self {
+    fn sub_min(self, sum_of: i32, mins: &[u8; 32], scale: f32) -> Self {
         let mins = load_half(mins);
-        let total = f32x4_splat(total as f32);
-        Self(std::array::from_fn(|i| f32x4_sub(self.0[i], f32x4_mul(total, f32x4_mul(mins[i], f32x4_splat(scale))))))
+        let sum_of = f32x4_splat(sum_of as f32);
+        Self(std::array::from_fn(|i| f32x4_sub(self.0[i], f32x4_mul(sum_of, f32x4_mul(mins[i], f32x4_splat(scale))))))
     }
 
     fn rows(self) -> [f32; 8] {
@@ -77,10 +77,10 @@ impl Floats for RowFloats {
 }
 
 /// Adds the lanes of four vectors of i32 to `sums`.
-pub(super) fn add_lanes(line: [v128; 4], sums: &mut [i32; 16]) {
+pub(super) fn add_lanes(chunk: [v128; 4], sums: &mut [i32; 16]) {
     let sums = bytemuck::cast_mut(sums);
     let old = load_line(sums);
-    store_line(sums, std::array::from_fn(|i| i32x4_add(old[i], line[i])));
+    store_line(sums, std::array::from_fn(|i| i32x4_add(old[i], chunk[i])));
 }
 
 /// [`Step::peak`](crate::kernels::ternary::Step::peak) for an instruction that adds 16 products to `sum`.

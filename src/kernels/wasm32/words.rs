@@ -1,31 +1,31 @@
 //! Grouped integers by `i32x4.dot_i16x8_s`, eight multiplications an instruction, on operands widened to i16.
 
 use super::vector::{RowFloats, extend, load_half};
-use crate::kernels::groups::Group;
+use crate::kernels::groups::GroupDot;
 use crate::kernels::q8::Q8Block;
-use crate::tensor::{STRIP, STRIP_LINE};
+use crate::tensor::{CHUNK_BYTES, PANEL_ROWS};
 use core::arch::wasm32::*;
 
 /// Codes of 8 bits, or of 4 when `NIBBLES`.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Words<const NIBBLES: bool>;
 
-impl<const NIBBLES: bool> Group for Words<NIBBLES> {
+impl<const NIBBLES: bool> GroupDot for Words<NIBBLES> {
     /// Two rows a vector.
     type Weights = [v128; 4];
     type Sums = [v128; 4];
-    type Floats = RowFloats;
+    type Accumulators = RowFloats;
     type Quad = [i16; 4];
-    type Several = WordPairs<NIBBLES>;
+    type Batched = WordPairs<NIBBLES>;
     const OFFSET: i32 = 0;
 
-    fn several(self) -> WordPairs<NIBBLES> {
+    fn batched(self) -> WordPairs<NIBBLES> {
         WordPairs
     }
 
-    fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> [v128; 4] {
+    fn decode<const F: usize>(self, chunk: &[u8; CHUNK_BYTES]) -> [v128; 4] {
         if NIBBLES {
-            let [a, b] = load_half(line).map(|bytes| v128_and(u16x8_shr(bytes, 4 * F as u32), u8x16_splat(15)));
+            let [a, b] = load_half(chunk).map(|bytes| v128_and(u16x8_shr(bytes, 4 * F as u32), u8x16_splat(15)));
             [
                 u16x8_extend_low_u8x16(a),
                 u16x8_extend_high_u8x16(a),
@@ -33,7 +33,7 @@ impl<const NIBBLES: bool> Group for Words<NIBBLES> {
                 u16x8_extend_high_u8x16(b),
             ]
         } else {
-            bytemuck::cast_ref::<_, [[u8; 8]; 4]>(line).each_ref().map(extend)
+            bytemuck::cast_ref::<_, [[u8; 8]; 4]>(chunk).each_ref().map(extend)
         }
     }
 
@@ -54,7 +54,7 @@ impl<const NIBBLES: bool> Group for Words<NIBBLES> {
         [fold(sums[0], sums[1]), fold(sums[2], sums[3])]
     }
 
-    fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
+    fn floats(self, rows: &[f32; PANEL_ROWS]) -> RowFloats {
         RowFloats::load(rows)
     }
 }
@@ -63,22 +63,22 @@ impl<const NIBBLES: bool> Group for Words<NIBBLES> {
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct WordPairs<const NIBBLES: bool>;
 
-impl<const NIBBLES: bool> Group for WordPairs<NIBBLES> {
+impl<const NIBBLES: bool> GroupDot for WordPairs<NIBBLES> {
     /// Two columns of four rows a vector: so a lane of the sums is a row.
     type Weights = [v128; 4];
     type Sums = [v128; 2];
-    type Floats = RowFloats;
+    type Accumulators = RowFloats;
     type Quad = [[i16; 2]; 2];
-    type Several = Self;
+    type Batched = Self;
     const OFFSET: i32 = 0;
-    const REST: bool = true;
+    const HAS_STEP_HI: bool = true;
 
-    fn several(self) -> Self {
+    fn batched(self) -> Self {
         self
     }
 
-    fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> [v128; 4] {
-        let [a, b, c, d] = Words::<NIBBLES>.decode::<F>(line);
+    fn decode<const F: usize>(self, chunk: &[u8; CHUNK_BYTES]) -> [v128; 4] {
+        let [a, b, c, d] = Words::<NIBBLES>.decode::<F>(chunk);
         let even = |a, b| i32x4_shuffle::<0, 2, 4, 6>(a, b);
         let odd = |a, b| i32x4_shuffle::<1, 3, 5, 7>(a, b);
         [even(a, b), even(c, d), odd(a, b), odd(c, d)]
@@ -96,7 +96,7 @@ impl<const NIBBLES: bool> Group for WordPairs<NIBBLES> {
         add(sums, [a, b], i32x4_splat(bytemuck::cast(*even)))
     }
 
-    fn rest(self, sums: [v128; 2], [.., c, d]: [v128; 4], [_, odd]: &[[i16; 2]; 2]) -> [v128; 2] {
+    fn step_hi(self, sums: [v128; 2], [.., c, d]: [v128; 4], [_, odd]: &[[i16; 2]; 2]) -> [v128; 2] {
         add(sums, [c, d], i32x4_splat(bytemuck::cast(*odd)))
     }
 
@@ -104,7 +104,7 @@ impl<const NIBBLES: bool> Group for WordPairs<NIBBLES> {
         sums
     }
 
-    fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
+    fn floats(self, rows: &[f32; PANEL_ROWS]) -> RowFloats {
         RowFloats::load(rows)
     }
 }

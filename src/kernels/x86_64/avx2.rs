@@ -4,9 +4,9 @@
 //! way to a value of [`Avx2`] is [`Avx2::detect`].
 
 use super::groups::{Bytes, Nibbles};
-use crate::kernels::ternary::{self, PEAK_SUMS, Step};
+use crate::kernels::ternary::{self, PEAK_SUMS, TernaryDot};
 use crate::kernels::{Kernels, LANES, Q8Part, Q8Rows, float, groups};
-use crate::tensor::{STRIP, Strip, TILE, TILE_BYTES};
+use crate::tensor::{PANEL_ROWS, RowPanel, TILE, TILE_BYTES};
 use core::arch::x86_64::*;
 use std::sync::LazyLock;
 
@@ -34,12 +34,12 @@ fn store(bytes: &mut [u8; 32], v: __m256i) {
     unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), v) }
 }
 
-impl Step for Avx2 {
+impl TernaryDot for Avx2 {
     type Weights = [__m256i; 2];
     type Sums = [__m256i; 2];
     /// A lane of i16 grows by at most `2 * 2 * 127` a step.
     const LIMIT: usize = 64;
-    const ZERO: i32 = 1;
+    const ZERO_CODE: i32 = 1;
 
     #[inline(always)]
     fn decode<const S: usize>(self, tile: &[u8; TILE_BYTES]) -> [__m256i; 2] {
@@ -88,14 +88,14 @@ impl Step for Avx2 {
     /// Four times the codes of odd fields are as good an operand as the codes, and need no shift.
     #[inline(always)]
     fn tile(self, sums: [__m256i; 2], tile: &[u8; TILE_BYTES], x: &[[i8; 4]; 4]) -> [__m256i; 2] {
-        let line = self.load(tile);
+        let chunk = self.load(tile);
         // SAFETY: `self` proves that AVX2 is there.
         unsafe {
             let x = x.map(|x| _mm256_set1_epi32(i32::from_le_bytes(bytemuck::cast(x))));
             let [even_codes, odd_codes] = [0b0011, 0b1100].map(|mask| _mm256_set1_epi8(mask));
             let dot = |codes, mask, x| _mm256_maddubs_epi16(_mm256_and_si256(codes, mask), x);
             std::array::from_fn(|i| {
-                let (low, high) = (line[i], _mm256_srli_epi16(line[i], 4));
+                let (low, high) = (chunk[i], _mm256_srli_epi16(chunk[i], 4));
                 let even = _mm256_add_epi16(dot(low, even_codes, x[0]), dot(high, even_codes, x[2]));
                 let odd = _mm256_add_epi16(dot(low, odd_codes, x[1]), dot(high, odd_codes, x[3]));
                 _mm256_add_epi16(sums[i], _mm256_add_epi16(even, _mm256_srai_epi16(odd, 2)))
@@ -111,7 +111,7 @@ impl Step for Avx2 {
         let new = std::array::from_fn(|i| unsafe {
             _mm256_add_epi32(old[i], _mm256_madd_epi16(sums[i], _mm256_set1_epi16(1)))
         });
-        Step::store(self, new, out);
+        TernaryDot::store(self, new, out);
     }
 
     #[inline(always)]
@@ -149,28 +149,28 @@ impl Kernels for Avx2 {
         "x86_64-avx2"
     }
 
-    fn ternary_tile(&self, tiles: &[u8], x: &[i8], totals: &[i32], sums: &mut [[i32; TILE]]) {
+    fn ternary_tile(&self, tiles: &[u8], x: &[i8], x_sums: &[i32], sums: &mut [[i32; TILE]]) {
         #[target_feature(enable = "avx2")]
-        fn compiled(avx2: Avx2, tiles: &[u8], x: &[i8], totals: &[i32], sums: &mut [[i32; TILE]]) {
-            ternary::tile::<_, 4>(avx2, tiles, x, totals, sums);
+        fn compiled(avx2: Avx2, tiles: &[u8], x: &[i8], x_sums: &[i32], sums: &mut [[i32; TILE]]) {
+            ternary::tile::<_, 4>(avx2, tiles, x, x_sums, sums);
         }
         // SAFETY: `self` proves that AVX2 is there.
-        unsafe { compiled(*self, tiles, x, totals, sums) }
+        unsafe { compiled(*self, tiles, x, x_sums, sums) }
     }
 
-    fn strip(&self, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]) {
+    fn group_panel(&self, panel: &RowPanel<'_>, x: &Q8Rows, out: &mut [[f32; PANEL_ROWS]]) {
         #[target_feature(enable = "avx2")]
-        fn compiled(avx2: Avx2, strip: &Strip<'_>, x: &Q8Rows, out: &mut [[f32; STRIP]]) {
-            groups::strip(Bytes(avx2), Nibbles(avx2), strip, x, out);
+        fn compiled(avx2: Avx2, panel: &RowPanel<'_>, x: &Q8Rows, out: &mut [[f32; PANEL_ROWS]]) {
+            groups::group_panel(Bytes(avx2), Nibbles(avx2), panel, x, out);
         }
         // SAFETY: `self` proves that AVX2 is there.
-        unsafe { compiled(*self, strip, x, out) }
+        unsafe { compiled(*self, panel, x, out) }
     }
 
     fn peak(&self, rounds: usize) -> u64 {
         #[target_feature(enable = "avx2")]
         fn compiled(avx2: Avx2, rounds: usize) -> u64 {
-            Step::peak(avx2, rounds)
+            TernaryDot::peak(avx2, rounds)
         }
         // SAFETY: `self` proves that AVX2 is there.
         unsafe { compiled(*self, rounds) }
@@ -188,7 +188,7 @@ impl Kernels for Avx2 {
         with_avx2!(self, float::dot, a: &[f32], b: &[f32] => f32)
     }
 
-    fn panel(&self, a: (&[f32], usize), b: &[[f32; LANES]], out: (&mut [f32], usize)) {
-        with_avx2!(self, float::panel::<8>, a: (&[f32], usize), b: &[[f32; LANES]], out: (&mut [f32], usize) => ());
+    fn panel_f32(&self, a: (&[f32], usize), b: &[[f32; LANES]], out: (&mut [f32], usize)) {
+        with_avx2!(self, float::panel_f32::<8>, a: (&[f32], usize), b: &[[f32; LANES]], out: (&mut [f32], usize) => ());
     }
 }

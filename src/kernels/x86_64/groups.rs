@@ -2,9 +2,9 @@
 //! 8 bits the magnitude, their sign going to the activation.
 
 use super::avx2::{Avx2, load};
-use crate::kernels::groups::{Floats, Group};
+use crate::kernels::groups::{Accumulators, GroupDot};
 use crate::kernels::q8::Q8Block;
-use crate::tensor::{STRIP, STRIP_LINE};
+use crate::tensor::{CHUNK_BYTES, PANEL_ROWS};
 use core::arch::x86_64::*;
 
 /// Signed codes of 8 bits, sums in i32.
@@ -35,9 +35,9 @@ fn fold(_: Avx2, pairs: __m256i) -> __m256i {
 }
 
 #[inline(always)]
-fn load_floats(_: Avx2, line: &[u8; STRIP_LINE]) -> __m256 {
+fn load_floats(_: Avx2, chunk: &[u8; CHUNK_BYTES]) -> __m256 {
     // SAFETY: the reference covers the 32 bytes read, and the first argument proves that AVX2 is there.
-    unsafe { _mm256_loadu_ps(line.as_ptr().cast()) }
+    unsafe { _mm256_loadu_ps(chunk.as_ptr().cast()) }
 }
 
 /// Eight f32.
@@ -46,61 +46,61 @@ pub(super) struct RowFloats(Avx2, __m256);
 
 impl RowFloats {
     #[inline(always)]
-    fn load(avx2: Avx2, rows: &[f32; STRIP]) -> Self {
+    fn load(avx2: Avx2, rows: &[f32; PANEL_ROWS]) -> Self {
         Self(avx2, load_floats(avx2, bytemuck::cast_ref(rows)))
     }
 }
 
-impl Floats for RowFloats {
+impl Accumulators for RowFloats {
     type Sums = __m256i;
 
     #[inline(always)]
-    fn add(self, sums: __m256i, offset: i32, factors: &[u8; STRIP_LINE], scale: f32) -> Self {
+    fn add(self, sums: __m256i, offset: i32, weight_scales: &[u8; CHUNK_BYTES], scale: f32) -> Self {
         let Self(avx2, floats) = self;
-        let factors = load_floats(avx2, factors);
+        let weight_scales = load_floats(avx2, weight_scales);
         // SAFETY: an `Avx2` proves that AVX2 is there.
         Self(avx2, unsafe {
             let sums = _mm256_cvtepi32_ps(_mm256_sub_epi32(sums, _mm256_set1_epi32(offset)));
-            _mm256_add_ps(floats, _mm256_mul_ps(sums, _mm256_mul_ps(factors, _mm256_set1_ps(scale))))
+            _mm256_add_ps(floats, _mm256_mul_ps(sums, _mm256_mul_ps(weight_scales, _mm256_set1_ps(scale))))
         })
     }
 
     #[inline(always)]
-    fn lower(self, total: i32, mins: &[u8; STRIP_LINE], scale: f32) -> Self {
+    fn sub_min(self, sum_of: i32, mins: &[u8; CHUNK_BYTES], scale: f32) -> Self {
         let Self(avx2, floats) = self;
         let mins = load_floats(avx2, mins);
         // SAFETY: an `Avx2` proves that AVX2 is there.
         Self(avx2, unsafe {
             let mins = _mm256_mul_ps(mins, _mm256_set1_ps(scale));
-            _mm256_sub_ps(floats, _mm256_mul_ps(_mm256_set1_ps(total as f32), mins))
+            _mm256_sub_ps(floats, _mm256_mul_ps(_mm256_set1_ps(sum_of as f32), mins))
         })
     }
 
     #[inline(always)]
-    fn rows(self) -> [f32; STRIP] {
-        let mut rows = [0.0; STRIP];
+    fn rows(self) -> [f32; PANEL_ROWS] {
+        let mut rows = [0.0; PANEL_ROWS];
         // SAFETY: the array has the 32 bytes written, and `self` holds an `Avx2`, which proves that AVX2 is there.
         unsafe { _mm256_storeu_ps(rows.as_mut_ptr(), self.1) };
         rows
     }
 }
 
-impl Group for Bytes {
+impl GroupDot for Bytes {
     type Weights = __m256i;
     type Sums = __m256i;
-    type Floats = RowFloats;
+    type Accumulators = RowFloats;
     type Quad = [i8; 4];
-    type Several = Self;
+    type Batched = Self;
     const OFFSET: i32 = 0;
 
     #[inline(always)]
-    fn several(self) -> Self {
+    fn batched(self) -> Self {
         self
     }
 
     #[inline(always)]
-    fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> __m256i {
-        load(line)
+    fn decode<const F: usize>(self, chunk: &[u8; CHUNK_BYTES]) -> __m256i {
+        load(chunk)
     }
 
     #[inline(always)]
@@ -130,29 +130,29 @@ impl Group for Bytes {
     }
 
     #[inline(always)]
-    fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
+    fn floats(self, rows: &[f32; PANEL_ROWS]) -> RowFloats {
         RowFloats::load(self.0, rows)
     }
 }
 
-impl Group for Nibbles {
+impl GroupDot for Nibbles {
     type Weights = __m256i;
     type Sums = __m256i;
-    type Floats = RowFloats;
+    type Accumulators = RowFloats;
     type Quad = [i8; 4];
-    type Several = Self;
+    type Batched = Self;
     const OFFSET: i32 = 0;
 
     #[inline(always)]
-    fn several(self) -> Self {
+    fn batched(self) -> Self {
         self
     }
 
     #[inline(always)]
-    fn decode<const F: usize>(self, line: &[u8; STRIP_LINE]) -> __m256i {
-        let line = load(line);
+    fn decode<const F: usize>(self, chunk: &[u8; CHUNK_BYTES]) -> __m256i {
+        let chunk = load(chunk);
         // SAFETY: `self` proves that AVX2 is there.
-        unsafe { _mm256_and_si256(_mm256_srl_epi16(line, _mm_cvtsi32_si128(4 * F as i32)), _mm256_set1_epi8(15)) }
+        unsafe { _mm256_and_si256(_mm256_srl_epi16(chunk, _mm_cvtsi32_si128(4 * F as i32)), _mm256_set1_epi8(15)) }
     }
 
     #[inline(always)]
@@ -178,7 +178,7 @@ impl Group for Nibbles {
     }
 
     #[inline(always)]
-    fn floats(self, rows: &[f32; STRIP]) -> RowFloats {
+    fn floats(self, rows: &[f32; PANEL_ROWS]) -> RowFloats {
         RowFloats::load(self.0, rows)
     }
 }

@@ -5,9 +5,9 @@
 
 #![no_main]
 
-#[path = "../../common/cuts.rs"]
+#[path = "../../it/common/cuts.rs"]
 mod cuts;
-#[path = "../outcome.rs"]
+#[path = "../../it/outcome.rs"]
 mod outcome;
 
 use cuts::random_cuts;

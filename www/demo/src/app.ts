@@ -249,7 +249,7 @@ export class App {
     const facts: readonly (readonly [string, string, string])[] = [
       ['architecture', 'Architecture', info.architecture],
       ['parameters', 'Parameters', count(info.parameters)],
-      ['quantisation', 'Quantisation', info.quantisation],
+      ['quantization', 'Quantisation', info.quantization],
       ['context', 'Context', `${info.contextLength} tokens`],
       ['vocabulary', 'Vocabulary', `${info.vocabSize} tokens`],
       [

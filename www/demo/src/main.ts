@@ -160,7 +160,7 @@ app.store.subscribe((state, before) => {
     setText(byId('model-name', HTMLElement), info.name)
     setText(
       byId('model-summary', HTMLElement),
-      `${count(info.parameters)} · ${info.quantisation} · ${bytes(info.memoryBytes)}`,
+      `${count(info.parameters)} · ${info.quantization} · ${bytes(info.memoryBytes)}`,
     )
   }
 

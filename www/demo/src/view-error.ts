@@ -36,8 +36,8 @@ const WORDS: Readonly<Record<ErrorCode, Words>> = {
     advice: 'Choose a model of one of the architectures that the message names.',
   },
   'unsupported-type': {
-    title: 'This quantisation is not supported',
-    advice: 'Look for another quantisation of the same model, for example Q8_0 or Q4_K.',
+    title: 'This quantization is not supported',
+    advice: 'Look for another quantization of the same model, for example Q8_0 or Q4_K.',
   },
   malformed: {
     title: 'The file is damaged',
@@ -49,7 +49,7 @@ const WORDS: Readonly<Record<ErrorCode, Words>> = {
   },
   'out-of-memory': {
     title: 'Not enough memory',
-    advice: 'Close other tabs, or choose a smaller model or a smaller quantisation.',
+    advice: 'Close other tabs, or choose a smaller model or a smaller quantization.',
   },
   'no-mask-token': {
     title: 'This model cannot fill blocks',

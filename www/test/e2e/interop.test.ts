@@ -57,7 +57,7 @@ it.each(['llama', 'qwen2'].flatMap((architecture) => ['q2_0', 'q8_0'].map((type)
   async (architecture, type) => {
     const url = await convertGolden(`rhyme-${architecture}`, type)
     const page = await openPage(browser, site.url)
-    expect(await loaded(page, url)).toMatchObject({ architecture, quantisation: type.toUpperCase() })
+    expect(await loaded(page, url)).toMatchObject({ architecture, quantization: type.toUpperCase() })
     const { text, tokens, stats } = await page.evaluate(
       ([prompt, maxTokens]) => model.generate({ prompt, maxTokens, mode: 'ar', temperature: 0 }).result(),
       [PROMPT, TOKENS] as const,

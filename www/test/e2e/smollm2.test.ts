@@ -69,7 +69,7 @@ it('10 000 random texts become the ids of the `tokenizers` package', async () =>
 it('every mode writes what the command line writes', async () => {
   const page = await openPage(browser, site.url)
   const info = await loaded(page, '/models/smollm2-subln-q2_0.gguf')
-  expect(info).toMatchObject({ architecture: 'bitnet', quantisation: 'Q2_0', diffusion: { maskToken: 16 } })
+  expect(info).toMatchObject({ architecture: 'bitnet', quantization: 'Q2_0', diffusion: { maskToken: 16 } })
   for (const mode of ['ar', 'greedy', 'iterative', 'adaptive'] as const) {
     const request = { tokens: [504, 2365, 6354, 16438], mode, maxTokens: 8 }
     const { tokens } = await page.evaluate((request) => model.generate(request).result(), request)

@@ -30,7 +30,7 @@ afterAll(async () => {
 it('the library tells the story', async () => {
   const page = await openPage(browser, site.url)
   const info = await loaded(page, '/fixtures/stories260K.gguf')
-  expect(info).toMatchObject({ architecture: 'llama', quantisation: 'F32', diffusion: null })
+  expect(info).toMatchObject({ architecture: 'llama', quantization: 'F32', diffusion: null })
   const { streamed, result } = await page.evaluate(async (prompt) => {
     const run = model.generate({ prompt, maxTokens: 64, mode: 'ar', temperature: 0 })
     let streamed = ''

@@ -33,7 +33,7 @@ describe('the library', () => {
   it('loads it by its name', async () => {
     const page = await openPage(browser, site.url)
     const info = await loaded(page, 'tiny')
-    expect(info).toMatchObject({ architecture: 'bitnet', quantisation: 'Q2_0', chatTemplate: true, vocabSize: 512 })
+    expect(info).toMatchObject({ architecture: 'bitnet', quantization: 'Q2_0', chatTemplate: true, vocabSize: 512 })
     expect(info.diffusion).toMatchObject({ blockSize: 32, attention: 'block' })
     const report = await page.evaluate(() => webtern.inspectModel('tiny'))
     expect(report).toMatchObject({ architecture: 'bitnet', runs: true, bytes: GGUF.length })

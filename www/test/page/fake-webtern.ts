@@ -58,7 +58,7 @@ function model(name: string): Model {
     name: ar ? 'stories260K' : name.startsWith('tiny') ? 'tiny' : 'tiny-dlm',
     architecture: ar ? 'llama' : 'bitnet',
     parameters: ar ? 292_800 : 3_146_000,
-    quantisation: ar ? 'F32' : 'Q2_0',
+    quantization: ar ? 'F32' : 'Q2_0',
     contextLength: 8192,
     vocabSize: 512,
     diffusion: ar ? null : { maskToken: MASK, blockSize: BLOCK, attention: 'block' },

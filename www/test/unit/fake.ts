@@ -33,7 +33,7 @@ export const INFO: EngineInfo = {
   name: 'fake',
   architecture: 'llama',
   parameters: 260_000,
-  quantisation: 'F32',
+  quantization: 'F32',
   contextLength: 128,
   vocabSize: 512,
   diffusion: null,

@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::ErrorCode;
+use crate::testing::test;
 use safetensors::Dtype;
-#[cfg(target_arch = "wasm32")]
-use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn unicode(text: &str) -> Vec<u8> {
     [&[BINUNICODE], &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()

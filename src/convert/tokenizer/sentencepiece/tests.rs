@@ -1,11 +1,10 @@
+use crate::testing::test;
 use serde_json::json;
 
 use super::super::{TokenizerFiles, tokenizer_metadata};
 use super::*;
 use crate::ErrorCode;
 use crate::tokenizer::{EncodeOptions, Tokenizer};
-#[cfg(target_arch = "wasm32")]
-use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// A field that holds bytes.
 fn bytes(field: u8, value: &[u8]) -> Vec<u8> {
