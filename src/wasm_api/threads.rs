@@ -1,18 +1,18 @@
-//! Helpers of the engine: other instances of the module, in workers of their own, on the same memory.
+//! Pool workers: instances of the module in Web Workers, which share the memory of the engine's.
 
 #![forbid(unsafe_code)]
 
 use crate::parallel::pool;
 use wasm_bindgen::prelude::*;
 
-/// Makes this worker compute for the engine. Does not return; throws when a computation traps.
-#[wasm_bindgen]
-pub fn help() {
+/// Makes this worker compute for the engine. Does not return; throws if a computation traps.
+#[wasm_bindgen(js_name = runWorker)]
+pub fn run_worker() {
     pool().run_worker();
 }
 
-/// Tells the engine that [`help`] threw, so that it fails instead of waiting.
-#[wasm_bindgen(js_name = helpFailed)]
-pub fn help_failed() {
+/// Reports to the engine that [`run_worker`] threw, so that it fails instead of waiting.
+#[wasm_bindgen(js_name = workerFailed)]
+pub fn worker_failed() {
     pool().poison();
 }

@@ -118,7 +118,7 @@ async function buildPackage(built) {
   cpSync(join(root, 'models/tiny/tiny.gguf'), join(dist, 'tiny.gguf'))
   await build({
     absWorkingDir: www,
-    entryPoints: ['src/index.ts', 'src/worker.ts'],
+    entryPoints: ['src/index.ts', 'src/worker.ts', 'src/pool-worker.ts'],
     outdir: dist,
     bundle: true,
     format: 'esm',
@@ -126,21 +126,21 @@ async function buildPackage(built) {
     sourcemap: true,
     logLevel: 'warning',
     logOverride: { 'import-is-undefined': 'error' },
-    plugins: [artefactsModule(built)],
+    plugins: [buildsModule(built)],
   })
   run(join(www, 'node_modules/.bin/tsc'), ['--project', join(www, 'tsconfig.build.json')])
   const sizes = Object.fromEntries(built.map(({ name, wasm }) => [name, sizesOf(wasm)]))
-  for (const file of ['index.js', 'worker.js', 'tiny.gguf']) sizes[file] = sizesOf(join(dist, file))
+  for (const file of ['index.js', 'worker.js', 'pool-worker.js', 'tiny.gguf']) sizes[file] = sizesOf(join(dist, file))
   writeFileSync(join(dist, 'sizes.json'), `${JSON.stringify(sizes, null, 2)}\n`)
   console.table(sizes)
 }
 
-/** Stands in for src/artefacts.js. The URLs are literal, so that bundlers find the files. */
-function artefactsModule(built) {
+/** Replaces src/builds.js. The URLs are literal, so that bundlers find the files. */
+function buildsModule(built) {
   const glue = ({ outDir }) => JSON.stringify(join(outDir, 'webtern.js'))
   const entry = ({ name, table: { needs, threads } }, i) => `{
     name: ${JSON.stringify(name)}, needs: ${JSON.stringify(needs)}, threads: ${JSON.stringify(threads)},
-    path: '${name}/webtern_bg.wasm', url: new URL('./wasm/${name}/webtern_bg.wasm', import.meta.url),
+    path: '${name}/webtern_bg.wasm', url: () => new URL('./wasm/${name}/webtern_bg.wasm', import.meta.url),
     async instantiate(module, shared) {
       const { memory } = await glue${i}.default({ module_or_path: module, memory: shared })
       return { ...glue${i}, memory: shared ?? memory }
@@ -149,12 +149,12 @@ function artefactsModule(built) {
   const list = (role) =>
     built.flatMap((artefact, i) => (artefact.table.role === role ? entry(artefact, i) : [])).join(', ')
   const contents = `${built.map((artefact, i) => `import * as glue${i} from ${glue(artefact)}\n`).join('')}
-export const artefacts = { engine: [${list('engine')}], converter: [${list('converter')}] }`
+export const builds = { engine: [${list('engine')}], converter: [${list('converter')}] }`
   return {
-    name: 'artefacts',
+    name: 'builds',
     setup(esbuild) {
-      esbuild.onResolve({ filter: /^\.\/artefacts\.js$/ }, () => ({ path: 'artefacts', namespace: 'artefacts' }))
-      esbuild.onLoad({ filter: /.*/, namespace: 'artefacts' }, () => ({ contents, resolveDir: www }))
+      esbuild.onResolve({ filter: /^\.\/builds\.js$/ }, () => ({ path: 'builds', namespace: 'builds' }))
+      esbuild.onLoad({ filter: /.*/, namespace: 'builds' }, () => ({ contents, resolveDir: www }))
     },
   }
 }

@@ -1,12 +1,12 @@
 /**
- * Worker side: blobs as the engine reads and writes them, at once and in parts. Only a worker may wait for a blob
- * (`FileReaderSync`).
+ * Blobs as the engine reads and writes them: synchronously, in parts. Only a worker has the
+ * synchronous reader that this needs (`FileReaderSync`).
  */
 
 import { messageOf } from './errors.js'
 import type { WasmFiles, WasmSink } from './wasm.js'
 
-/** A blob with the name that the engine knows it by. */
+/** A blob and the engine's name for it. */
 export interface NamedBlob {
   readonly name: string
   readonly blob: Blob
@@ -16,7 +16,7 @@ declare class FileReaderSync {
   readAsArrayBuffer(blob: Blob): ArrayBuffer
 }
 
-/** Named blobs, to be read from. */
+/** Named blobs, to read from. */
 export class BlobFiles implements WasmFiles {
   readonly #blobs: ReadonlyMap<string, Blob>
   readonly #reader = new FileReaderSync()
@@ -45,7 +45,10 @@ export class BlobFiles implements WasmFiles {
   }
 }
 
-/** Gathers what is written. The parts belong to the browser, which may keep them on disk; no more than one is here. */
+/**
+ * Collects written bytes in blobs, which the browser may keep on disk, so that memory holds one
+ * part only.
+ */
 export class BlobSink implements WasmSink {
   readonly #parts: Blob[] = []
   readonly #reader = new FileReaderSync()
@@ -53,7 +56,7 @@ export class BlobSink implements WasmSink {
   append(bytes: Uint8Array<ArrayBuffer>): void {
     try {
       const part = new Blob([bytes])
-      // A browser that had no room for the part says so when it is read.
+      // A browser without room for the part reports it when the part is read.
       this.#reader.readAsArrayBuffer(part.slice(-1))
       this.#parts.push(part)
     } catch (error) {
@@ -66,7 +69,7 @@ export class BlobSink implements WasmSink {
     }
   }
 
-  /** All that was written. */
+  /** Everything written so far. */
   blob(): Blob {
     return new Blob(this.#parts, { type: 'application/octet-stream' })
   }

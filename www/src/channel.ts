@@ -1,78 +1,77 @@
 /**
- * The page's end of the conversation: pairs answers with requests, and makes sure that every request ends.
+ * The page's end of the conversation: pairs answers with requests, and makes sure that every
+ * request ends.
  *
- * However the worker goes (it never starts, it crashes, it is closed), everything that is pending rejects with the
- * reason, and so does everything asked later.
+ * If the worker never starts, crashes, or is closed, all pending requests reject with the reason,
+ * and so does every later one.
  */
 
 import { Deferred } from './deferred.js'
 import { unpackError, WebternError } from './errors.js'
 import { PROTOCOL_VERSION } from './protocol.js'
 import type { Abort, EventMessage, FromWorker, Protocol, Request, RequestName, ResultMessage } from './protocol.js'
+import type { Started } from './spawn.js'
 
 /** What a channel needs of a `Worker`. */
 export interface WorkerPort {
-  postMessage<N extends RequestName>(message: Request<N> | Abort): void
+  postMessage<N extends RequestName>(message: Request<N> | Abort, transfer?: Transferable[]): void
   terminate(): void
   onmessage: ((event: MessageEvent<FromWorker>) => void) | null
   onerror: ((event: ErrorEvent) => void) | null
   onmessageerror: ((event: MessageEvent) => void) | null
 }
 
-/** What a request may bring along. */
+/** Optional parts of a request. */
 export interface RequestOptions<N extends RequestName> {
-  readonly onEvent?: (event: Protocol[N]['event']) => void
+  readonly onEvent?: ((event: Protocol[N]['event']) => void) | undefined
   /** Sends `abort` when it fires. The request still ends by the worker's answer. */
   readonly signal?: AbortSignal | undefined
+  /** Objects in the parameters that move to the worker. */
+  readonly transfer?: Transferable[]
 }
 
-interface Pending<N extends RequestName> {
-  readonly resolve: (result: Protocol[N]['result']) => void
+interface Pending {
+  readonly onEvent: (message: EventMessage) => void
+  readonly onResult: (message: ResultMessage) => void
   readonly reject: (error: WebternError) => void
-  readonly onEvent: ((event: Protocol[N]['event']) => void) | undefined
 }
-
-type PendingTables = { readonly [N in RequestName]: Map<number, Pending<N>> }
 
 export class Channel {
   readonly #port: WorkerPort
-  readonly #pending: PendingTables = {
-    load: new Map(),
-    generate: new Map(),
-    tokenize: new Map(),
-    detokenize: new Map(),
-    applyChatTemplate: new Map(),
-    inspectCheckpoint: new Map(),
-    convertCheckpoint: new Map(),
-    inspectModel: new Map(),
-    verifyModel: new Map(),
-  }
+  readonly #pending = new Map<number, Pending>()
   readonly #start = new Deferred<void>()
   #started = false
   #nextId = 1
   #closed: WebternError | undefined
+  #onClose: () => void = () => undefined
 
-  /** `name` is what messages call the worker: its address. */
-  constructor(port: WorkerPort, name: string) {
+  constructor({ port, url, whyNotStarted }: Started<WorkerPort>) {
     this.#port = port
-    port.onmessage = (event) => this.#receive(event.data)
+    port.onmessage = (event) => this.#receive(event.data, url)
     port.onmessageerror = () => this.close(new WebternError('crashed', 'a message from the worker could not be read'))
     port.onerror = (event) => {
       event.preventDefault()
-      this.close(this.#started || event.message ? crashed(event.message) : notStarted(name))
+      if (this.#started || event.message) this.close(crashed(event.message))
+      else void whyNotStarted().then((reason) => this.close(notStarted(url, reason)))
     }
   }
 
-  /** Settles when the worker has said that it is there. */
+  /** Settles when the worker runs. */
   get ready(): Promise<void> {
     return this.#start.promise
   }
 
-  /** Asks the worker. Rejects with a {@link WebternError}. */
+  /** Has `close` call `cleanup`, or calls it now if the channel is closed. */
+  onClose(cleanup: () => void): void {
+    this.#onClose = cleanup
+    if (this.#closed) cleanup()
+  }
+
+  /** Sends a request. Rejects with a {@link WebternError}. */
   request<N extends RequestName>(
     name: N,
     params: Protocol[N]['params'],
-    { onEvent, signal }: RequestOptions<N> = {},
+    { onEvent, signal, transfer }: RequestOptions<N> = {},
   ): Promise<Protocol[N]['result']> {
     const id = this.#nextId++
     const request: Request<N> = { type: 'request', id, name, params }
@@ -81,16 +80,25 @@ export class Channel {
     }
     const answer = new Promise<Protocol[N]['result']>((resolve, reject) => {
       if (this.#closed) throw this.#closed
-      // First the post: it throws when something cannot be cloned, and then there is nothing to wait for.
-      this.#port.postMessage(request)
-      this.#pending[name].set(id, { resolve, reject, onEvent })
+      // Post first: it throws if something cannot be cloned, and then nothing is pending.
+      this.#port.postMessage(request, transfer ?? [])
+      this.#pending.set(id, {
+        onEvent: (message) => {
+          if (isEventOf(name, message)) onEvent?.(message.event)
+        },
+        onResult: (message) => {
+          if (isResultOf(name, message)) resolve(message.result)
+          else reject(new WebternError('crashed', `the worker answered ${name} with a result of ${message.name}`))
+        },
+        reject,
+      })
       if (signal?.aborted) abort()
       else signal?.addEventListener('abort', abort)
     })
     return answer.finally(() => signal?.removeEventListener('abort', abort))
   }
 
-  /** Ends the worker; whatever is pending or comes later rejects with `reason`. The first reason stays. */
+  /** Ends the worker; pending and later requests reject with `reason`. The first reason stays. */
   close(reason: WebternError): void {
     if (this.#closed) return
     this.#closed = reason
@@ -98,66 +106,59 @@ export class Channel {
     this.#port.onerror = null
     this.#port.onmessageerror = null
     this.#port.terminate()
+    this.#onClose()
     this.#start.reject(reason)
-    for (const table of Object.values(this.#pending)) {
-      for (const { reject } of table.values()) reject(reason)
-      table.clear()
-    }
+    for (const { reject } of this.#pending.values()) reject(reason)
+    this.#pending.clear()
   }
 
-  #receive(message: FromWorker): void {
+  #receive(message: FromWorker, url: string): void {
     switch (message.type) {
       case 'ready':
-        if (message.version !== PROTOCOL_VERSION) return this.close(otherVersion(message.version))
+        if (message.version !== PROTOCOL_VERSION) return this.close(otherVersion(url, message.version))
         this.#started = true
         return this.#start.resolve()
       case 'event':
-        return this.#report(message)
+        return this.#pending.get(message.id)?.onEvent(message)
       case 'result':
-        return this.#resolve(message)
+        return this.#take(message.id)?.onResult(message)
       case 'error':
-        return this.#take(message.name, message.id)?.reject(unpackError(message.error))
+        return this.#take(message.id)?.reject(unpackError(message.error))
       case 'crash':
         return this.close(unpackError(message.error))
-      case 'helping':
-      case 'failed':
-        // Said to the engine by its helpers.
-        return
     }
   }
 
-  #report<N extends RequestName>(message: EventMessage<N>): void {
-    this.#pending[message.name].get(message.id)?.onEvent?.(message.event)
-  }
-
-  #resolve<N extends RequestName>(message: ResultMessage<N>): void {
-    this.#take(message.name, message.id)?.resolve(message.result)
-  }
-
-  #take<N extends RequestName>(name: N, id: number): Pending<N> | undefined {
-    const table: Map<number, Pending<N>> = this.#pending[name]
-    const pending = table.get(id)
-    table.delete(id)
+  #take(id: number): Pending | undefined {
+    const pending = this.#pending.get(id)
+    this.#pending.delete(id)
     return pending
   }
+}
+
+function isEventOf<N extends RequestName>(name: N, message: EventMessage): message is EventMessage & EventMessage<N> {
+  return message.name === name
+}
+
+function isResultOf<N extends RequestName>(
+  name: N,
+  message: ResultMessage,
+): message is ResultMessage & ResultMessage<N> {
+  return message.name === name
 }
 
 function crashed(message: string): WebternError {
   return new WebternError('crashed', `the worker failed: ${message || 'no reason given'}; load the model again`)
 }
 
-function notStarted(name: string): WebternError {
-  return new WebternError(
-    'network',
-    `the worker script ${name} could not be started: it must be served as JavaScript and allowed by the page's ` +
-      'Content-Security-Policy (worker-src); the option workerUrl gives another address',
-  )
+function notStarted(url: string, reason: string): WebternError {
+  return new WebternError('network', `the worker script ${url} could not be started: ${reason}`)
 }
 
-function otherVersion(version: number): WebternError {
+function otherVersion(url: string, version: number): WebternError {
   return new WebternError(
     'crashed',
-    `the worker script speaks protocol version ${String(version)} and this script ${String(PROTOCOL_VERSION)}: ` +
+    `the worker script ${url} has protocol version ${version} and this script ${PROTOCOL_VERSION}: ` +
       'serve both from the same release of webtern',
   )
 }

@@ -1,39 +1,44 @@
 /**
- * The public contract for inspecting, converting and verifying: declarations and doc comments only. A checkpoint is a folder
- * as Hugging Face and WrinkleFree write it: `config.json`, a tokenizer, weights, and what else describes the model.
+ * The public API for inspecting, converting and verifying: declarations and doc comments only. A
+ * checkpoint is a folder as Hugging Face and WrinkleFree write it: `config.json`, a tokenizer,
+ * weights and other metadata.
  */
 
 import type { Attention, DecodeMode, DiffusionInfo, ModelSource } from './types.js'
 
 /**
- * The files of a checkpoint, such as those of a directory input or a drop. Where files know their folders
- * (`webkitRelativePath`), those beside the uppermost `config.json` count; others are taken as one folder.
+ * The files of a checkpoint, such as those of a directory input or a drop. If files have a
+ * `webkitRelativePath`, those beside the topmost `config.json` count; without one, all files are
+ * one folder.
  */
 export type CheckpointFiles = Iterable<File>
 
 /** The types that can be written. */
 export type TensorType = 'q2_0' | 'tq1_0' | 'tq2_0' | 'i2_s' | 'q8_0' | 'q4_0' | 'f16' | 'bf16' | 'f32'
 
-/** What every call with a worker of its own can be told. */
+/** Options of every call that has its own worker. */
 export interface TaskOptions {
-  /** Ends the call at any time: it rejects with `aborted`, and nothing stays behind. */
+  /** Aborts the call at any time: it rejects with `aborted`, and leaves nothing behind. */
   readonly signal?: AbortSignal
   /**
-   * Folder that holds the `wasm/` files of this package, and `tiny.gguf` where that is used, when they are not served
-   * beside its scripts.
+   * Folder with the contents of this package's `wasm/` and, if used, `tiny.gguf`. Default: where
+   * the package's scripts are.
    */
   readonly wasmBaseUrl?: string | URL
-  /** Address of this package's `worker.js` when it is not served beside its main script. */
+  /**
+   * Address of this package's `worker.js`. Default: beside the main script, or where the bundler
+   * put it.
+   */
   readonly workerUrl?: string | URL
 }
 
-/** How far a call that reads a model has come. */
+/** Progress of a call that reads a model. */
 export interface ReadProgress {
   /** `download` while bytes come over the network. */
   readonly phase: 'download' | 'inspect' | 'verify'
   /** Bytes read so far. */
   readonly loaded: number
-  /** Bytes to read, or `null` while the server has not said. */
+  /** Bytes to read, or `null` while unknown. */
   readonly total: number | null
 }
 
@@ -43,32 +48,35 @@ export interface ReadOptions extends TaskOptions {
   readonly onProgress?: (progress: ReadProgress) => void
 }
 
-/** How a checkpoint is to be converted. Unknown keys are a `bad-option` error. */
+/** Options of a conversion. Unknown keys are a `bad-option` error. */
 export interface CheckpointOptions extends TaskOptions {
-  /** Type of linear layers. Unless given: `q2_0` for ternary ones, 16-bit floats for others. */
+  /** Type of linear layers. Default: `q2_0` for ternary ones, 16-bit floats for others. */
   readonly type?: TensorType
   /**
-   * Type of the token embedding and the output head. Unless given: as `type` where that is not a ternary type (`q8_0` for
-   * `q4_0`), else what the checkpoint has.
+   * Type of the token embedding and the output head. Default: `type` if that is not ternary (`q8_0`
+   * for `q4_0`), else the checkpoint's.
    */
   readonly embeddingType?: Exclude<TensorType, 'q2_0' | 'tq1_0' | 'tq2_0' | 'i2_s'>
-  /** `drop` leaves SubLN norms out, for runtimes that cannot run them: another function, and a worse one. */
+  /**
+   * `drop` omits SubLN norms, for runtimes without them. This changes what the model computes, for
+   * the worse.
+   */
   readonly subln?: 'keep' | 'drop'
-  /** Ternarise the layers of a model that does not say that it is BitNet. */
+  /** Ternarize the layers of a model that is not marked as BitNet. */
   readonly ternarize?: boolean
   /** The model's name, `general.name` of the file. */
   readonly name?: string
-  /** The mask token, whatever the checkpoint says. */
+  /** The mask token. Default: the checkpoint's. */
   readonly maskTokenId?: number
   /** Accept a mask token that also ends answers. */
   readonly forceMaskToken?: boolean
-  /** Positions decoded together, whatever the checkpoint says. */
+  /** Positions in a block. Default: the checkpoint's. */
   readonly blockSize?: number
-  /** How blocks attend, whatever the checkpoint says. */
+  /** Attention of diffusion decoding. Default: the checkpoint's. */
   readonly attention?: Attention
 }
 
-/** How far a conversion has come. */
+/** Progress of a conversion. */
 export interface ConvertProgress {
   readonly phase: 'convert'
   /** Bytes of tensor data written. */
@@ -83,21 +91,24 @@ export interface ConvertOptions extends CheckpointOptions {
   readonly onProgress?: (progress: ConvertProgress) => void
 }
 
-/** One thing to know about a model. */
+/** A diagnostic about a model. */
 export interface Finding {
-  /** `problem`: it does not run, or computes something wrong. `warning`: something is likely wrong. `note`: nothing is. */
+  /**
+   * `problem`: it does not run, or computes something wrong. `warning`: likely wrong. `note`:
+   * information.
+   */
   readonly severity: 'problem' | 'warning' | 'note'
-  /** Which finding it is, for programs; a stable name such as `raw-weights`, or an error code. */
+  /** A stable name for programs, such as `raw-weights`, or an error code. */
   readonly code: string
-  /** What was found, in sentences. */
+  /** Description, in sentences. */
   readonly message: string
-  /** What to do about it, where there is something that the message does not say. Options are those of the command line. */
+  /** What to do, if the message does not say so. Options are those of the command line. */
   readonly remedy: string | null
-  /** The tensors that it is about; empty when it is about the model. */
+  /** The tensors concerned; empty if it concerns the model. */
   readonly tensors: readonly string[]
 }
 
-/** What is known of a model, be it a GGUF file or a checkpoint that is to become one. */
+/** Properties of a model, of a GGUF file or of a checkpoint. */
 export interface ModelDescription {
   /** The GGUF architecture. */
   readonly architecture: string
@@ -105,21 +116,21 @@ export interface ModelDescription {
   readonly subNorms: 'none' | 'two' | 'seven'
   /** Kind and size of the tokenizer, in words. */
   readonly tokenizer: string
-  /** Whether it brings its own chat template. */
+  /** Whether it has a chat template. */
   readonly chatTemplate: boolean
-  /** How it decodes by diffusion; `null` when it has no mask token. */
+  /** Diffusion settings; `null` without a mask token. */
   readonly diffusion: DiffusionInfo | null
   /** The mask token as the vocabulary spells it. */
   readonly maskTokenText: string | null
-  /** The decode modes that make sense, the one that `auto` chooses first. */
+  /** The decode modes that the model supports, the one that `auto` selects first. */
   readonly modes: readonly Exclude<DecodeMode, 'auto'>[]
-  /** What somebody should know, the worst first. */
+  /** Diagnostics, the most severe first. */
   readonly findings: readonly Finding[]
 }
 
-/** What a GGUF model holds, and whether it runs. */
+/** Contents of a GGUF model, and whether it runs. */
 export interface ModelReport extends ModelDescription {
-  /** `general.name`; empty when it has none. */
+  /** `general.name`; empty if it has none. */
   readonly name: string
   /** Number of files. */
   readonly files: number
@@ -127,7 +138,7 @@ export interface ModelReport extends ModelDescription {
   readonly bytes: number
   /** Number of weights. */
   readonly parameters: number
-  /** Whether it runs; what it computes may be wrong all the same. */
+  /** Whether it runs, rightly or not. */
   readonly runs: boolean
   /** Tensors by type. */
   readonly types: readonly {
@@ -146,19 +157,19 @@ export interface ModelTensor {
   readonly type: string
   /** Its dimensions, the fastest first. */
   readonly dims: readonly number[]
-  /** For ternary types: the scale, if there is one only. */
+  /** For ternary types: the scale, if there is a single one. */
   readonly scale: number | null
   /** For ternary types: the share of zeros, 0 to 1. */
   readonly zeros: number | null
 }
 
-/** What a checkpoint is, and what becomes of it. */
+/** Contents of a checkpoint, and of the file that it converts to. */
 export interface CheckpointReport extends ModelDescription {
   /** The class in `config.json`. */
   readonly class: string
-  /** Why linear layers are taken for BitLinear ones; `null` when they are not. */
+  /** Why linear layers count as BitLinear; `null` if they do not. */
   readonly ternaryBecause: string | null
-  /** What is done with the `weight_scale` beside packed weights, where there is one. */
+  /** How the `weight_scale` of packed weights applies, if there is one. */
   readonly weightScale: 'multiply' | 'divide' | null
   /** Bytes of tensor data. */
   readonly bytes: number
@@ -168,13 +179,16 @@ export interface CheckpointReport extends ModelDescription {
   readonly dropped: readonly { readonly name: string; readonly reason: string }[]
 }
 
-/** One tensor of the file that a checkpoint becomes. What is only known of weights is told of the first layer beforehand. */
+/**
+ * One tensor of the converted file. Before a conversion, values that depend on weights are those of
+ * the first layer.
+ */
 export interface TensorReport extends ModelTensor {
-  /** The tensor of the checkpoint that it is made from; `null` for computed ones. */
+  /** Its tensor in the checkpoint; `null` for computed ones. */
   readonly source: string | null
   /** That tensor's type. */
   readonly sourceType: string | null
-  /** Why it has another type than was asked for. */
+  /** Why its type is not the requested one. */
   readonly fallback: string | null
   /** For matrices, once read: the form of the weights in the checkpoint. */
   readonly origin: 'master' | 'ternary' | 'packed' | 'float' | null
@@ -187,21 +201,24 @@ export interface Converted {
   readonly report: CheckpointReport
 }
 
-/** What the comparison of a file with its checkpoint found. */
+/** Result of comparing a file with its checkpoint. */
 export interface Verification {
-  /** Every matrix: both sides multiplied with the same random vector. */
+  /** Every matrix: both sides multiplied by the same random vector. */
   readonly matrices: readonly MatrixComparison[]
-  /** Number of vectors that were compared value by value. */
+  /** Number of vectors compared value by value. */
   readonly vectors: number
-  /** Texts that the tokenizers of both sides encoded: all, those with other ids, those that decoding does not give back. */
+  /**
+   * Texts that both tokenizers encoded: all, those with different ids, those that decoding does not
+   * restore.
+   */
   readonly tokenizer: {
-    /** Where the checkpoint's comes from: `tokenizer.json` or `tokenizer.model`. */
+    /** The checkpoint's tokenizer file: `tokenizer.json` or `tokenizer.model`. */
     readonly reference: string
     readonly texts: number
     readonly differing: number
     readonly lossy: number
   }
-  /** What is wrong with the file (each `problem`), and what is odd about it; the worst first. */
+  /** Differences (each a `problem`) and oddities of the file, the most severe first. */
   readonly findings: readonly Finding[]
 }
 
@@ -209,34 +226,40 @@ export interface Verification {
 export interface MatrixComparison {
   readonly name: string
   readonly type: string
-  /** Cosine of the angle between the two products; 1 when they point the same way. */
+  /** Cosine similarity of the two products. */
   readonly cosine: number
-  /** What it has to exceed: 0.9999, or less for types that lose something. */
+  /** Lower limit of `cosine`: 0.9999, or less for lossy types. */
   readonly leastCosine: number
-  /** Length of the product from the file over that from the checkpoint. */
+  /** Norm of the file's product over that of the checkpoint's. */
   readonly ratio: number
-  /** How far from 1 that may be. */
+  /** Largest allowed difference between `ratio` and 1. */
   readonly ratioSpread: number
   /** For ternary types: the share of zeros, 0 to 1. */
   readonly zeros: number | null
 }
 
 /**
- * Says what a GGUF model is, whether and how it runs, and what is wrong with it. Ternary tensors are read; a model at a URL is
- * downloaded for that. Rejects with a `WebternError`, as everything here does, when nothing can be said.
+ * Describes a GGUF model, whether it runs, and its problems. It reads ternary tensors, and
+ * therefore downloads a model at a URL. Rejects with a `WebternError`, like everything here, if the
+ * model cannot be read.
  */
 export type InspectModel = (source: ModelSource, options?: ReadOptions) => Promise<ModelReport>
 
-/** Says what a checkpoint is and what it would become with these options. Rejects with why it cannot be converted. */
+/**
+ * Describes a checkpoint and the file it converts to with these options. Rejects if it cannot be
+ * converted.
+ */
 export type InspectCheckpoint = (files: CheckpointFiles, options?: CheckpointOptions) => Promise<CheckpointReport>
 
 /**
- * Converts a checkpoint to GGUF in a worker of its own, one tensor at a time. The checkpoint is only read, in parts; the
- * worker ends with the call.
+ * Converts a checkpoint to GGUF in its own worker, one tensor at a time. It only reads the
+ * checkpoint, in parts; the worker ends with the call.
  */
 export type ConvertCheckpoint = (files: CheckpointFiles, options?: ConvertOptions) => Promise<Converted>
 
-/** Compares a GGUF model with the checkpoint it was made from. What differs is in the result and not an error. */
+/**
+ * Compares a GGUF model with its checkpoint. Differences are findings of the result, not errors.
+ */
 export type VerifyModel = (
   source: ModelSource,
   checkpoint: CheckpointFiles,

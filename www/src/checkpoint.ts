@@ -1,4 +1,7 @@
-/** The page side of inspecting, converting and verifying. Each call has a worker of its own, which ends with it. */
+/**
+ * The page's side of inspecting, converting and verifying. Each call has its own worker, which ends
+ * with it.
+ */
 
 import type { NamedBlob } from './blobs.js'
 import type {
@@ -11,11 +14,11 @@ import type {
   VerifyModel,
 } from './checkpoint-types.js'
 import { baseUrl, connect, wasmBase } from './connect.js'
-import type { Spawn } from './connect.js'
 import { WebternError } from './errors.js'
-import { bad, checkConvert, checkInspectCheckpoint, checkRead } from './options.js'
+import { badOption, checkConvert, checkInspectCheckpoint, checkRead } from './options.js'
 import type { Protocol, RequestName } from './protocol.js'
 import { describeSource } from './source.js'
+import type { Spawn } from './spawn.js'
 
 /** `inspectCheckpoint` for workers that `spawn` starts. */
 export function inspectCheckpointWith(spawn: Spawn): InspectCheckpoint {
@@ -62,7 +65,7 @@ function run<N extends RequestName>(
   onEvent?: (event: Protocol[N]['event']) => void,
 ): Promise<Protocol[N]['result']> {
   return connect(spawn, purpose, options, async (channel) => {
-    const result = await channel.request(name, params, onEvent ? { onEvent } : {})
+    const result = await channel.request(name, params, { onEvent })
     channel.close(new WebternError('aborted', `${purpose} is over`))
     return result
   })
@@ -73,11 +76,11 @@ function params(files: CheckpointFiles, options: CheckpointOptions): Protocol['c
   return { files: describeCheckpoint(files), options: converter, wasmBaseUrl: wasmBase(options) }
 }
 
-/** The files of a checkpoint by name: those of the folder that has the uppermost `config.json`. */
+/** The files of a checkpoint by name: those beside the topmost `config.json`. */
 export function describeCheckpoint(files: CheckpointFiles): NamedBlob[] {
   const all = isIterable(files) ? [...files] : []
   if (all.length === 0 || !all.every((file) => file instanceof File))
-    throw bad(
+    throw badOption(
       'a checkpoint is an array or another iterable of its Files, such as those of <input type="file" webkitdirectory>',
     )
   const places = all.map((blob) => {
@@ -86,12 +89,12 @@ export function describeCheckpoint(files: CheckpointFiles): NamedBlob[] {
     return { folder: path.slice(0, end), name: path.slice(end), blob }
   })
   const depth = (folder: string): number => folder.split('/').length
-  const uppermost = (candidates: typeof places): string | undefined =>
+  const topmost = (candidates: typeof places): string | undefined =>
     candidates.map(({ folder }) => folder).sort((a, b) => depth(a) - depth(b) || (a < b ? -1 : 1))[0]
-  const folder = uppermost(places.filter(({ name }) => name === 'config.json')) ?? uppermost(places)
+  const folder = topmost(places.filter(({ name }) => name === 'config.json')) ?? topmost(places)
   const found = places.filter((place) => place.folder === folder)
   const twice = found.find(({ name }, i) => found.findIndex((other) => other.name === name) < i)
-  if (twice) throw bad(`two of the files are called ${twice.name}: give the files of one checkpoint`)
+  if (twice) throw badOption(`two of the files are named ${twice.name}: pass the files of one checkpoint`)
   return found.map(({ name, blob }) => ({ name, blob }))
 }
 

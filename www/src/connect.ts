@@ -1,15 +1,14 @@
-/** A worker for one purpose: started, given up when its purpose fails, ended when the caller's signal fires. */
+/**
+ * A worker for one purpose: started, ended if its purpose fails, or when the caller's signal fires.
+ */
 
 import { Channel } from './channel.js'
-import { toWebternError, WebternError } from './errors.js'
-import { parseUrl } from './source.js'
-import type { Spawned } from './spawn.js'
 import type { TaskOptions } from './checkpoint-types.js'
+import { toWebternError, WebternError } from './errors.js'
+import { badOption } from './options.js'
+import type { Spawn } from './spawn.js'
 
-/** Starts workers: of the script beside this one, or at `workerUrl`. */
-export type Spawn = (workerUrl?: URL) => Spawned
-
-/** Starts a worker and gives its channel to `use`. `purpose` is what is aborted, in words. */
+/** Starts a worker and passes its channel to `use`. Messages call what is aborted `purpose`. */
 export async function connect<T>(
   spawn: Spawn,
   purpose: string,
@@ -18,12 +17,11 @@ export async function connect<T>(
 ): Promise<T> {
   const aborted = (): WebternError => new WebternError('aborted', `${purpose} was aborted`, { cause: signal?.reason })
   if (signal?.aborted) throw aborted()
-  const { port, name } = spawn(workerUrl === undefined ? undefined : parseUrl(workerUrl, baseUrl()))
-  const channel = new Channel(port, name)
+  const channel = new Channel(spawn.engine(scriptUrl(workerUrl)))
   const abort = (): void => channel.close(aborted())
   signal?.addEventListener('abort', abort)
   try {
-    // What is sent before the worker listens is lost if its script waits for something.
+    // Messages sent before the worker listens are lost if its script has to wait.
     await channel.ready
     return await use(channel)
   } catch (error) {
@@ -35,16 +33,29 @@ export async function connect<T>(
   }
 }
 
-/** What relative URLs are relative to: the page, or a worker's script; on a server there is nothing. */
+/** Base of relative URLs: the page's, or that of a worker's script; a server has none. */
 export function baseUrl(): string | undefined {
   if (typeof document !== 'undefined') return document.baseURI
   return typeof location === 'undefined' ? undefined : location.href
 }
 
-/** `wasmBaseUrl` in the form that is sent to the worker: absolute, and a folder. */
+/** `workerUrl` as an absolute URL. */
+export function scriptUrl(workerUrl: TaskOptions['workerUrl']): URL | undefined {
+  return workerUrl === undefined ? undefined : absolute('workerUrl', workerUrl)
+}
+
+/** `wasmBaseUrl` as it is sent to the worker: absolute, and a folder. */
 export function wasmBase({ wasmBaseUrl }: TaskOptions): string | undefined {
   if (wasmBaseUrl === undefined) return undefined
-  const url = parseUrl(wasmBaseUrl, baseUrl())
+  const url = absolute('wasmBaseUrl', wasmBaseUrl)
   url.pathname = url.pathname.replace(/\/?$/, '/')
   return url.href
+}
+
+function absolute(option: string, value: string | URL): URL {
+  try {
+    return new URL(value, baseUrl())
+  } catch {
+    throw badOption(`${option}: ${JSON.stringify(String(value))} is not a URL`)
+  }
 }

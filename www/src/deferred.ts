@@ -1,4 +1,7 @@
-/** A promise that is settled from outside. Its rejection never counts as unhandled: someone may look later or not at all. */
+/**
+ * A promise settled from outside. Its rejection never counts as unhandled, since nobody may wait
+ * for it.
+ */
 export class Deferred<T> {
   readonly promise: Promise<T>
   resolve!: (value: T) => void

@@ -1,13 +1,14 @@
-/** The page side: a model that lives in a worker. No WebAssembly here. */
+/** The page's side of a model that lives in a worker. No WebAssembly here. */
 
 import type { Channel } from './channel.js'
-import { baseUrl, connect, wasmBase } from './connect.js'
-import type { Spawn } from './connect.js'
+import { baseUrl, connect, scriptUrl, wasmBase } from './connect.js'
 import { toWebternError, WebternError } from './errors.js'
 import { checkChatTemplate, checkDetokenize, checkGenerate, checkLoad, checkTokenize } from './options.js'
-import type { GenerationEvents, Protocol } from './protocol.js'
+import { PoolStarter } from './pool-starter.js'
+import type { GenerationEvents } from './protocol.js'
 import { EventLog } from './run.js'
 import { describeSource } from './source.js'
+import type { Spawn } from './spawn.js'
 import type {
   ChatMessage,
   ChatTemplateOptions,
@@ -26,14 +27,21 @@ export function loadModelWith(spawn: Spawn): LoadModel {
   return async (source, options = {}) => {
     checkLoad(options)
     const { onProgress, signal: _signal, threads, wasmBaseUrl: _base, workerUrl: _worker, ...engineOptions } = options
-    const params: Protocol['load']['params'] = {
+    const params = {
       source: describeSource(source, baseUrl()),
       options: engineOptions,
       threads,
       wasmBaseUrl: wasmBase(options),
     }
+    const workerUrl = scriptUrl(options.workerUrl)
     return connect(spawn, 'loading the model', options, async (channel) => {
-      const info = await channel.request('load', params, onProgress ? { onEvent: onProgress } : {})
+      const pool = new PoolStarter(() => spawn.pool(workerUrl))
+      channel.onClose(() => pool.terminate())
+      const info = await channel.request(
+        'load',
+        { ...params, pool: pool.enginePort },
+        { onEvent: onProgress, transfer: [pool.enginePort] },
+      )
       return new WorkerModel(channel, info)
     })
   }

@@ -3,31 +3,12 @@
 import type * as types from './types.js'
 import type { ErrorCode } from './types.js'
 
-const CODES: Readonly<Record<ErrorCode, true>> = {
-  network: true,
-  http: true,
-  io: true,
-  truncated: true,
-  'not-gguf': true,
-  'unsupported-architecture': true,
-  'unsupported-type': true,
-  malformed: true,
-  limits: true,
-  'out-of-memory': true,
-  'no-mask-token': true,
-  'context-full': true,
-  'bad-option': true,
-  aborted: true,
-  crashed: true,
-  integrity: true,
-}
-
 /** Every failure of this package. The message says what is wrong, where, and what to do. */
 export class WebternError extends Error implements types.WebternError {
   override readonly name = 'WebternError'
-  readonly code: ErrorCode
+  readonly code: types.WebternError['code']
 
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: types.WebternError['code'], message: string, options?: ErrorOptions) {
     super(message, options)
     this.code = code
   }
@@ -35,7 +16,7 @@ export class WebternError extends Error implements types.WebternError {
 
 /** An error as it travels between worker and page. */
 export interface ErrorMessage {
-  readonly code: ErrorCode
+  readonly code: string
   readonly message: string
   /** Where in the worker it happened. */
   readonly stack: string | undefined
@@ -53,10 +34,13 @@ export function unpackError({ code, message, stack }: ErrorMessage): WebternErro
   return error
 }
 
-/** The stable code that `error` carries, if it carries one: the WebAssembly edge throws plain errors that do. */
-export function codeOf(error: unknown): ErrorCode | undefined {
+/**
+ * The stable code that `error` carries, if any: the WebAssembly edge throws plain errors that do.
+ * Codes are lower-case words with hyphens; ones that this package does not know yet count too.
+ */
+export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined
-  return isErrorCode(error.code) ? error.code : undefined
+  return /^[a-z]+(-[a-z]+)*$/.test(error.code) ? error.code : undefined
 }
 
 /** `error` itself if it is ours already, else ours around it: with its own code, or `fallback`. */
@@ -65,11 +49,7 @@ export function toWebternError(error: unknown, fallback: ErrorCode): WebternErro
   return new WebternError(codeOf(error) ?? fallback, messageOf(error), { cause: error })
 }
 
-/** What a thrown thing says. */
+/** Message of a thrown value. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
-}
-
-function isErrorCode(code: string): code is ErrorCode {
-  return Object.hasOwn(CODES, code)
 }

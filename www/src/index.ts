@@ -1,12 +1,12 @@
 /**
- * webtern: ternary and quantised language models inside a web page, and checkpoints to make them from. Importing this
- * does nothing, anywhere.
+ * webtern: ternary and quantized language models inside a web page, and conversion of checkpoints
+ * to them. Importing this has no side effects, in browsers and on servers.
  */
 
 import { convertCheckpointWith, inspectCheckpointWith, inspectModelWith, verifyModelWith } from './checkpoint.js'
 import type { ConvertCheckpoint, InspectCheckpoint, InspectModel, VerifyModel } from './checkpoint-types.js'
 import { loadModelWith } from './engine.js'
-import { spawnWorker } from './spawn.js'
+import { spawn } from './spawn.js'
 import type { LoadModel } from './types.js'
 
 export { WebternError } from './errors.js'
@@ -14,16 +14,21 @@ export type * from './checkpoint-types.js'
 export type * from './types.js'
 
 /** Loads a model into a worker of its own. Rejects with a {@link WebternError}. */
-export const loadModel: LoadModel = /* @__PURE__ */ loadModelWith(spawnWorker)
+export const loadModel: LoadModel = /* @__PURE__ */ loadModelWith(spawn)
 
-/** Says what a GGUF model is, whether it runs, and what is wrong with it. Rejects with a {@link WebternError}. */
-export const inspectModel: InspectModel = /* @__PURE__ */ inspectModelWith(spawnWorker)
+/**
+ * Describes a GGUF model, whether it runs, and its problems. Rejects with a {@link WebternError}.
+ */
+export const inspectModel: InspectModel = /* @__PURE__ */ inspectModelWith(spawn)
 
-/** Says what a checkpoint is and what it would become, or why not. Rejects with a {@link WebternError}. */
-export const inspectCheckpoint: InspectCheckpoint = /* @__PURE__ */ inspectCheckpointWith(spawnWorker)
+/**
+ * Describes a checkpoint and the model it converts to, or why not. Rejects with a {@link
+ * WebternError}.
+ */
+export const inspectCheckpoint: InspectCheckpoint = /* @__PURE__ */ inspectCheckpointWith(spawn)
 
 /** Converts a checkpoint to GGUF. Rejects with a {@link WebternError}. */
-export const convertCheckpoint: ConvertCheckpoint = /* @__PURE__ */ convertCheckpointWith(spawnWorker)
+export const convertCheckpoint: ConvertCheckpoint = /* @__PURE__ */ convertCheckpointWith(spawn)
 
 /** Compares a GGUF model with its checkpoint. Rejects with a {@link WebternError}. */
-export const verifyModel: VerifyModel = /* @__PURE__ */ verifyModelWith(spawnWorker)
+export const verifyModel: VerifyModel = /* @__PURE__ */ verifyModelWith(spawn)

@@ -1,49 +1,50 @@
-/** The start of a WebAssembly instance, and its death. */
+/** Starting a WebAssembly instance, and what its failures mean. */
 
 import { messageOf, WebternError } from './errors.js'
-import type { Artefact, WasmInstance } from './wasm.js'
+import { packageUrl } from './package-url.js'
+import type { Build, WasmInstance } from './wasm.js'
 
-/** What an instance works on, and what helps when it dies of it. */
+/** What an instance works on, and what helps when that fails. */
 const WORK = {
   model: {
-    memory: 'memory for the model could not be had: use a smaller model, or a smaller contextLength',
+    memory: 'out of memory for the model: use a smaller model, or a smaller contextLength',
     again: 'load the model again',
   },
   checkpoint: {
-    memory: 'memory for a tensor could not be had: close other pages, or use the command line, which has more room',
+    memory: 'out of memory for a tensor: close other pages, or use the command line, which can use more memory',
     again: 'try again',
   },
 }
 
-/** Fetches and starts an artefact: from `wasmBaseUrl`, or from beside this package's scripts. */
+/** Fetches and starts a build: from `wasmBaseUrl`, or from beside this package's scripts. */
 export async function instantiate<T extends WasmInstance>(
-  artefact: Artefact<T>,
+  build: Build<T>,
   wasmBaseUrl: string | undefined,
   memory?: WebAssembly.Memory,
 ): Promise<{ readonly wasm: T; readonly module: WebAssembly.Module }> {
-  const url = wasmBaseUrl === undefined ? artefact.url : new URL(artefact.path, wasmBaseUrl)
+  const url = wasmBaseUrl === undefined ? packageUrl(build.url()) : new URL(build.path, wasmBaseUrl).href
   const module = await compile(url)
   try {
-    return { wasm: await artefact.instantiate(module, memory), module }
+    return { wasm: await build.instantiate(module, memory), module }
   } catch (error) {
-    if (error instanceof RangeError)
-      throw outOfMemory('memory for the engine could not be had: close other pages', error)
+    if (error instanceof RangeError) throw outOfMemory('out of memory for the engine: close other pages', error)
     throw new WebternError(
       'crashed',
-      `${url.href} does not start: ${messageOf(error)}; serve the wasm files and the scripts of one release`,
+      `${url} does not start: ${messageOf(error)}; serve the wasm files and the scripts of one release`,
       { cause: error },
     )
   }
 }
 
-/** What the failure of a call into the instance means, for an error that carries no code. */
+/** What a failed call into the instance means, for an error that carries no code. */
 export function describeCrash(
   error: unknown,
   wasm: Pick<WasmInstance, 'lastPanic'> | undefined,
   work: keyof typeof WORK = 'model',
 ): WebternError {
   const panic = lastPanic(wasm)
-  // A panic leaves a message before it traps. The allocator, when it gets no memory, traps without one.
+  // A panic leaves a message before it traps. The allocator traps without one when memory cannot
+  // grow.
   const trapped =
     error instanceof WebAssembly.RuntimeError && panic === undefined && error.message.includes('unreachable')
   const refused = error instanceof RangeError && /memory|allocat|array (buffer )?length/i.test(error.message)
@@ -55,27 +56,27 @@ export function describeCrash(
   })
 }
 
-async function compile(url: URL): Promise<WebAssembly.Module> {
+async function compile(url: string): Promise<WebAssembly.Module> {
   const response = await fetch(url).catch((error: unknown) => {
-    throw new WebternError('network', `${url.href} could not be reached (${messageOf(error)}): ${whereFrom}`, {
+    throw new WebternError('network', `${url} could not be reached (${messageOf(error)}): ${whereFrom}`, {
       cause: error,
     })
   })
-  if (!response.ok) throw new WebternError('network', `${url.href} answered ${String(response.status)}: ${whereFrom}`)
+  if (!response.ok) throw new WebternError('network', `${url} answered ${response.status}: ${whereFrom}`)
   try {
     if (response.headers.get('content-type') === 'application/wasm') return await WebAssembly.compileStreaming(response)
     return await WebAssembly.compile(await response.arrayBuffer())
   } catch (error) {
     throw new WebternError(
       'crashed',
-      `${url.href} could not be compiled (${messageOf(error)}): it must be this release's file, and a Content-Security-Policy ` +
+      `${url} could not be compiled (${messageOf(error)}): it must be this release's file, and a Content-Security-Policy ` +
         "must allow 'wasm-unsafe-eval'",
       { cause: error },
     )
   }
 }
 
-const whereFrom = 'the wasm files must be served beside the scripts, or the option wasmBaseUrl must say where'
+const whereFrom = 'serve the wasm files beside the scripts, or give their folder as wasmBaseUrl'
 
 function outOfMemory(message: string, cause: unknown): WebternError {
   return new WebternError('out-of-memory', message, { cause })

@@ -1,7 +1,9 @@
 /**
- * Checks what callers pass. Unknown keys are errors, and every message is a sentence that names the option.
+ * Checks the arguments of callers. Unknown keys are errors, and every message names the option.
  *
- * One table per options type; the compiler holds the tables and the types together.
+ * One table per options type, whose keys the compiler compares with the type. The ranges of decode
+ * options are those of the Rust crate (`src/decode/options.rs`): both test suites run
+ * `tests/cases/options.json`.
  */
 
 import type { CheckpointOptions, ConvertOptions, ReadOptions, TaskOptions, TensorType } from './checkpoint-types.js'
@@ -50,9 +52,8 @@ const flag: Rule = { must: 'true or false', holds: (value) => typeof value === '
 const callback: Rule = { must: 'a function', holds: (value) => typeof value === 'function' }
 const signal: Rule = { must: 'an AbortSignal', holds: (value) => value instanceof AbortSignal }
 const address: Rule = { must: 'a URL or a string', holds: (value) => isString(value) || value instanceof URL }
-const probability: Rule = { must: 'a number from 0 to 1', holds: (value) => isNumber(value, 0, 1) }
 const attention = oneOf({ block: true, causal: true })
-const tokenIds: Rule = { must: 'an array of token ids (integers from 0 on)', holds: isTokenIds }
+const tokenIds: Rule = { must: 'an array of token ids (integers of at least 0)', holds: isTokenIds }
 const messages: Rule = {
   must: `an array of at least one { role, content }, both strings, with a role of ${Object.keys(ROLES).join(', ')}`,
   holds: (value) => Array.isArray(value) && value.length > 0 && value.every(isMessage),
@@ -60,22 +61,19 @@ const messages: Rule = {
 
 const DECODE_RULES: Rules<DecodeOptions> = {
   mode: oneOf(MODES),
-  threshold: probability,
+  threshold: numberAbove(0, 1),
   blockSize: integer(1),
   subBlockSize: integer(1),
   dualCache: flag,
-  maxTokens: integer(0),
-  temperature: { must: 'a number from 0 on', holds: (value) => isNumber(value, 0, Number.MAX_VALUE) },
+  maxTokens: integer(1),
+  temperature: number(0, 100),
   topK: integer(0),
-  topP: probability,
-  minP: probability,
-  repetitionPenalty: {
-    must: 'a number above 0',
-    holds: (value) => isNumber(value, Number.MIN_VALUE, Number.MAX_VALUE),
-  },
+  topP: numberAbove(0, 1),
+  minP: number(0, 1),
+  repetitionPenalty: number(0.01, 100),
   seed: integer(0, Number.MAX_SAFE_INTEGER),
   stop: {
-    must: 'a string that is not empty, or an array of such',
+    must: 'a non-empty string, or an array of them',
     holds: (value) => [value].flat().every((item) => isString(item) && item !== ''),
   },
   signal,
@@ -143,12 +141,12 @@ export function checkChatTemplate(args: object): void {
   check('applyChatTemplate', args, CHAT_TEMPLATE_RULES, ['messages'])
 }
 
-/** Checks a request and writes it in the engine's form. @throws {WebternError} `bad-option` */
+/** Checks a request and converts it to the engine's form. @throws {WebternError} `bad-option` */
 export function checkGenerate(options: GenerateOptions): EngineRequest {
   check('generate', options, GENERATE_RULES)
   const { signal, tokens, stop, ...rest } = options
   const given = [rest.prompt, rest.messages, tokens].filter((prompt) => prompt !== undefined)
-  if (given.length !== 1) throw bad('generate needs exactly one of prompt, messages and tokens')
+  if (given.length !== 1) throw badOption('generate needs exactly one of prompt, messages and tokens')
   return {
     ...rest,
     seed: rest.seed ?? randomSeed(),
@@ -162,11 +160,11 @@ function randomSeed(): number {
 }
 
 /** A `bad-option` error. */
-export function bad(message: string): WebternError {
+export function badOption(message: string): WebternError {
   return new WebternError('bad-option', message)
 }
 
-/** Whether `value` is an object whose entries can be looked at. */
+/** Whether `value` is an object, whose entries can be read. */
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null
 }
@@ -177,12 +175,12 @@ function check(
   rules: Readonly<Record<string, Rule>>,
   required: readonly string[] = [],
 ): void {
-  if (!isObject(options)) throw bad(`${caller}: the options must be an object, not ${show(options)}`)
+  if (!isObject(options)) throw badOption(`${caller}: the options must be an object, not ${show(options)}`)
   for (const [key, value] of Object.entries(options)) {
     const rule = Object.hasOwn(rules, key) ? rules[key] : undefined
-    if (!rule) throw bad(`${caller} has no option "${key}"; it has ${Object.keys(rules).join(', ')}`)
+    if (!rule) throw badOption(`${caller} has no option "${key}"; it has ${Object.keys(rules).join(', ')}`)
     if (value === undefined && !required.includes(key)) continue
-    if (!rule.holds(value)) throw bad(`${caller}: ${key} must be ${rule.must}, not ${show(value)}`)
+    if (!rule.holds(value)) throw badOption(`${caller}: ${key} must be ${rule.must}, not ${show(value)}`)
   }
 }
 
@@ -195,8 +193,19 @@ function oneOf(names: Readonly<Record<string, true>>): Rule {
 
 function integer(from: number, to = MAX_U32): Rule {
   return {
-    must: `an integer from ${String(from)} on`,
+    must: `an integer of at least ${from}${to === MAX_U32 ? '' : ` and at most ${to}`}`,
     holds: (value) => Number.isInteger(value) && isNumber(value, from, to),
+  }
+}
+
+function number(from: number, to: number): Rule {
+  return { must: `a number from ${from} to ${to}`, holds: (value) => isNumber(value, from, to) }
+}
+
+function numberAbove(limit: number, to: number): Rule {
+  return {
+    must: `a number above ${limit} and at most ${to}`,
+    holds: (value) => value !== limit && isNumber(value, limit, to),
   }
 }
 

@@ -1,8 +1,8 @@
 /**
- * The conversation between page and worker.
+ * The messages between page and worker.
  *
- * The worker speaks first: `ready`, with its version. Then every request gets any number of events and exactly one
- * `result` or `error`. `crash` ends the conversation: nothing after it is answered.
+ * The worker sends `ready` first, with its version. Then every request gets any number of events
+ * and exactly one `result` or `error`. After `crash` the worker answers nothing.
  */
 
 import type { NamedBlob } from './blobs.js'
@@ -15,13 +15,12 @@ import type {
   Verification,
 } from './checkpoint-types.js'
 import type { ErrorMessage } from './errors.js'
-import type { Help, HelperMessage } from './helpers.js'
 import type { SourceParts } from './source.js'
 import type { ChatMessage, GenerateEvent, GenerateResult, LoadProgress, ModelInfo } from './types.js'
 import type { ConverterOptions, EngineRequest, LoaderOptions } from './wasm.js'
 
 /** Changes whenever a message does, so that scripts of two releases refuse each other. */
-export const PROTOCOL_VERSION = 4
+export const PROTOCOL_VERSION = 5
 
 /** Every request, with what it takes, answers and reports on the way. */
 export interface Protocol {
@@ -31,6 +30,8 @@ export interface Protocol {
       readonly options: LoaderOptions
       readonly threads: number | undefined
       readonly wasmBaseUrl: string | undefined
+      /** Where the engine asks for pool workers: see `pool-messages.ts`. */
+      readonly pool: MessagePort
     }
     result: ModelInfo
     event: LoadProgress
@@ -81,7 +82,7 @@ export interface Protocol {
   }
 }
 
-/** What happened in a generation since the last report, in order. `done` comes with the result. */
+/** Events of a generation since the last message, in order. `done` comes with the result. */
 export type GenerationEvents = Exclude<GenerateEvent, { type: 'done' }>[]
 
 interface CheckpointParams {
@@ -97,12 +98,12 @@ export type Request<N extends RequestName = RequestName> = {
   [K in N]: { readonly type: 'request'; readonly id: number; readonly name: K; readonly params: Protocol[K]['params'] }
 }[N]
 
-/** Something that happened during a request. */
+/** Progress of a request. */
 export type EventMessage<N extends RequestName = RequestName> = {
   [K in N]: { readonly type: 'event'; readonly id: number; readonly name: K; readonly event: Protocol[K]['event'] }
 }[N]
 
-/** The good end of a request. */
+/** The successful end of a request. */
 export type ResultMessage<N extends RequestName = RequestName> = {
   [K in N]: { readonly type: 'result'; readonly id: number; readonly name: K; readonly result: Protocol[K]['result'] }
 }[N]
@@ -113,14 +114,19 @@ export interface Abort {
   readonly id: number
 }
 
-/** What the page sends; or, to a worker that is to be a helper, the engine's worker. */
-export type ToWorker = Request | Abort | Help
+/** Messages of the page. */
+export type ToWorker = Request | Abort
 
-/** What the worker sends. */
-export type FromWorker =
-  | { readonly type: 'ready'; readonly version: number }
-  | EventMessage
-  | ResultMessage
-  | { readonly type: 'error'; readonly id: number; readonly name: RequestName; readonly error: ErrorMessage }
+/** First message of every worker. */
+export interface Ready {
+  readonly type: 'ready'
+  readonly version: number
+}
+
+/** Messages of the worker; without an argument, about any request. */
+export type FromWorker<N extends RequestName = RequestName> =
+  | Ready
+  | EventMessage<N>
+  | ResultMessage<N>
+  | { readonly type: 'error'; readonly id: number; readonly error: ErrorMessage }
   | { readonly type: 'crash'; readonly error: ErrorMessage }
-  | HelperMessage

@@ -1,4 +1,7 @@
-/** A generation as the page sees it: a log of events that any number of readers follow, and a result at its end. */
+/**
+ * A generation on the page's side: a log of events that any number of readers can follow, and a
+ * result.
+ */
 
 import { Deferred } from './deferred.js'
 import type { WebternError } from './errors.js'
@@ -7,10 +10,10 @@ import type { GenerateEvent, GenerateResult, Run } from './types.js'
 export class EventLog implements Run {
   readonly #events: GenerateEvent[] = []
   readonly #result = new Deferred<GenerateResult>()
-  #news = new Deferred<void>()
+  #changed = new Deferred<void>()
   #ended = false
 
-  /** Adds events. `done` is the last. */
+  /** Appends events. `done` is the last. */
   push(...events: GenerateEvent[]): void {
     this.#events.push(...events)
     const last = events.at(-1)
@@ -18,21 +21,21 @@ export class EventLog implements Run {
       this.#ended = true
       this.#result.resolve(last.result)
     }
-    this.#news.resolve()
-    this.#news = new Deferred()
+    this.#changed.resolve()
+    this.#changed = new Deferred()
   }
 
   /** Ends the log without `done`. */
   fail(error: WebternError): void {
     this.#ended = true
     this.#result.reject(error)
-    this.#news.resolve()
+    this.#changed.resolve()
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<GenerateEvent, void, undefined> {
-    for (let seen = 0; ; seen++) {
-      while (seen === this.#events.length && !this.#ended) await this.#news.promise
-      const event = this.#events[seen]
+    for (let next = 0; ; next++) {
+      while (next === this.#events.length && !this.#ended) await this.#changed.promise
+      const event = this.#events[next]
       if (!event) break
       yield event
     }

@@ -1,16 +1,17 @@
 /**
- * From whatever the caller has to a stream of bytes.
+ * Model sources as streams of bytes.
  *
- * The page turns a source into {@link SourceParts}, which can be cloned to the worker without copying a model; the
- * worker reads them there, at most {@link PIECE_BYTES} at a time and only as fast as the engine takes them.
+ * The page converts a source to {@link SourceParts}, which can be sent to the worker without
+ * copying a model. The worker reads them, at most {@link PIECE_BYTES} at a time and only as fast as
+ * the engine takes them.
  */
 
 import { messageOf, WebternError } from './errors.js'
-import { bad, isObject } from './options.js'
+import { badOption, isObject } from './options.js'
 import { TINY, tinyUrl } from './tiny.js'
 import type { HuggingFaceSource, LoadProgress, ModelSource } from './types.js'
 
-/** The most that is handed over at once. */
+/** Largest piece. */
 export const PIECE_BYTES = 1 << 20
 
 /** A source in a form that can be sent: the model of this package, or files in order. */
@@ -22,11 +23,11 @@ export type SourceParts =
 /** A file being read. */
 export interface InputFile {
   readonly name: string
-  /** Its exact size, where that is certain. */
+  /** Its exact size, if that is certain. */
   readonly size: number | undefined
   /**
-   * Its bytes, in pieces of at most {@link PIECE_BYTES}, each of which is there until the next one is asked for. Checks the
-   * length at the end where `size` is known.
+   * Its bytes, in pieces of at most {@link PIECE_BYTES}, each valid until the next is requested.
+   * Checks the length at the end if `size` is known.
    */
   readonly pieces: AsyncIterable<Uint8Array<ArrayBuffer>>
 }
@@ -34,32 +35,32 @@ export interface InputFile {
 /** A source being read. */
 export interface Input {
   readonly phase: LoadProgress['phase']
-  /** Bytes in all files, as far as is known now. */
+  /** Bytes in all files, if known by now. */
   readonly total: number | null
   files(): AsyncIterable<InputFile>
 }
 
-/** Page side: checks a source and makes it sendable. `base` is what relative URLs are relative to. */
+/** Page side: checks a source and makes it sendable. Relative URLs are relative to `base`. */
 export function describeSource(source: ModelSource, base: string | undefined): SourceParts {
   if (source === TINY) return { kind: 'tiny' }
   if (typeof source === 'string' || source instanceof URL) return { kind: 'urls', urls: urlsOf(parseUrl(source, base)) }
   if (Array.isArray(source)) return { kind: 'blobs', blobs: sortParts(source) }
   if (source instanceof File) return { kind: 'blobs', blobs: sortParts([source]) }
-  if (source instanceof Blob) return { kind: 'blobs', blobs: [{ name: 'the blob', blob: source }] }
+  if (source instanceof Blob) return { kind: 'blobs', blobs: [{ name: 'Blob', blob: source }] }
   if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
-    return { kind: 'blobs', blobs: [{ name: 'the buffer', blob: new Blob([source]) }] }
+    return { kind: 'blobs', blobs: [{ name: 'ArrayBuffer', blob: new Blob([source]) }] }
   }
   if (isHuggingFace(source)) return { kind: 'urls', urls: urlsOf(huggingFaceUrl(source)) }
-  throw bad(
+  throw badOption(
     "the model must be 'tiny', a URL, a File, a Blob, an array of Files, an ArrayBuffer, or { repo, file, revision? }",
   )
 }
 
-/** Worker side: begins to read; the first download is under way when this returns. */
+/** Worker side: begins to read; the first download has begun when this returns. */
 export function openSource(parts: SourceParts, wasmBaseUrl?: string): Input {
   switch (parts.kind) {
     case 'tiny':
-      return new UrlInput([tinyUrl(wasmBaseUrl).href], besideScripts)
+      return new UrlInput([tinyUrl(wasmBaseUrl)], besideScripts)
     case 'urls':
       return new UrlInput(parts.urls, directLink)
     case 'blobs':
@@ -73,18 +74,19 @@ export function parseUrl(source: string | URL, base: string | undefined): URL {
   try {
     url = new URL(source, base)
   } catch {
-    throw bad(`${JSON.stringify(String(source))} is not a URL`)
+    throw badOption(`${JSON.stringify(String(source))} is not a URL`)
   }
   if (url.protocol === 'file:')
-    throw bad(`a page cannot read ${url.href}: let the user choose the file, and pass the File`)
+    throw badOption(`a page cannot read ${url.href}: let the user choose the file, and pass the File`)
   return url
 }
 
 function huggingFaceUrl({ repo, file, revision = 'main', ...rest }: HuggingFaceSource): URL {
   const unknown = Object.keys(rest)[0]
-  if (unknown !== undefined) throw bad(`a Hugging Face source has no "${unknown}"; it has repo, file and revision`)
-  if (!/^[\w.-]+\/[\w.-]+$/.test(repo)) throw bad(`repo must be "owner/name", not ${JSON.stringify(repo)}`)
-  if (file === '' || revision === '') throw bad('file and revision must not be empty')
+  if (unknown !== undefined)
+    throw badOption(`a Hugging Face source has no "${unknown}"; it has repo, file and revision`)
+  if (!/^[\w.-]+\/[\w.-]+$/.test(repo)) throw badOption(`repo must be "owner/name", not ${JSON.stringify(repo)}`)
+  if (file === '' || revision === '') throw badOption('file and revision must not be empty')
   const path = file.split('/').map(encodeURIComponent).join('/')
   return new URL(`https://huggingface.co/${repo}/resolve/${encodeURIComponent(revision)}/${path}`)
 }
@@ -109,7 +111,9 @@ function urlsOf(first: URL): string[] {
   const part = partOf(first.pathname)
   if (!part || part.count < 2) return [first.href]
   if (part.index !== 1)
-    throw bad(`${first.href} is part ${String(part.index)} of a split model: give the first part, the others follow`)
+    throw badOption(
+      `${first.href} is part ${String(part.index)} of a split model: pass the first part; the others follow`,
+    )
   return Array.from({ length: part.count }, (_, i) => {
     const url = new URL(first)
     url.pathname = url.pathname.replace(/-00001(?=-of-\d{5}\.gguf$)/, `-${String(i + 1).padStart(5, '0')}`)
@@ -119,14 +123,14 @@ function urlsOf(first: URL): string[] {
 
 function sortParts(files: readonly File[]): { name: string; blob: Blob }[] {
   if (files.length === 0 || !files.every((file) => file instanceof File))
-    throw bad('the array must hold the Files of a split model')
+    throw badOption('the array must hold the Files of a split model')
   const parts = files.map((blob) => ({ name: blob.name, blob, part: partOf(blob.name) }))
   const count = parts[0]?.part?.count ?? 1
   parts.sort((a, b) => (a.part?.index ?? 1) - (b.part?.index ?? 1))
   const complete =
     parts.length === count && parts.every(({ part }, i) => (part?.count ?? 1) === count && (part?.index ?? 1) === i + 1)
   if (complete) return parts.map(({ name, blob }) => ({ name, blob }))
-  throw bad(
+  throw badOption(
     `these files are not one whole model: ${parts.map(({ name }) => name).join(', ')}` +
       (count > 1
         ? `; pass an array of all ${String(count)} files that end in -0000N-of-${String(count).padStart(5, '0')}.gguf`
@@ -143,7 +147,7 @@ function openBlobs(blobs: readonly { readonly name: string; readonly blob: Blob 
         const failed = (_: number, error: unknown): WebternError =>
           new WebternError(
             'io',
-            `${name} could not be read (${messageOf(error)}): choose it again if it has moved or changed`,
+            `${name} could not be read (${messageOf(error)}): choose it again if it moved or changed`,
             { cause: error },
           )
         yield {
@@ -167,15 +171,15 @@ class UrlInput implements Input {
   total: number | null = null
   readonly #urls: readonly string[]
   readonly #advice: string
-  /** The request under way: the first, until the files are read. */
+  /** The request that has begun: the first, until the files are read. */
   readonly #begun: Promise<Response>[]
 
-  /** `advice` is what to do when something else is at an address. */
+  /** `advice` says what to do if something else is at an address. */
   constructor(urls: readonly string[], advice: string) {
     this.#urls = urls
     this.#advice = advice
     this.#begun = urls.slice(0, 1).map((url) => request(url, advice))
-    // Whoever reads the files hears of it.
+    // Reading the files rejects with it.
     for (const response of this.#begun) response.catch(() => undefined)
   }
 
@@ -185,7 +189,8 @@ class UrlInput implements Input {
       const response = await (this.#begun.shift() ?? request(url, this.#advice))
       const length = contentLength(response)
       if (this.#urls.length === 1) this.total = length ?? null
-      // Another origin's Content-Encoding is hidden, and with it whether Content-Length counts these bytes.
+      // Another origin's Content-Encoding is hidden, and with it whether Content-Length counts
+      // these bytes.
       const size = response.type === 'cors' ? undefined : length
       const failed = (read: number, error: unknown): WebternError =>
         new WebternError(
@@ -203,13 +208,13 @@ class UrlInput implements Input {
 interface Reading {
   readonly name: string
   readonly size: number | undefined
-  /** What it means that the bytes are a web page's. */
+  /** Error code if the bytes are those of a web page. */
   readonly webPage: 'http' | 'not-gguf'
   readonly advice: string
   readonly failed: (read: number, error: unknown) => WebternError
 }
 
-/** Reads a stream to its end, checks what it brought, and cancels it when the reader leaves early. */
+/** Reads a stream to its end, checks its bytes, and cancels it if the reader leaves early. */
 async function* readPieces(
   stream: ReadableStream<Uint8Array<ArrayBuffer>>,
   { name, size, webPage, advice, failed }: Reading,
@@ -227,10 +232,7 @@ async function* readPieces(
       }
       read += value.length
       if (size !== undefined && read > size) {
-        throw new WebternError(
-          'malformed',
-          `${name} brings more than the ${String(size)} bytes that its Content-Length promises`,
-        )
+        throw new WebternError('malformed', `${name} sent more than the ${String(size)} bytes of its Content-Length`)
       }
       for (let at = 0; at < value.length; at += PIECE_BYTES) yield value.subarray(at, at + PIECE_BYTES)
     }
@@ -248,7 +250,7 @@ interface Reader {
   cancel(): Promise<void>
 }
 
-/** Reads into the same memory again and again, where the stream is one of bytes: the others allocate for every piece. */
+/** Reads byte streams into one buffer; other streams allocate one for every piece. */
 function openReader(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Reader {
   let reader: ReadableStreamBYOBReader
   try {
@@ -275,8 +277,8 @@ async function request(url: string, advice: string): Promise<Response> {
   const response = await fetch(url).catch((error: unknown) => {
     throw new WebternError(
       'network',
-      `${url} could not be reached (${messageOf(error)}): check the address and the connection, and that the server lets ` +
-        'other sites read it (CORS)',
+      `${url} could not be reached (${messageOf(error)}): check the address and the connection, and that the server allows ` +
+        'other sites to read it (CORS)',
       { cause: error },
     )
   })
@@ -290,14 +292,14 @@ async function request(url: string, advice: string): Promise<Response> {
   return response
 }
 
-/** What a response says of its length, unless that is the length of an encoded form. */
+/** The `Content-Length` of a response, unless that counts an encoded form. */
 function contentLength(response: Response): number | undefined {
   const encoding = response.headers.get('content-encoding') ?? 'identity'
   const length = response.headers.get('content-length') ?? ''
   return encoding === 'identity' && /^\d{1,15}$/.test(length) ? Number(length) : undefined
 }
 
-/** The sum of several files' sizes, or `null` if one is not told. Only progress depends on it. */
+/** The sum of several files' sizes, or `null` if one is unknown. Only progress reports need it. */
 async function totalSize(urls: readonly string[]): Promise<number | null> {
   const sizes = await Promise.all(
     urls.map((url) =>

@@ -1,10 +1,9 @@
 /**
- * The public contract: declarations and doc comments only. The implementation is annotated from it, so the two cannot
- * drift apart.
+ * The public API: declarations and doc comments only. The implementation takes its types from here.
  */
 
 /**
- * What kind of failure a {@link WebternError} is. The same strings as the Rust crate's `ErrorCode`.
+ * Kinds of failure. The same strings as the Rust crate's `ErrorCode`.
  *
  * - `network`: no connection, or it was cut
  * - `http`: the server answered with a failure status, or with a web page instead of a model
@@ -14,8 +13,8 @@
  * - `unsupported-architecture`, `unsupported-type`: a good file that webtern does not run
  * - `malformed`: the file contradicts its own format
  * - `limits`: a number in the file exceeds a named limit
- * - `out-of-memory`: memory for the model or its cache could not be had
- * - `no-mask-token`: a diffusion mode was asked of a model that has no mask token
+ * - `out-of-memory`: memory for the model or its cache could not be allocated
+ * - `no-mask-token`: a diffusion mode was requested, but the model has no mask token
  * - `context-full`: prompt and requested output do not fit the context
  * - `bad-option`: an option or argument of the caller is wrong
  * - `aborted`: the caller cancelled, or unloaded the model
@@ -51,26 +50,34 @@ export interface HuggingFaceSource {
 }
 
 /**
- * Where a model comes from. `'tiny'` is the small model that comes with this package; every other string is a URL, and so
- * is `'./tiny'`. A URL, file name or {@link HuggingFaceSource} of the first part of a split model (`-00001-of-0000N`) loads
- * all its parts; a split model on disk is given as the array of its files, in any order.
+ * A model to load. `'tiny'` is the small model that comes with this package; every other string is
+ * a URL, and so is `'./tiny'`. A URL or {@link HuggingFaceSource} of the first part of a split
+ * model (`-00001-of-0000N`) loads all its parts; a split model on disk is the array of its files,
+ * in any order.
  *
- * An `ArrayBuffer` or a view of one is copied once (into a `Blob`, outside the JavaScript heap) and stays usable.
+ * An `ArrayBuffer` or a view of one is copied once (into a `Blob`, outside the JavaScript heap) and
+ * stays usable.
  */
 export type ModelSource =
-  // Beside plain `string`, editors would no longer offer the name.
+  // With plain `string`, editors would not suggest the name.
   'tiny' | (string & {}) | URL | Blob | readonly File[] | ArrayBuffer | Uint8Array<ArrayBuffer> | HuggingFaceSource
 
-/** Which keys a position may attend to: its own block and all before (`block`), or its past only (`causal`). */
+/**
+ * Keys that a position attends to: its own block and all before (`block`), or its past only
+ * (`causal`).
+ */
 export type Attention = 'block' | 'causal'
 
-/** How far a load has come. */
+/** Progress of a load. */
 export interface LoadProgress {
-  /** `download` while bytes come over the network; `load` while they come from memory or disk, and at the very end. */
+  /**
+   * `download` while bytes come over the network; `load` while they come from memory or disk, and
+   * at the end.
+   */
   readonly phase: 'download' | 'load'
   /** Bytes read so far, over all files. */
   readonly loaded: number
-  /** Bytes in all files, or `null` while the server has not said. */
+  /** Bytes in all files, or `null` while unknown. */
   readonly total: number | null
 }
 
@@ -78,63 +85,69 @@ export interface LoadProgress {
 export interface LoadOptions {
   /** Called at most every 50 ms, and once at the end. */
   readonly onProgress?: (progress: LoadProgress) => void
-  /** Ends the load at any time: it rejects with `aborted`, and the memory is given back. */
+  /** Aborts the load at any time: it rejects with `aborted` and frees its memory. */
   readonly signal?: AbortSignal
   /**
-   * Threads to compute with. Unless given, four or half of the processors if those are more, eight at most.
-   * Where several cannot run, one does, and a line of `info.notices` says why: most often because the page is not
-   * cross-origin isolated (the headers `Cross-Origin-Opener-Policy: same-origin` and `Cross-Origin-Embedder-Policy:
-   * require-corp`).
+   * Number of threads. Default: four, or half of the processors if those are more, eight at most.
+   * If fewer can run, `info.notices` says why: most often because the page is not cross-origin
+   * isolated (the headers `Cross-Origin-Opener-Policy: same-origin` and
+   * `Cross-Origin-Embedder-Policy: require-corp`).
    */
   readonly threads?: number
-  /** Positions to keep room for; the model's own unless given. A smaller number saves memory. */
+  /** Positions in the context. Default: the model's own. A smaller number saves memory. */
   readonly contextLength?: number
-  /** The mask token of a diffusion model whose file does not name it. */
+  /** The mask token of a diffusion model, if its file does not name one. */
   readonly maskTokenId?: number
-  /** Overrides the attention that the file names for diffusion decoding. */
+  /** Attention of diffusion decoding. Default: what the file says. */
   readonly attention?: Attention
   /**
-   * Folder that holds the `wasm/` files of this package, and `tiny.gguf` where that is used, when they are not served
-   * beside its scripts.
+   * Folder with the contents of this package's `wasm/` and, if used, `tiny.gguf`. Default: where
+   * the package's scripts are.
    */
   readonly wasmBaseUrl?: string | URL
-  /** Address of this package's `worker.js` when it is not served beside its main script. */
+  /**
+   * Address of this package's `worker.js`, with `pool-worker.js` beside it. Default: beside the
+   * main script, or where the bundler put it.
+   */
   readonly workerUrl?: string | URL
 }
 
-/** What diffusion decoding of a model looks like. */
+/** Diffusion settings of a model. */
 export interface DiffusionInfo {
-  /** Token id that stands for "not decided yet". */
+  /** Id of the mask token, which stands for an undecided position. */
   readonly maskToken: number
-  /** Positions decoded together. */
+  /** Positions in a block. */
   readonly blockSize: number
   readonly attention: Attention
 }
 
-/** What was loaded, and what runs it. */
+/** A loaded model, and what runs it. */
 export interface ModelInfo {
-  /** The file's `general.name`, or the file name. */
+  /** The file's `general.name`, or else the file's name. */
   readonly name: string
   /** The GGUF architecture, such as `llama` or `bitnet`. */
   readonly architecture: string
   /** Number of weights. */
   readonly parameters: number
-  /** The commonest tensor type of the weights, such as `Q2_0`. */
+  /** The most common tensor type of the weights, such as `Q2_0`. */
   readonly quantization: string
-  /** Positions there is room for. */
+  /** Positions in the context. */
   readonly contextLength: number
   /** Number of tokens in the vocabulary. */
   readonly vocabSize: number
-  /** `null` when the model has no mask token, and so decodes autoregressively only. */
+  /** `null` for a model without a mask token, which only decodes autoregressively. */
   readonly diffusion: DiffusionInfo | null
-  /** Whether the file brings its own chat template. */
+  /** Whether the file has a chat template. */
   readonly chatTemplate: boolean
-  /** What the engine did otherwise than asked, one sentence each. */
+  /** Deviations from what was requested, one sentence each. */
   readonly notices: readonly string[]
-  /** Name of the kernels in use; a generation's stats have it as of then. */
+  /**
+   * Name of the kernels in use. They may change later: the stats of a generation have the name at
+   * its end.
+   */
   readonly kernel: string
   /** Name of the WebAssembly build in use. */
-  readonly artefact: string
+  readonly build: string
   /** Threads in use. */
   readonly threads: number
   /** Size of the WebAssembly memory, as of the latest load or generation. */
@@ -148,50 +161,71 @@ export interface ChatMessage {
 }
 
 /**
- * How tokens are chosen. `auto` is a diffusion mode where the model has a mask token, else `ar` (one token a pass);
- * `greedy`, `iterative` and `adaptive` decode block by block and need a mask token.
+ * Decoding algorithm. `auto` is `adaptive` if the model has a mask token, else `ar` (one token per
+ * pass); `greedy`, `iterative` and `adaptive` decode block by block and need a mask token.
  */
 export type DecodeMode = 'auto' | 'ar' | 'greedy' | 'iterative' | 'adaptive'
 
 /** Token ids, in any array-like form. */
 export type TokenIds = readonly number[] | Uint32Array
 
-/** Options of `generate` beside the prompt. Unknown keys are a `bad-option` error. */
+/** Options of `generate` besides the prompt. Unknown keys are a `bad-option` error. */
 export interface DecodeOptions {
-  /** `auto` unless given. */
+  /** Default: `auto`. */
   readonly mode?: DecodeMode
-  /** Diffusion: probability above which a token is accepted, 0 to 1; the model's own, else 0.9. */
+  /**
+   * Diffusion: accept tokens above this probability, in (0, 1]. Default: the model's own, else 0.9.
+   */
   readonly threshold?: number
-  /** Diffusion: positions decoded together; the model's own unless given. */
+  /** Diffusion: positions in a block. Default: the model's own. */
   readonly blockSize?: number
-  /** Diffusion: positions of a block that are worked on at a time; 8 unless given. */
+  /**
+   * Diffusion: positions in a sub-block, which divide the block. Default: the largest divisor up to
+   * 8.
+   */
   readonly subBlockSize?: number
   /**
-   * Diffusion: run only the sub-block in most passes, beside the block's earlier keys and values. Faster; those are
-   * slightly stale, so tokens may differ. Off unless given.
+   * Diffusion: most passes run one sub-block only, and reuse the keys and values of the rest of the
+   * block. Faster; these are slightly stale, so tokens may differ. Default: false.
    */
   readonly dualCache?: boolean
-  /** Stop after this many new tokens, exactly; 512 unless given, or fewer in a short context. */
+  /** New tokens at most, at least 1. Default: 512, or what the context has left. */
   readonly maxTokens?: number
-  /** 0, the default, always takes the likeliest token. */
+  /** 0, the default, takes the most likely token; at most 100. */
   readonly temperature?: number
-  /** Sample among this many likeliest tokens; 0 is no limit. */
+  /** Sample from this many most likely tokens; 0, the default, is no limit. */
   readonly topK?: number
-  /** Sample among the likeliest tokens that together have this probability, 0 to 1. */
+  /**
+   * Sample from the most likely tokens that together have this probability, in (0, 1]. Default: 1.
+   */
   readonly topP?: number
-  /** Sample among tokens at least this fraction as likely as the likeliest, 0 to 1. */
+  /**
+   * Sample from tokens at least this fraction as likely as the most likely one, in [0, 1]. Default:
+   * 0.
+   */
   readonly minP?: number
-  /** Divides the odds of tokens that occurred; 1 is no penalty. */
+  /**
+   * Divides the positive logits of tokens that occurred, the prompt's included, and multiplies
+   * their negative ones; in [0.01, 100]. Default: 1, no penalty.
+   */
   readonly repetitionPenalty?: number
-  /** The same seed, model and options give the same text; random unless given. Matters above temperature 0 only. */
+  /**
+   * The same seed, model and options give the same text. Default: random. Unused at temperature 0.
+   */
   readonly seed?: number
-  /** Text that ends the generation; it is not part of the result. */
+  /** Strings that end the generation; they are not part of the result. */
   readonly stop?: string | readonly string[]
-  /** Ends the generation within 33 ms and a pass, with `finishReason: 'abort'` and the text so far. */
+  /**
+   * Ends the generation after 33 ms and a pass at most, with `finishReason: 'abort'` and the text
+   * so far.
+   */
   readonly signal?: AbortSignal
 }
 
-/** What to continue: plain text, a conversation (through the chat template), or token ids exactly as given. */
+/**
+ * What to continue: plain text, a conversation (through the chat template), or token ids exactly as
+ * given.
+ */
 export type Prompt =
   | { readonly prompt: string; readonly messages?: never; readonly tokens?: never }
   | { readonly messages: readonly ChatMessage[]; readonly prompt?: never; readonly tokens?: never }
@@ -200,16 +234,16 @@ export type Prompt =
 /** Argument of `generate`. */
 export type GenerateOptions = Prompt & DecodeOptions
 
-/** The prompt is being read. */
+/** Progress of the prompt. */
 export interface PrefillEvent {
   readonly type: 'prefill'
-  /** Prompt tokens read so far. */
+  /** Prompt tokens processed so far. */
   readonly done: number
   /** Prompt tokens in all. */
   readonly total: number
 }
 
-/** More text, to be appended. */
+/** Text to append. */
 export interface TextEvent {
   readonly type: 'text'
   readonly text: string
@@ -219,9 +253,9 @@ export interface TextEvent {
 export interface BlockToken {
   /** Token id; the mask token while `masked`. */
   readonly id: number
-  /** Printable label of the token. */
+  /** Printable form of the token. */
   readonly text: string
-  /** Not decided yet. */
+  /** Whether the position is undecided. */
   readonly masked: boolean
   /** Probability with which it was accepted, 0 to 1. */
   readonly confidence: number
@@ -229,7 +263,7 @@ export interface BlockToken {
   readonly pass: number
 }
 
-/** A block of a diffusion model after a pass: all its positions, decided or not. */
+/** All positions of a block after a pass, decided or not. */
 export interface BlockEvent {
   readonly type: 'block'
   /** Number of the block within the output, from 0. */
@@ -245,13 +279,18 @@ export interface DoneEvent {
   readonly result: GenerateResult
 }
 
-/** What a run reports while it goes on. The first token is reported at once; after it, what happened in 33 ms comes together. */
+/**
+ * An event of a run. The first token is reported at once; later events come in groups, every 33 ms.
+ */
 export type GenerateEvent = PrefillEvent | TextEvent | BlockEvent | DoneEvent
 
-/** Why a run ended: a stop token or string, `maxTokens` or the context's end, or the caller. */
+/**
+ * Why a run ended: at a stop token or string, at `maxTokens` or the context's end, or by the
+ * caller's signal.
+ */
 export type FinishReason = 'stop' | 'length' | 'abort'
 
-/** What a run cost. */
+/** Statistics of a run. */
 export interface GenerateStats {
   readonly promptTokens: number
   readonly newTokens: number
@@ -261,7 +300,7 @@ export interface GenerateStats {
   readonly decodeMs: number
   /** New tokens per second of `decodeMs`. */
   readonly tokensPerSecond: number
-  /** Forward passes of the decoding, commit passes left out. */
+  /** Forward passes of decoding, without commit passes. */
   readonly passes: number
   /** Blocks begun (0 for `ar`). */
   readonly blocks: number
@@ -271,77 +310,81 @@ export interface GenerateStats {
   readonly mode: Exclude<DecodeMode, 'auto'>
   readonly kernel: string
   readonly threads: number
-  readonly artefact: string
+  readonly build: string
 }
 
-/** What a run made. */
+/** Result of a run. */
 export interface GenerateResult {
   readonly text: string
-  /** New token ids, up to and with the stop token that ended them. */
+  /** New token ids, including the stop token that ended them. */
   readonly tokens: readonly number[]
   readonly finishReason: FinishReason
   readonly stats: GenerateStats
 }
 
 /**
- * A generation that is under way. It runs whether or not anyone looks: iterating is optional, every iterator sees all
- * events from the first, and leaving a loop early does not stop the run (its `signal` does).
+ * A running generation. It does not wait for readers: iterating is optional, every iterator sees
+ * all events from the first, and leaving a loop early does not stop the run (its `signal` does).
  */
 export interface Run extends AsyncIterable<GenerateEvent> {
-  /** The whole text, once done. Rejects with a {@link WebternError} if the run failed; an aborted run did not fail. */
+  /**
+   * The whole text, at the end. Rejects with a {@link WebternError} if the run fails; an aborted
+   * run does not.
+   */
   text(): Promise<string>
-  /** Everything, once done. Rejects as `text` does. */
+  /** Text, tokens and statistics, at the end. Rejects as `text` does. */
   result(): Promise<GenerateResult>
 }
 
 /** Options of `tokenize`. */
 export interface TokenizeOptions {
-  /** Add the tokens the model wants around every text, such as BOS; `true` unless given. */
+  /** Add the model's tokens around a text, such as BOS. Default: `true`. */
   readonly addSpecial?: boolean
-  /** Read special tokens written out in the text as such; `true` unless given. */
+  /** Parse special tokens that the text spells out. Default: `true`. */
   readonly parseSpecial?: boolean
 }
 
 /** Options of `detokenize`. */
 export interface DetokenizeOptions {
-  /** Leave special tokens out of the text; `false` unless given. */
+  /** Omit special tokens from the text. Default: `false`. */
   readonly skipSpecial?: boolean
 }
 
 /** Options of `applyChatTemplate`. */
 export interface ChatTemplateOptions {
-  /** End with the opening of the assistant's turn; `true` unless given. */
+  /** End with the start of the assistant's turn. Default: `true`. */
   readonly addGenerationPrompt?: boolean
 }
 
-/** A loaded model. It lives in its own worker; no call blocks the page. */
+/** A loaded model, in a worker of its own; no call blocks the page. */
 export interface Model extends AsyncDisposable {
   readonly info: ModelInfo
   /**
-   * Begins a generation. One runs at a time: a second waits for the first to end.
+   * Starts a generation. One runs at a time: a second waits for the first to end.
    *
-   * @throws {WebternError} `bad-option`, at once, when an option is wrong.
+   * @throws {WebternError} `bad-option`, at once, if an option is wrong.
    */
   generate(options: GenerateOptions): Run
   /** Token ids of a text. */
   tokenize(text: string, options?: TokenizeOptions): Promise<number[]>
   /** Text of token ids. */
   detokenize(ids: TokenIds, options?: DetokenizeOptions): Promise<string>
-  /** The prompt that a conversation becomes: by the file's own template, or ChatML when there is none. */
+  /** Formats a conversation with the file's chat template, or as ChatML if there is none. */
   applyChatTemplate(messages: readonly ChatMessage[], options?: ChatTemplateOptions): Promise<string>
-  /** Ends the worker and gives its memory back. Everything pending, and every later call, rejects with `aborted`. */
+  /** Ends the worker and frees its memory. Pending and later calls reject with `aborted`. */
   unload(): Promise<void>
 }
 
 /**
  * Loads a model into a worker of its own.
  *
- * Rejects with a {@link WebternError}; after any failure the worker is gone and its memory is free.
+ * Rejects with a {@link WebternError}; a failed load leaves no worker and no memory behind.
  */
 export type LoadModel = (source: ModelSource, options?: LoadOptions) => Promise<Model>
 
 /** Every failure of this package. The message says what is wrong, where, and what to do. */
 export interface WebternError extends Error {
   readonly name: 'WebternError'
-  readonly code: ErrorCode
+  /** One of {@link ErrorCode}; later versions may add others. */
+  readonly code: ErrorCode | (string & {})
 }

@@ -1,6 +1,6 @@
 /**
- * What the WebAssembly edge (the crate's `wasm_api`) offers. Structured values cross it as JSON; {@link Json} remembers
- * of what, so that each text can only be read as what it is.
+ * The interface of the WebAssembly edge (the crate's `wasm_api`). Structured values cross it as
+ * JSON; the type {@link Json} records their shape, so that a text can only be read as what it is.
  */
 
 import type { CheckpointOptions, CheckpointReport, ModelReport, TaskOptions, Verification } from './checkpoint-types.js'
@@ -24,7 +24,7 @@ export function toJson(value: unknown): string {
   return JSON.stringify(value)
 }
 
-/** Reads JSON from the edge. That the text holds a `T` is taken on trust: both sides come from one build. */
+/** Reads JSON from the edge. Trusts the text to hold a `T`: both sides come from one build. */
 export function fromJson<T>(text: Json<T>): T {
   const parse: (text: string) => T = JSON.parse
   return parse(text)
@@ -37,8 +37,8 @@ export interface LoaderOptions {
   readonly attention?: Attention
 }
 
-/** What the engine knows about a model; the page side adds the rest. */
-export type EngineInfo = Omit<ModelInfo, 'artefact' | 'threads' | 'memoryBytes'>
+/** What the engine knows about a model; the worker's host adds the rest. */
+export type EngineInfo = Omit<ModelInfo, 'build' | 'threads' | 'memoryBytes'>
 
 /** A checked generation request; `signal` stays outside. */
 export interface EngineRequest extends Omit<DecodeOptions, 'signal'> {
@@ -49,11 +49,11 @@ export interface EngineRequest extends Omit<DecodeOptions, 'signal'> {
   readonly stop?: readonly string[]
 }
 
-/** The engine's last event: the numbers that only the page side knows are missing. */
+/** The engine's last event, without the statistics that only the worker's host knows. */
 export interface EngineDone {
   readonly type: 'done'
   readonly result: Omit<GenerateResult, 'stats'> & {
-    readonly stats: Omit<GenerateStats, 'artefact' | 'threads' | 'kernel'>
+    readonly stats: Omit<GenerateStats, 'build' | 'threads' | 'kernel'>
   }
 }
 
@@ -62,7 +62,7 @@ export type EngineEvent = Exclude<GenerateEvent, { type: 'done' }> | EngineDone
 
 /** Takes the bytes of one model, in order. Every method throws errors that carry a `code`. */
 export interface WasmLoader {
-  /** Comes before the bytes of each file. */
+  /** Announces the next file; `totalBytes` is its size, if known. */
   beginFile(name: string, totalBytes?: number): void
   push(chunk: Uint8Array): void
   /** Consumes the loader. */
@@ -76,9 +76,12 @@ export interface WasmEngine {
   detokenize(ids: Uint32Array, skipSpecial: boolean): string
   applyChatTemplate(messages: Json<readonly ChatMessage[]>, addGenerationPrompt: boolean): string
   start(request: Json<EngineRequest>): void
-  /** Forward passes, at least one, until the time is over. The last event of the last pass is `done`. */
+  /**
+   * Runs forward passes, at least one, for about this long. The last event of the last pass is
+   * `done`.
+   */
   step(milliseconds: number): Json<readonly EngineEvent[]>
-  /** Ends the run: the remaining events, `done` last. */
+  /** Ends the run and returns its remaining events, `done` last. */
   cancel(): Json<readonly EngineEvent[]>
 }
 
@@ -86,39 +89,48 @@ export interface WasmEngine {
 export interface WasmFiles {
   fileNames(): string[]
   sizeOf(name: string): number | undefined
-  /** Fills `buffer`, which lies within the file, from `offset` on. Throws when the file cannot be read any more. */
+  /**
+   * Fills `buffer`, which lies within the file, from `offset` on. Throws if the file can no longer
+   * be read.
+   */
   read(name: string, offset: number, buffer: Uint8Array): void
 }
 
-/** Where the engine writes a file. */
+/** Destination of a file that the engine writes. */
 export interface WasmSink {
-  /** Takes the next bytes, which are the engine's again afterwards. Throws when there is no room. */
+  /** Appends bytes, without keeping a reference to them. Throws if there is no room. */
   append(bytes: Uint8Array<ArrayBuffer>): void
 }
 
-/** Told how many bytes of how many are done. */
+/** Receives the number of bytes done, and of all. */
 export type WasmProgress = (done: number, total: number) => void
 
-/** What the engine is told about a conversion. */
+/** Options of a conversion, for the engine. */
 export type ConverterOptions = Omit<CheckpointOptions, keyof TaskOptions>
 
-/** An instance of an artefact, whatever its role. */
+/** An instance of a build, whatever its role. */
 export interface WasmInstance {
   readonly memory: { readonly buffer: ArrayBufferLike }
-  /** What the last panic said, if there was one. */
+  /** Message of the last panic, if there was one. */
   lastPanic(): string | undefined
 }
 
 /** An instance that runs models. */
 export interface WasmModule extends WasmInstance {
   readonly Loader: new (options: Json<LoaderOptions>) => WasmLoader
-  /** Computes for the instance that shares its memory, for good; throws when that traps. Builds with threads have it. */
-  help?(): void
-  /** Tells that instance that {@link help} threw. */
-  helpFailed?(): void
+  /**
+   * Computes for the instance that shares its memory, and never returns; throws if that traps. Only
+   * builds with threads export it.
+   */
+  runWorker?(): void
+  /** Reports to that instance that {@link runWorker} threw. */
+  workerFailed?(): void
 }
 
-/** An instance that makes them. `name` is that of a model's first file. Every function throws errors that carry a `code`. */
+/**
+ * An instance that makes models. `name` is that of a model's first file. Functions throw errors
+ * that carry a `code`.
+ */
 export interface WasmConverter extends WasmInstance {
   inspectCheckpoint(files: WasmFiles, options: Json<ConverterOptions>): Json<CheckpointReport>
   convertCheckpoint(
@@ -131,25 +143,27 @@ export interface WasmConverter extends WasmInstance {
   verifyModel(files: WasmFiles, name: string, checkpoint: WasmFiles, progress: WasmProgress): Json<Verification>
 }
 
-/** A WebAssembly feature that an artefact may need. */
+/** A WebAssembly feature that a build may need. */
 export type WasmFeature = 'simd128' | 'relaxed-simd'
 
-/** One build: a table of `wasm-pack.toml`. */
-export interface Artefact<T extends WasmInstance> {
+/** One WebAssembly build: a table of `wasm-pack.toml`. */
+export interface Build<T extends WasmInstance> {
   readonly name: string
   readonly needs: readonly WasmFeature[]
   /** Runs more than one thread, for which the page must be cross-origin isolated. */
   readonly threads: boolean
   /** Path below the folder of wasm files. */
   readonly path: string
-  /** Address of the file beside this package's scripts. */
-  readonly url: URL
-  /** `memory` is that of another instance, or new, for builds with threads. */
+  /**
+   * Address of the file beside this package's scripts; computed only where nobody gives another.
+   */
+  url(): URL
+  /** `memory` is for builds with threads: new, or that of the instance to compute for. */
   instantiate(module: WebAssembly.Module, memory?: WebAssembly.Memory): Promise<T>
 }
 
 /** All builds by their role, each best first. */
-export interface Artefacts {
-  readonly engine: readonly Artefact<WasmModule>[]
-  readonly converter: readonly Artefact<WasmConverter>[]
+export interface Builds {
+  readonly engine: readonly Build<WasmModule>[]
+  readonly converter: readonly Build<WasmConverter>[]
 }

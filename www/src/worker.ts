@@ -1,7 +1,6 @@
-/** The worker's script: the engine, or one of its helpers. */
+/** Script of the worker that holds a model, or makes one. */
 
-import { artefacts } from './artefacts.js'
+import { builds } from './builds.js'
 import { serve } from './host.js'
-import { spawnUrl } from './spawn-url.js'
 
-serve(globalThis, artefacts, () => spawnUrl(new URL(import.meta.url)))
+serve(globalThis, builds)

@@ -19,7 +19,7 @@ offer(async (url, { threads, contextLength }) => {
   globalThis.countTokens = async (text) => (await model.tokenize(text)).length
   return {
     threads: model.info.threads,
-    build: `${model.info.artefact}, ${model.info.kernel}`,
+    build: `${model.info.build}, ${model.info.kernel}`,
     async write(prompt, tokens) {
       const { text, stats } = await greedily(model, prompt, tokens)
       return { text, newTokens: stats.newTokens, promptTokens: () => stats.promptTokens }

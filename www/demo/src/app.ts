@@ -249,7 +249,7 @@ export class App {
     const facts: readonly (readonly [string, string, string])[] = [
       ['architecture', 'Architecture', info.architecture],
       ['parameters', 'Parameters', count(info.parameters)],
-      ['quantization', 'Quantisation', info.quantization],
+      ['quantization', 'Quantization', info.quantization],
       ['context', 'Context', `${info.contextLength} tokens`],
       ['vocabulary', 'Vocabulary', `${info.vocabSize} tokens`],
       [
@@ -258,7 +258,7 @@ export class App {
         diffusion ? `blocks of ${diffusion.blockSize}, ${diffusion.attention} attention` : 'autoregressive',
       ],
       ['template', 'Chat template', info.chatTemplate ? 'its own' : 'ChatML'],
-      ['artefact', 'Build', info.artefact],
+      ['build', 'Build', info.build],
       ['kernel', 'Kernel', info.kernel],
       ['threads', 'Threads', String(info.threads)],
       ['memory', 'Memory', bytes(info.memoryBytes)],

@@ -48,7 +48,7 @@ itOnTiny('any number of threads gives the same tokens, and unload ends them all'
   for (const threads of [1, 2, 4]) {
     const info = await loaded(page, '/fixtures/tiny-dlm/tiny-dlm-q2_0.gguf', { threads })
     expect(info).toMatchObject({ threads, notices: [] })
-    expect(info.artefact.endsWith('-threads')).toBe(threads > 1)
+    expect(info.build.endsWith('-threads')).toBe(threads > 1)
     found.push(
       await page.evaluate(async (questions) => {
         const tokens: (readonly number[])[] = []
@@ -70,10 +70,10 @@ itOnTiny('any number of threads gives the same tokens, and unload ends them all'
 })
 
 it('uses the processors that there are unless told otherwise', async () => {
-  const { threads, artefact } = await loaded(page, bytes)
+  const { threads, build } = await loaded(page, bytes)
   const processors = await page.evaluate(() => navigator.hardwareConcurrency)
   expect(threads > 1).toBe(processors > 1)
-  expect(artefact.endsWith('-threads')).toBe(processors > 1)
+  expect(build.endsWith('-threads')).toBe(processors > 1)
 })
 
 it('a helper that does not start is done without', async () => {
@@ -102,8 +102,8 @@ it('memory that cannot be shared leaves one thread, and says so', async () => {
         `import ${JSON.stringify(`data:text/javascript,${encodeURIComponent(refuse)}`)}; import ${JSON.stringify(href)}`,
       ),
   )
-  const { threads, notices, artefact } = await loaded(page, bytes, { threads: 2, workerUrl: stub })
-  expect([threads, artefact.endsWith('-threads')]).toEqual([1, false])
+  const { threads, notices, build } = await loaded(page, bytes, { threads: 2, workerUrl: stub })
+  expect([threads, build.endsWith('-threads')]).toEqual([1, false])
   expect(notices).toEqual(['one thread runs: memory to share between threads could not be had'])
 })
 

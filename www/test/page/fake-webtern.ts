@@ -65,7 +65,7 @@ function model(name: string): Model {
     chatTemplate: !ar,
     notices: ['One thread: the page is not cross-origin isolated.'],
     kernel: 'simd128',
-    artefact: 'simd128',
+    build: 'simd128',
     threads: 1,
     memoryBytes: 5_177_344,
   }
@@ -184,7 +184,7 @@ class FakeRun implements Run {
         mode,
         kernel: 'simd128',
         threads: 1,
-        artefact: 'simd128',
+        build: 'simd128',
       },
     }
     yield { type: 'done', result }

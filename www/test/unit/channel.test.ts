@@ -4,9 +4,9 @@ import type { WorkerPort } from '../../src/channel.js'
 import { packError, WebternError } from '../../src/errors.js'
 import { PROTOCOL_VERSION } from '../../src/protocol.js'
 import type { Abort, FromWorker, Request, RequestName } from '../../src/protocol.js'
-import { rejection } from './fake.js'
+import { rejection, started } from './fake.js'
 
-/** A worker that says what it is told to. */
+/** A worker that sends scripted messages. */
 class ScriptedPort implements WorkerPort {
   readonly sent: { readonly type: string; readonly id: number }[] = []
   terminated = 0
@@ -37,7 +37,7 @@ const detokenize = { ids: Uint32Array.of(1), skipSpecial: false }
 describe('Channel', () => {
   it('pairs answers with requests by id, in any order', async () => {
     const port = new ScriptedPort()
-    const channel = new Channel(port, 'w.js')
+    const channel = new Channel(started(port, 'w.js'))
     const first = channel.request('detokenize', detokenize)
     const second = channel.request('detokenize', detokenize)
     port.say({ type: 'result', id: 2, name: 'detokenize', result: 'two' })
@@ -47,8 +47,8 @@ describe('Channel', () => {
 
   it('rebuilds errors with code, message and both stacks', async () => {
     const port = new ScriptedPort()
-    const answer = new Channel(port, 'w.js').request('detokenize', detokenize)
-    port.say({ type: 'error', id: 1, name: 'detokenize', error: packError(new WebternError('limits', 'too many')) })
+    const answer = new Channel(started(port, 'w.js')).request('detokenize', detokenize)
+    port.say({ type: 'error', id: 1, error: packError(new WebternError('limits', 'too many')) })
     const error = await rejection(answer)
     expect(error).toBeInstanceOf(WebternError)
     expect(error).toMatchObject({ code: 'limits', message: 'too many', name: 'WebternError' })
@@ -57,7 +57,7 @@ describe('Channel', () => {
 
   it('rejects all that is pending, and all later, when the worker crashes', async () => {
     const port = new ScriptedPort()
-    const channel = new Channel(port, 'w.js')
+    const channel = new Channel(started(port, 'w.js'))
     port.say({ type: 'ready', version: PROTOCOL_VERSION })
     const pending = [
       channel.request('detokenize', detokenize),
@@ -73,16 +73,16 @@ describe('Channel', () => {
 
   it('names the script of a worker that does not start', async () => {
     const port = new ScriptedPort()
-    const channel = new Channel(port, 'https://example.org/worker.js')
+    const channel = new Channel(started(port, 'https://example.org/worker.js', 'it is elsewhere'))
     port.fail('')
     const error = await rejection(channel.ready)
     expect(error).toMatchObject({ code: 'network' })
-    expect(String(error)).toContain('https://example.org/worker.js')
+    expect(String(error)).toContain('https://example.org/worker.js could not be started: it is elsewhere')
   })
 
   it('refuses a worker of another release', async () => {
     const port = new ScriptedPort()
-    const channel = new Channel(port, 'w.js')
+    const channel = new Channel(started(port, 'w.js'))
     port.say({ type: 'ready', version: PROTOCOL_VERSION + 1 })
     expect(await rejection(channel.ready)).toMatchObject({ code: 'crashed' })
     expect(port.terminated).toBe(1)
@@ -90,7 +90,7 @@ describe('Channel', () => {
 
   it('sends abort once, and not after the answer', async () => {
     const port = new ScriptedPort()
-    const channel = new Channel(port, 'w.js')
+    const channel = new Channel(started(port, 'w.js'))
     const controller = new AbortController()
     const answered = channel.request('detokenize', detokenize, { signal: controller.signal })
     port.say({ type: 'result', id: 1, name: 'detokenize', result: '' })
@@ -100,9 +100,26 @@ describe('Channel', () => {
     expect(port.sent.filter(({ type }) => type === 'abort')).toEqual([{ type: 'abort', id: 2 }])
   })
 
+  it('refuses a result of another request', async () => {
+    const port = new ScriptedPort()
+    const answer = new Channel(started(port, 'w.js')).request('detokenize', detokenize)
+    port.say({ type: 'result', id: 1, name: 'tokenize', result: [1] })
+    expect(await rejection(answer)).toMatchObject({ code: 'crashed' })
+  })
+
+  it('cleans up once, at its end or after it', () => {
+    const log: string[] = []
+    const channel = new Channel(started(new ScriptedPort(), 'w.js'))
+    channel.onClose(() => log.push('first'))
+    channel.close(new WebternError('aborted', 'bye'))
+    channel.close(new WebternError('aborted', 'again'))
+    channel.onClose(() => log.push('late'))
+    expect(log).toEqual(['first', 'late'])
+  })
+
   it('ignores answers to nothing', () => {
     const port = new ScriptedPort()
-    const channel = new Channel(port, 'w.js')
+    const channel = new Channel(started(port, 'w.js'))
     port.say({ type: 'result', id: 9, name: 'detokenize', result: '' })
     port.say({ type: 'event', id: 9, name: 'load', event: { phase: 'load', loaded: 0, total: null } })
     channel.close(new WebternError('aborted', 'bye'))

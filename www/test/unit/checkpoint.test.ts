@@ -34,7 +34,7 @@ const names = (...paths: readonly string[]): string[] => describeCheckpoint(file
 const checkpoint = filesAt('config.json', 'model.safetensors')
 
 describe('the files of a checkpoint', () => {
-  it('are those beside the uppermost config.json', () => {
+  it('are those beside the topmost config.json', () => {
     expect(names('config.json', 'tokenizer.json')).toEqual(['config.json', 'tokenizer.json'])
     expect(names('m/.git/config', 'm/onnx/config.json', 'm/config.json', 'm/w.safetensors')).toEqual([
       'config.json',
@@ -59,7 +59,7 @@ describe('the files of a checkpoint', () => {
   })
 
   it('have names of their own', () => {
-    expect(() => names('config.json', 'config.json')).toThrow('two of the files are called config.json')
+    expect(() => names('config.json', 'config.json')).toThrow('two of the files are named config.json')
   })
 })
 

@@ -3,14 +3,14 @@ import type { WorkerPort } from '../../src/channel.js'
 import { loadModelWith } from '../../src/engine.js'
 import { WebternError } from '../../src/errors.js'
 import type { GenerateEvent, LoadProgress, Run } from '../../src/types.js'
-import { edgeError, Fake, rejection } from './fake.js'
+import { edgeError, Fake, rejection, started } from './fake.js'
 
 const bytes = new TextEncoder().encode('GGUF and the rest')
 /** A generation that does not end by itself, and whose passes take time as real ones do. */
 const ENDLESS = {
   words: Array.from({ length: 1_000_000 }, () => 'x'),
   onStep: (): void => {
-    const end = performance.now() + 3
+    const end = performance.now() + 0.5
     while (performance.now() < end);
   },
 }
@@ -22,7 +22,7 @@ async function collect(run: Run): Promise<GenerateEvent[]> {
 }
 
 describe('loadModel', () => {
-  it('hands over the bytes, the options and the size, and tells what it loaded', async () => {
+  it('passes on the bytes, the options and the size, and describes what it loaded', async () => {
     const fake = new Fake()
     const model = await fake.loadModel(new File([bytes], 'm.gguf'), {
       contextLength: 64,
@@ -34,11 +34,16 @@ describe('loadModel', () => {
     expect(fake.options).toEqual({ contextLength: 64, attention: 'causal', maskTokenId: 3 })
     expect(model.info).toMatchObject({
       name: 'fake',
-      artefact: 'fake',
+      build: 'fake',
       threads: 1,
       memoryBytes: 65536,
       notices: ['from the engine'],
     })
+  })
+
+  it('names a model without a name after its file', async () => {
+    const fake = new Fake({ info: { name: '' } })
+    expect((await fake.loadModel(new File([bytes], 'm.gguf'))).info.name).toBe('m.gguf')
   })
 
   it('leaves a buffer usable', async () => {
@@ -48,11 +53,11 @@ describe('loadModel', () => {
     expect(fake.received).toEqual([...bytes])
   })
 
-  it('says why more threads were not had', async () => {
+  it('says why fewer threads run', async () => {
     const model = await new Fake().loadModel(bytes, { threads: 4 })
     expect(model.info.threads).toBe(1)
     expect(model.info.notices).toHaveLength(2)
-    expect(model.info.notices[1]).toContain('one thread runs, where 4 could')
+    expect(model.info.notices[1]).toContain('running 1 of 4 threads')
   })
 
   it('reports progress up to the last byte, with the phase of the source', async () => {
@@ -64,7 +69,7 @@ describe('loadModel', () => {
     expect(reports.at(-1)).toEqual({ phase: 'load', loaded: 3 << 20, total: 3 << 20 })
   })
 
-  it.each(['not-gguf', 'unsupported-type', 'limits'])(
+  it.each(['not-gguf', 'unsupported-type', 'limits', 'unknown-to-this-package'])(
     'keeps the code %s of the engine and ends the worker',
     async (code) => {
       const fake = new Fake({
@@ -88,7 +93,10 @@ describe('loadModel', () => {
       onerror: null,
       onmessageerror: null,
     }
-    const loading = loadModelWith(() => ({ port, name: 'w.js' }))(bytes)
+    const pool = (): never => {
+      throw new Error('not called')
+    }
+    const loading = loadModelWith({ engine: () => started(port, 'w.js'), pool })(bytes)
     expect(sent).toEqual([])
     port.onmessage?.(new MessageEvent('message', { data: { type: 'ready', version: 0 } }))
     expect(await rejection(loading)).toMatchObject({ code: 'crashed' })
@@ -111,7 +119,7 @@ describe('loadModel', () => {
     expect(fake.terminated).toBe(1)
   })
 
-  it('tells a trap without a panic as out of memory, and one with a panic as a crash', async () => {
+  it('reports a trap without a panic as out of memory, and one with a panic as a crash', async () => {
     const onPush = (): never => {
       throw new WebAssembly.RuntimeError('unreachable')
     }
@@ -161,7 +169,7 @@ describe('generate', () => {
     expect(second).toEqual(first)
     expect(await collect(run)).toEqual(first)
     expect(await run.text()).toBe('abc')
-    expect((await run.result()).stats).toMatchObject({ threads: 1, artefact: 'fake', kernel: 'scalar', mode: 'ar' })
+    expect((await run.result()).stats).toMatchObject({ threads: 1, build: 'fake', kernel: 'scalar', mode: 'ar' })
     expect(fake.requests).toMatchObject([{ prompt: 'p', stop: ['end'], maxTokens: 3 }])
     expect(model.info.memoryBytes).toBe(2 * 65536)
   })
@@ -257,7 +265,7 @@ describe('generate', () => {
 
   it('throws at once for a wrong option', async () => {
     const model = await new Fake().loadModel(bytes)
-    expect(() => model.generate({ prompt: 'p', topP: 2 })).toThrow('topP must be a number from 0 to 1, not 2')
+    expect(() => model.generate({ prompt: 'p', topP: 2 })).toThrow('topP must be a number above 0 and at most 1, not 2')
   })
 })
 

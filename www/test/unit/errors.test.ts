@@ -1,7 +1,32 @@
 import { describe, expect, it } from 'vitest'
 import { codeOf, packError, toWebternError, unpackError, WebternError } from '../../src/errors.js'
 import { describeCrash } from '../../src/instance.js'
+import codes from '../../../tests/cases/error-codes.json' with { type: 'json' }
+import type { ErrorCode } from '../../src/types.js'
 import { edgeError } from './fake.js'
+
+const CODES: Readonly<Record<ErrorCode, true>> = {
+  network: true,
+  http: true,
+  io: true,
+  truncated: true,
+  'not-gguf': true,
+  'unsupported-architecture': true,
+  'unsupported-type': true,
+  malformed: true,
+  limits: true,
+  'out-of-memory': true,
+  'no-mask-token': true,
+  'context-full': true,
+  'bad-option': true,
+  aborted: true,
+  crashed: true,
+  integrity: true,
+}
+
+it('has the codes of the Rust crate', () => {
+  expect(Object.keys(CODES).sort()).toEqual([...codes].sort())
+})
 
 describe('WebternError', () => {
   it('survives the way through a message', () => {
@@ -11,10 +36,11 @@ describe('WebternError', () => {
     expect(`${error.code} ${String(error)}`).toBe('limits WebternError: tensor a: too big')
   })
 
-  it('keeps known codes and the cause of what it wraps', () => {
+  it('keeps codes and the cause of what it wraps', () => {
     const cause = edgeError('malformed', 'byte 8: bad')
     expect(toWebternError(cause, 'crashed')).toMatchObject({ code: 'malformed', message: 'byte 8: bad', cause })
-    expect(toWebternError(edgeError('toString', 'x'), 'crashed').code).toBe('crashed')
+    expect(toWebternError(edgeError('from-the-future', 'x'), 'crashed').code).toBe('from-the-future')
+    expect(toWebternError(edgeError('ERR_OF_NODE', 'x'), 'crashed').code).toBe('crashed')
     expect(toWebternError('just text', 'network')).toMatchObject({ code: 'network', message: 'just text' })
     expect(codeOf(new DOMException('stop', 'AbortError'))).toBeUndefined()
   })

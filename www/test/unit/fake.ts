@@ -1,16 +1,16 @@
-/** A scripted engine behind the real host, and workers that are message ports: everything but WebAssembly is real. */
+/** A scripted engine behind the real host, in workers that are message ports. Only WebAssembly is fake. */
 
 import type { WorkerPort } from '../../src/channel.js'
 import type { CheckpointReport, ModelReport, Verification } from '../../src/checkpoint-types.js'
-import type { Spawn } from '../../src/connect.js'
 import { loadModelWith } from '../../src/engine.js'
 import { serve } from '../../src/host.js'
 import type { HostPort } from '../../src/host.js'
 import type { FromWorker, ToWorker } from '../../src/protocol.js'
+import type { Spawn, Started } from '../../src/spawn.js'
 import type { LoadModel } from '../../src/types.js'
 import { fromJson, toJson } from '../../src/wasm.js'
 import type {
-  Artefact,
+  Build,
   ConverterOptions,
   EngineEvent,
   EngineInfo,
@@ -81,7 +81,7 @@ export const VERIFICATION: Verification = {
   findings: [],
 }
 
-/** What the fake does, and what it saw. */
+/** What the fake does. */
 export interface Script {
   /** Called in each `push`, with the bytes so far. */
   onPush?: (bytes: number) => void
@@ -93,6 +93,8 @@ export interface Script {
   /** Stands in for the converter. */
   onConvert?: (files: WasmFiles, sink: WasmSink, progress: WasmProgress) => void
   panic?: string
+  /** What differs from {@link INFO}. */
+  info?: Partial<EngineInfo>
   needs?: readonly WasmFeature[]
   url?: string
 }
@@ -112,7 +114,12 @@ export class Fake {
   }
 
   /** Starts workers that run this fake. */
-  readonly spawn: Spawn = () => ({ port: this.worker(), name: 'fake worker' })
+  readonly spawn: Spawn = {
+    engine: () => started(this.worker(), 'fake worker'),
+    pool: () => {
+      throw new Error('the fake has one thread')
+    },
+  }
 
   /** `loadModel` whose workers run this fake. */
   get loadModel(): LoadModel {
@@ -124,7 +131,7 @@ export class Fake {
     const { port1: page, port2: worker } = new MessageChannel()
     const host: HostPort = { postMessage: (message) => worker.postMessage(message), onmessage: null }
     const port: WorkerPort = {
-      postMessage: (message) => page.postMessage(message),
+      postMessage: (message, transfer = []) => page.postMessage(message, transfer),
       terminate: () => {
         this.terminated++
         alive = false
@@ -136,21 +143,19 @@ export class Fake {
     }
     page.onmessage = (event: MessageEvent<FromWorker>) => port.onmessage?.(event)
     worker.onmessage = (event: MessageEvent<ToWorker>) => host.onmessage?.(event)
-    const artefact = this.artefact(() => alive)
-    serve(host, { engine: [artefact], converter: [artefact] }, () => {
-      throw new Error('the fake has one thread')
-    })
+    const build = this.build(() => alive)
+    serve(host, { engine: [build], converter: [build] })
     return port
   }
 
-  artefact(alive: () => boolean): Artefact<WasmModule & WasmConverter> {
+  build(alive: () => boolean): Build<WasmModule & WasmConverter> {
     const { needs = [], url = EMPTY_MODULE } = this.script
     return {
       name: 'fake',
       needs,
       threads: false,
       path: 'fake/webtern_bg.wasm',
-      url: new URL(url),
+      url: () => new URL(url),
       instantiate: async () => this.module(alive),
     }
   }
@@ -233,7 +238,7 @@ export class Fake {
       },
     })
     return {
-      info: () => toJson(INFO),
+      info: () => toJson({ ...INFO, ...this.script.info }),
       tokenize: (text, options) => Uint32Array.from([text.length, options.length]),
       detokenize: (ids, skipSpecial) => `${[...ids].join(' ')} ${String(skipSpecial)}`,
       applyChatTemplate: (messages, addGenerationPrompt) => `${messages} ${String(addGenerationPrompt)}`,
@@ -264,6 +269,11 @@ export class Fake {
 /** An error as the WebAssembly edge throws it. */
 export function edgeError(code: string, message: string): Error {
   return Object.assign(new Error(message), { code })
+}
+
+/** A worker that `spawn` returns. */
+export function started<Port>(port: Port, url: string, reason = 'no reason'): Started<Port> {
+  return { port, url, whyNotStarted: () => Promise.resolve(reason) }
 }
 
 /** What a promise rejects with. */

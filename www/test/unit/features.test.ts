@@ -1,28 +1,29 @@
 import { describe, expect, it } from 'vitest'
-import { chooseArtefact, defaultThreads, detectEnvironment } from '../../src/features.js'
-import type { Artefact, WasmFeature, WasmInstance } from '../../src/wasm.js'
+import { chooseBuild, defaultThreads, detectEnvironment } from '../../src/features.js'
+import type { Build, WasmFeature, WasmInstance } from '../../src/wasm.js'
 
-const artefact = (name: string, needs: readonly WasmFeature[], threads: boolean): Artefact<WasmInstance> => ({
+const build = (name: string, needs: readonly WasmFeature[], threads: boolean): Build<WasmInstance> => ({
   name,
   needs,
   threads,
   path: `${name}/webtern_bg.wasm`,
-  url: new URL('https://a.org/'),
+  url: () => new URL('https://a.org/'),
   instantiate: () => Promise.reject(new Error('not called')),
 })
 const all = [
-  artefact('relaxed-threads', ['simd128', 'relaxed-simd'], true),
-  artefact('relaxed', ['simd128', 'relaxed-simd'], false),
-  artefact('simd-threads', ['simd128'], true),
-  artefact('simd', ['simd128'], false),
+  build('relaxed-threads', ['simd128', 'relaxed-simd'], true),
+  build('relaxed', ['simd128', 'relaxed-simd'], false),
+  build('simd-threads', ['simd128'], true),
+  build('simd', ['simd128'], false),
 ]
-const environment = (isolated: boolean, ...features: WasmFeature[]): Parameters<typeof chooseArtefact>[1] => ({
-  isolated,
+const environment = (sharedMemory: boolean, ...features: WasmFeature[]): Parameters<typeof chooseBuild>[1] => ({
+  isolated: sharedMemory,
+  sharedMemory,
   features: new Set(features),
   processors: 4,
 })
 
-describe('chooseArtefact', () => {
+describe('chooseBuild', () => {
   it.each([
     [environment(true, 'simd128', 'relaxed-simd'), 4, 'relaxed-threads', 4, undefined],
     [environment(true, 'simd128'), 4, 'simd-threads', 4, undefined],
@@ -30,21 +31,25 @@ describe('chooseArtefact', () => {
     [environment(false, 'simd128'), 4, 'simd', 1, 'not cross-origin isolated'],
     [environment(false, 'simd128'), 1, 'simd', 1, undefined],
   ])('takes the best that runs: %o, %d threads', (given, wanted, name, threads, notice) => {
-    const choice = chooseArtefact(all, given, wanted)
-    expect(choice).toMatchObject({ artefact: { name }, threads })
+    const choice = chooseBuild(all, given, wanted)
+    expect(choice).toMatchObject({ build: { name }, threads })
     expect(choice.notices.join()).toContain(notice ?? '')
     expect(choice.notices).toHaveLength(notice === undefined ? 0 : 1)
   })
 
   it('says so when there is one thread only', () => {
-    expect(chooseArtefact(all.slice(3), environment(true, 'simd128'), 2).notices.join()).toContain(
-      'no build with threads',
-    )
+    expect(chooseBuild(all.slice(3), environment(true, 'simd128'), 2).notices.join()).toContain('no build with threads')
   })
 
-  it('uses the processors there are when nobody says how many', () => {
-    expect(chooseArtefact(all, environment(true, 'simd128'))).toMatchObject({
-      artefact: { name: 'simd-threads' },
+  it('says so when an isolated page cannot share memory', () => {
+    const choice = chooseBuild(all, { ...environment(false, 'simd128'), isolated: true }, 2)
+    expect(choice).toMatchObject({ build: { name: 'simd' }, threads: 1 })
+    expect(choice.notices.join()).toContain('no SharedArrayBuffer')
+  })
+
+  it('chooses the number of threads by the processors', () => {
+    expect(chooseBuild(all, environment(true, 'simd128'))).toMatchObject({
+      build: { name: 'simd-threads' },
       threads: 4,
     })
     const threads = (processors: number): number => defaultThreads({ ...environment(true), processors })
@@ -52,8 +57,8 @@ describe('chooseArtefact', () => {
   })
 
   it('says so when nothing runs', () => {
-    expect(() => chooseArtefact(all, environment(true), 1)).toThrow('neither simd128 nor relaxed-simd')
-    expect(() => chooseArtefact([], environment(true, 'simd128'), 1)).toThrow('built without WebAssembly files')
+    expect(() => chooseBuild(all, environment(true), 1)).toThrow('neither simd128 nor relaxed-simd')
+    expect(() => chooseBuild([], environment(true, 'simd128'), 1)).toThrow('built without WebAssembly files')
   })
 })
 

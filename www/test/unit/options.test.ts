@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import cases from '../../../tests/cases/options.json' with { type: 'json' }
 import { WebternError } from '../../src/errors.js'
 import {
   checkChatTemplate,
@@ -24,6 +25,22 @@ function messageOf(call: () => void): string {
   throw new Error('it did not throw')
 }
 
+const ALL_OPTIONS = {
+  mode: 'adaptive',
+  threshold: 0.9,
+  blockSize: 32,
+  subBlockSize: 8,
+  dualCache: true,
+  maxTokens: 1,
+  temperature: 0.5,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1.1,
+  seed: Number.MAX_SAFE_INTEGER,
+  stop: ['a', 'b'],
+} as const
+
 describe('checkLoad', () => {
   it('accepts every option, and undefined for each', () => {
     const options: LoadOptions = {
@@ -48,10 +65,10 @@ describe('checkLoad', () => {
     [{ toString: 1 }, 'loadModel has no option "toString"'],
     [{ onProgress: 1 }, 'onProgress must be a function, not 1'],
     [{ signal: {} }, 'signal must be an AbortSignal, not this object'],
-    [{ threads: 0 }, 'threads must be an integer from 1 on, not 0'],
-    [{ contextLength: 1.5 }, 'contextLength must be an integer from 1 on, not 1.5'],
+    [{ threads: 0 }, 'threads must be an integer of at least 1, not 0'],
+    [{ contextLength: 1.5 }, 'contextLength must be an integer of at least 1, not 1.5'],
     [{ contextLength: NaN }, 'not NaN'],
-    [{ maskTokenId: -1 }, 'maskTokenId must be an integer from 0 on'],
+    [{ maskTokenId: -1 }, 'maskTokenId must be an integer of at least 0'],
     [{ maskTokenId: 2 ** 32 }, 'maskTokenId must be'],
     [{ attention: 'none' }, 'attention must be one of block, causal, not "none"'],
     [{ wasmBaseUrl: null }, 'wasmBaseUrl must be a URL or a string, not null'],
@@ -90,7 +107,7 @@ describe('checkConvert', () => {
     [{ embeddingType: 'q2_0' }, 'embeddingType must be one of q8_0, q4_0, f16, bf16, f32, not "q2_0"'],
     [{ subln: false }, 'subln must be one of keep, drop, not false'],
     [{ ternarize: 1 }, 'ternarize must be true or false, not 1'],
-    [{ blockSize: 0 }, 'blockSize must be an integer from 1 on, not 0'],
+    [{ blockSize: 0 }, 'blockSize must be an integer of at least 1, not 0'],
     [{ attention: 'full' }, 'attention must be one of block, causal, not "full"'],
   ])('rejects %j', (options, message) => {
     // @ts-expect-error: as from JavaScript, where no compiler looks
@@ -109,26 +126,8 @@ describe('checkConvert', () => {
 
 describe('checkGenerate', () => {
   it('keeps every option but the signal, in the form of the engine', () => {
-    const options = {
-      mode: 'adaptive',
-      threshold: 0.9,
-      blockSize: 32,
-      subBlockSize: 8,
-      dualCache: true,
-      maxTokens: 0,
-      temperature: 0.5,
-      topK: 0,
-      topP: 1,
-      minP: 0,
-      repetitionPenalty: 1.1,
-      seed: Number.MAX_SAFE_INTEGER,
-    } as const
     const signal = new AbortController().signal
-    expect(checkGenerate({ prompt: '', ...options, stop: ['a', 'b'], signal })).toEqual({
-      prompt: '',
-      ...options,
-      stop: ['a', 'b'],
-    })
+    expect(checkGenerate({ prompt: '', ...ALL_OPTIONS, signal })).toEqual({ prompt: '', ...ALL_OPTIONS })
     const seed = 1
     expect(checkGenerate({ tokens: Uint32Array.of(1, 2), stop: 'a', seed })).toEqual({
       tokens: [1, 2],
@@ -137,6 +136,24 @@ describe('checkGenerate', () => {
     })
     const messages = [{ role: 'user', content: '' }] as const
     expect(checkGenerate({ messages, seed })).toEqual({ messages, seed })
+  })
+
+  it('accepts and rejects what the engine does', () => {
+    const outcome = (option: string, value: unknown): string => {
+      try {
+        checkGenerate({ prompt: '', [option]: value })
+        return 'accepted'
+      } catch (error) {
+        return error instanceof WebternError ? error.code : String(error)
+      }
+    }
+    const { prompt: _, ...options } = checkGenerate({ prompt: '', ...ALL_OPTIONS })
+    expect(cases.map(({ option }) => option).sort()).toEqual(Object.keys(options).sort())
+    for (const { option, accepted, rejected } of cases) {
+      for (const value of accepted) expect([option, value, outcome(option, value)]).toEqual([option, value, 'accepted'])
+      for (const value of rejected)
+        expect([option, value, outcome(option, value)]).toEqual([option, value, 'bad-option'])
+    }
   })
 
   it('draws another seed every time when none is given', () => {
@@ -157,15 +174,15 @@ describe('checkGenerate', () => {
     [{ tokens: [0.5] }, 'tokens must be'],
     [{ tokens: 'abc' }, 'tokens must be'],
     [{ prompt: 'a', mode: 'fast' }, 'mode must be one of auto, ar, greedy, iterative, adaptive, not "fast"'],
-    [{ prompt: 'a', threshold: 1.1 }, 'threshold must be a number from 0 to 1, not 1.1'],
-    [{ prompt: 'a', temperature: -1 }, 'temperature must be a number from 0 on, not -1'],
+    [{ prompt: 'a', threshold: 1.1 }, 'threshold must be a number above 0 and at most 1, not 1.1'],
+    [{ prompt: 'a', temperature: -1 }, 'temperature must be a number from 0 to 100, not -1'],
     [{ prompt: 'a', temperature: Infinity }, 'temperature must be'],
-    [{ prompt: 'a', temperature: '1' }, 'temperature must be a number from 0 on, not "1"'],
-    [{ prompt: 'a', repetitionPenalty: 0 }, 'repetitionPenalty must be a number above 0, not 0'],
-    [{ prompt: 'a', subBlockSize: 0 }, 'subBlockSize must be an integer from 1 on, not 0'],
-    [{ prompt: 'a', maxTokens: -1 }, 'maxTokens must be an integer from 0 on, not -1'],
+    [{ prompt: 'a', temperature: '1' }, 'temperature must be a number from 0 to 100, not "1"'],
+    [{ prompt: 'a', repetitionPenalty: 0 }, 'repetitionPenalty must be a number from 0.01 to 100, not 0'],
+    [{ prompt: 'a', subBlockSize: 0 }, 'subBlockSize must be an integer of at least 1, not 0'],
+    [{ prompt: 'a', maxTokens: -1 }, 'maxTokens must be an integer of at least 1, not -1'],
     [{ prompt: 'a', seed: 2 ** 60 }, 'seed must be'],
-    [{ prompt: 'a', stop: '' }, 'stop must be a string that is not empty'],
+    [{ prompt: 'a', stop: '' }, 'stop must be a non-empty string'],
     [{ prompt: 'a', stop: ['a', 1] }, 'stop must be'],
   ])('rejects %j', (options, message) => {
     // @ts-expect-error: as from JavaScript, where no compiler looks

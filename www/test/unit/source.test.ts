@@ -89,7 +89,7 @@ describe('describeSource', () => {
     ['', 'is not a URL'],
     ['http://', 'is not a URL'],
     ['file:///m.gguf', 'a page cannot read'],
-    ['https://a.org/m-00002-of-00003.gguf', 'give the first part'],
+    ['https://a.org/m-00002-of-00003.gguf', 'pass the first part'],
     [{ repo: 'name', file: 'm.gguf' }, 'repo must be "owner/name"'],
     [{ repo: 'o/n', file: '' }, 'must not be empty'],
     [{ repo: 'o/n', file: 'm', branch: 'x' }, 'has no "branch"'],

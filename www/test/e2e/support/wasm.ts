@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url'
 const MEMORY_SECTION = 5
 const dist = fileURLToPath(new URL('../../../dist', import.meta.url))
 
-/** An artefact, unless named the one that Chromium gets, whose memory cannot grow beyond `megabytes`. */
-export function withMemoryCap(megabytes: number, artefact = 'relaxed'): Uint8Array {
-  const module = readFileSync(join(dist, 'wasm', artefact, 'webtern_bg.wasm'))
+/** A build, by default the one that Chromium gets, whose memory cannot grow beyond `megabytes`. */
+export function withMemoryCap(megabytes: number, build = 'relaxed'): Uint8Array {
+  const module = readFileSync(join(dist, 'wasm', build, 'webtern_bg.wasm'))
   const parts: Uint8Array[] = [module.subarray(0, 8)]
   for (let at = 8; at < module.length;) {
     const size = readLeb(module, at + 1)

@@ -1,0 +1,199 @@
+/**
+ * The worker's side of a model: loads one and runs generations, in turn.
+ *
+ * Between forward passes, thirty times a second, it reports their events and lets the message queue
+ * run, so that an `abort` or a `tokenize` need not wait for the whole text.
+ */
+
+import { WebternError } from './errors.js'
+import { chooseBuild, detectEnvironment } from './features.js'
+import { instantiate } from './instance.js'
+import type { Protocol } from './protocol.js'
+import { openSource } from './source.js'
+import type { Input } from './source.js'
+import { sharedMemory, startPool } from './thread-pool.js'
+import type { PoolPort } from './thread-pool.js'
+import type { LoadProgress, ModelInfo } from './types.js'
+import { fromJson, toJson } from './wasm.js'
+import type { Build, WasmEngine, WasmInstance, WasmLoader, WasmModule } from './wasm.js'
+
+/** Progress is reported at most this often. */
+const PROGRESS_MS = 50
+
+/**
+ * How often, at most, a generation reports events and handles messages. Thirty times a second looks
+ * fluent; more often takes time from the processors that compute.
+ */
+const EVENT_INTERVAL_MS = 33
+
+type Params<N extends keyof Protocol> = Protocol[N]['params']
+
+/** A model and the instance that runs it. */
+interface Loaded {
+  readonly wasm: WasmModule
+  readonly engine: WasmEngine
+  readonly info: ModelInfo
+}
+
+/** An instance without a model. */
+interface Started {
+  readonly wasm: WasmModule
+  readonly build: string
+  /** Settles when the pool's workers have started or failed. */
+  readonly pool: Promise<{ readonly threads: number; readonly notices: readonly string[] }>
+}
+
+export class ModelHost {
+  readonly #builds: readonly Build<WasmModule>[]
+  readonly #self = new MessageChannel()
+  #turn: Promise<unknown> = Promise.resolve()
+  #wasm: WasmModule | undefined
+  #loaded: Loaded | undefined
+
+  constructor(builds: readonly Build<WasmModule>[]) {
+    this.#builds = builds
+  }
+
+  /** The instance, if one has started. */
+  get wasm(): WasmInstance | undefined {
+    return this.#wasm
+  }
+
+  async load(
+    { source, options, threads: requested, wasmBaseUrl, pool: poolPort }: Params<'load'>,
+    report: (progress: LoadProgress) => void,
+  ): Promise<ModelInfo> {
+    // The download begins while the engine starts.
+    const input = openSource(source, wasmBaseUrl)
+    const { wasm, build, pool } = await this.#start(requested, wasmBaseUrl, poolPort)
+    this.#wasm = wasm
+    const loader = new wasm.Loader(toJson(options))
+    const name = await feed(loader, input, report)
+    const engine = loader.finish()
+    const { threads, notices } = await pool
+    const known = fromJson(engine.info())
+    const info: ModelInfo = {
+      ...known,
+      name: known.name || name,
+      notices: [...known.notices, ...notices],
+      build,
+      threads,
+      memoryBytes: wasm.memory.buffer.byteLength,
+    }
+    this.#loaded = { wasm, engine, info }
+    return info
+  }
+
+  async generate(
+    params: Params<'generate'>,
+    report: (events: Protocol['generate']['event']) => void,
+    signal: AbortSignal,
+  ): Promise<Protocol['generate']['result']> {
+    const turn = this.#turn.then(() => this.#generate(params, report, signal))
+    this.#turn = turn.catch(() => undefined)
+    return turn
+  }
+
+  tokenize({ text, ...options }: Params<'tokenize'>): number[] {
+    return [...this.#model().engine.tokenize(text, toJson(options))]
+  }
+
+  detokenize({ ids, skipSpecial }: Params<'detokenize'>): string {
+    return this.#model().engine.detokenize(ids, skipSpecial)
+  }
+
+  applyChatTemplate({ messages, addGenerationPrompt }: Params<'applyChatTemplate'>): string {
+    return this.#model().engine.applyChatTemplate(toJson(messages), addGenerationPrompt)
+  }
+
+  /** Starts the best build. Its pool starts while the model is read. */
+  async #start(requested: number | undefined, wasmBaseUrl: string | undefined, port: PoolPort): Promise<Started> {
+    const environment = detectEnvironment()
+    const choice = chooseBuild(this.#builds, environment, requested)
+    const memory = choice.build.threads ? sharedMemory() : undefined
+    if (memory) {
+      const { build, threads } = choice
+      const { wasm, module } = await instantiate(build, wasmBaseUrl, memory)
+      const work = { type: 'work', build: build.name, module, memory } as const
+      const pool = startPool(port, threads - 1, work).then(({ started, reasons }) => ({
+        threads: 1 + started,
+        notices: reasons.map(
+          (reason) => `running ${1 + started} of ${threads} threads: a worker did not start (${reason})`,
+        ),
+      }))
+      return { wasm, build: build.name, pool }
+    }
+    const single = choice.build.threads ? chooseBuild(this.#builds, environment, 1) : choice
+    const { wasm } = await instantiate(single.build, wasmBaseUrl)
+    const notices = choice.build.threads
+      ? [`running 1 of ${choice.threads} threads: out of address space for shared memory`]
+      : choice.notices
+    return { wasm, build: single.build.name, pool: Promise.resolve({ threads: 1, notices }) }
+  }
+
+  async #generate(
+    params: Params<'generate'>,
+    report: (events: Protocol['generate']['event']) => void,
+    signal: AbortSignal,
+  ): Promise<Protocol['generate']['result']> {
+    const { engine, info, wasm } = this.#model()
+    engine.start(toJson(params))
+    // The first step is a single pass, so that the first token is reported at once.
+    for (let budget = 0; ; budget = EVENT_INTERVAL_MS) {
+      // Before the first pass too: an `abort` may be next in the queue.
+      await this.#drainMessages()
+      const events = fromJson(signal.aborted ? engine.cancel() : engine.step(budget))
+      const progress = events.filter((event) => event.type !== 'done')
+      if (progress.length > 0) report(progress)
+      const done = events.find((event) => event.type === 'done')
+      if (done) {
+        const { result } = done
+        const { kernel } = fromJson(engine.info())
+        const stats = { ...result.stats, kernel, threads: info.threads, build: info.build }
+        return { result: { ...result, stats }, memoryBytes: wasm.memory.buffer.byteLength }
+      }
+      if (signal.aborted) throw new WebternError('crashed', 'the engine did not end a cancelled run')
+    }
+  }
+
+  /**
+   * Handles the messages that wait. A message to itself takes no time; a nested `setTimeout` takes
+   * 4 ms.
+   */
+  #drainMessages(): Promise<void> {
+    const { port1, port2 } = this.#self
+    return new Promise((resolve) => {
+      port1.onmessage = () => resolve()
+      port2.postMessage(null)
+    })
+  }
+
+  #model(): Loaded {
+    if (!this.#loaded) throw new WebternError('bad-option', 'no model is loaded')
+    return this.#loaded
+  }
+}
+
+/**
+ * Pushes all files through `loader` and returns the name of the first. The last report is of phase
+ * `load`.
+ */
+async function feed(loader: WasmLoader, input: Input, report: (progress: LoadProgress) => void): Promise<string> {
+  let first: string | undefined
+  let loaded = 0
+  let reported = -Infinity
+  for await (const { name, size, pieces } of input.files()) {
+    first ??= name
+    loader.beginFile(name, size)
+    for await (const piece of pieces) {
+      loader.push(piece)
+      loaded += piece.length
+      const now = performance.now()
+      if (now - reported < PROGRESS_MS) continue
+      reported = now
+      report({ phase: input.phase, loaded, total: input.total })
+    }
+  }
+  report({ phase: 'load', loaded, total: loaded })
+  return first ?? ''
+}
