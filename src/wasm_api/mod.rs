@@ -27,7 +27,7 @@ pub use engine::{Engine, Loader};
 #[cfg(feature = "converter")]
 pub use files::{BlobFiles, BlobSink};
 #[cfg(all(feature = "engine", target_feature = "atomics"))]
-pub use threads::{help, help_failed};
+pub use threads::{run_worker, worker_failed};
 
 use crate::Error;
 use js_sys::Reflect;

@@ -12,12 +12,13 @@ const MODES: readonly (readonly [DecodeMode, string])[] = [
   ['adaptive', 'Iterative with a threshold that starts low and rises: fewer passes.'],
 ]
 
+// The ranges of the library: `tests/cases/options.json`, which a page test runs.
 const ADVANCED: readonly NumberSpec[] = [
   ['topK', 'Top-k', '0', '1', '0', '', '0 is no limit'],
-  ['topP', 'Top-p', '1', '0.01', '0', '1', '1 is no limit'],
+  ['topP', 'Top-p', '1', '0.01', '0.01', '1', '1 is no limit'],
   ['minP', 'Min-p', '0', '0.01', '0', '1', '0 is no limit'],
-  ['repetitionPenalty', 'Repetition penalty', '1', '0.05', '0.05', '', '1 is no penalty'],
-  ['seed', 'Seed', '', '1', '0', '', 'empty: random'],
+  ['repetitionPenalty', 'Repetition penalty', '1', '0.01', '0.01', '100', '1 is no penalty'],
+  ['seed', 'Seed', '', '1', '0', String(Number.MAX_SAFE_INTEGER), 'empty: random'],
 ]
 
 export class SettingsView {
@@ -145,7 +146,7 @@ export class SettingsView {
     return el(
       'div',
       { class: 'pair' },
-      slider('threshold', 'Threshold', '0.9', '0.01', '1'),
+      slider('threshold', 'Threshold', '0.9', '0.01', '0.01', '1'),
       el('label', { class: 'field' }, el('span', {}, 'Sub-block'), sizes),
     )
   }
@@ -154,7 +155,7 @@ export class SettingsView {
     return el(
       'div',
       { class: 'pair' },
-      slider('temperature', 'Temperature', '0', '0.05', '2'),
+      slider('temperature', 'Temperature', '0', '0.05', '0', '2'),
       numberField(['maxTokens', 'Max tokens', '128', '1', '1', '', '']),
     )
   }
@@ -207,12 +208,12 @@ export class SettingsView {
   }
 }
 
-function slider(name: string, label: string, value: string, step: string, max: string): HTMLElement {
+function slider(name: string, label: string, value: string, step: string, min: string, max: string): HTMLElement {
   return el(
     'label',
     { class: 'field' },
     el('span', { class: 'row between' }, label, el('output', { class: 'figures', 'data-for': name }, value)),
-    el('input', { type: 'range', name, 'data-testid': name, min: 0, max, step, value, 'aria-label': label }),
+    el('input', { type: 'range', name, 'data-testid': name, min, max, step, value, 'aria-label': label }),
   )
 }
 

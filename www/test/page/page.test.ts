@@ -2,6 +2,7 @@
 
 import type { Page } from 'playwright-core'
 import { describe, expect, it } from 'vitest'
+import cases from '../../../tests/cases/options.json' with { type: 'json' }
 import { onPages } from './served.ts'
 
 let page: Page
@@ -150,6 +151,25 @@ describe('a local file', () => {
     })
     await phase('ready')
     expect(await at('model-name').textContent()).toBe('stories260K')
+  })
+})
+
+describe('the settings', () => {
+  it('allow no number that the library rejects', async () => {
+    await open('dlm.gguf')
+    const rejected = cases.filter(({ value, ok }) => typeof value === 'number' && !ok)
+    const allowed = await page.evaluate((rejected) => {
+      const form = document.querySelector<HTMLFormElement>('#settings-form')
+      return rejected.filter(({ option, value }) => {
+        const field = form?.elements.namedItem(option)
+        if (!(field instanceof HTMLInputElement)) return false
+        field.value = String(value)
+        // A slider moves to the next value that it allows.
+        return field.checkValidity() && Number(field.value) === value
+      })
+    }, rejected)
+    expect(rejected.length).toBeGreaterThan(10)
+    expect(allowed).toEqual([])
   })
 })
 
