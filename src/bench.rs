@@ -1,4 +1,4 @@
-//! Timing of forward passes and kernels, for `webtern bench`.
+//! Timing of kernels, for `webtern bench` and the benchmark page.
 //!
 //! Every figure is the median of several runs, after some that are not counted.
 
@@ -7,7 +7,6 @@
 use crate::error::Result;
 use crate::gguf::GgmlType;
 use crate::kernels::{Kernels, Q8Rows, available};
-use crate::model::{Attention, LanguageModel, Pass, Transformer};
 use crate::platform::now_ms;
 use crate::quant::Ternary;
 use crate::tensor::{PANEL_ROWS, PackedGroups, PackedTernary, TILE};
@@ -21,20 +20,6 @@ const PEAK_ROUNDS: usize = 100_000;
 
 /// Shorter runs are repeated.
 const MIN_RUN_MS: f64 = 5.0;
-
-/// A kind of pass and how long it took.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PassTiming {
-    /// What the pass stands for.
-    pub name: &'static str,
-    /// Rows of the pass.
-    pub rows: usize,
-    /// Median milliseconds.
-    pub ms: f64,
-    /// Rows per second.
-    pub rows_per_second: f64,
-}
 
 /// A kernel and how fast it multiplies.
 #[derive(Clone, Debug, Serialize)]
@@ -53,8 +38,13 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-/// Milliseconds of one call. A run is as many calls as the clock needs: browsers round theirs to 0.1 ms.
-fn time(runs: usize, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
+/// Milliseconds of one call: the median of `runs` runs, each of as many calls as the clock needs (browsers round theirs to
+/// 0.1 ms).
+///
+/// # Errors
+///
+/// Those of `call`.
+pub fn time(runs: usize, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     call()?;
     let mut run = |calls: usize| -> Result<f64> {
         let begin = now_ms();
@@ -72,33 +62,6 @@ fn time(runs: usize, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
         times.push(run(calls)? / calls as f64);
     }
     Ok(median(times))
-}
-
-/// Times a prefill of 128 rows, and passes of 1, 8 and 32 rows behind 128 committed positions (fewer in a short context).
-///
-/// # Errors
-///
-/// What a pass may fail with: `context-full` when there are not two positions.
-pub fn passes(model: &mut Transformer, runs: usize) -> Result<Vec<PassTiming>> {
-    let prompt = 128.min(model.context_length() / 2).max(1);
-    let tokens: Vec<u32> = (0..prompt as u32).map(|i| i * 97 % model.vocab_size() as u32).collect();
-    let mut timings = Vec::new();
-    for (name, rows) in [("prefill", prompt), ("ar", 1), ("sub-block", 8.min(prompt)), ("block", 32.min(prompt))] {
-        let prefill = name == "prefill";
-        model.truncate(0);
-        if !prefill {
-            let pass = Pass { tokens: &tokens, position: 0, attention: Attention::Causal, commit: true, logits: &[] };
-            model.forward(&pass)?;
-        }
-        let wanted: Vec<usize> = if prefill { vec![rows - 1] } else { (0..rows).collect() };
-        let position = model.committed();
-        let attention = if rows == 1 || prefill { Attention::Causal } else { Attention::Block { size: 32 } };
-        let pass = Pass { tokens: &tokens[..rows], position, attention, commit: false, logits: &wanted };
-        let ms = time(runs, || model.forward(&pass).map(drop))?;
-        timings.push(PassTiming { name, rows, ms, rows_per_second: rows as f64 / ms * 1e3 });
-    }
-    model.truncate(0);
-    Ok(timings)
 }
 
 /// Times the matrix kernels of every backend on 1, 8 and 32 rows of activations, one thread, and what the processor could do: the

@@ -1,23 +1,27 @@
 //! The one error type of the crate.
 //!
-//! An [`Error`] answers two questions: *whose fault is it* ([`ErrorCode`], stable, the same strings in Rust and
-//! TypeScript) and *what exactly, where, and what to do about it* (the message, which names the tensor, metadata key,
-//! byte offset or option).
+//! An [`Error`] answers two questions: *whose fault is it* ([`ErrorCode`], stable, the same strings
+//! in Rust and TypeScript) and *what exactly, where, and what to do about it* (the message, which
+//! names the tensor, metadata key, byte offset or option).
 
 #![forbid(unsafe_code)]
 
+use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 /// `Result` with the crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What kind of failure an [`Error`] is. [`ErrorCode::as_str`] gives the stable code that TypeScript sees.
+/// What kind of failure an [`Error`] is. [`ErrorCode::as_str`] gives the stable code that
+/// TypeScript sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorCode {
-    /// The transport failed: no connection, or it was cut.
+    /// The transport failed: no connection, or a lost one.
     Network,
-    /// The server answered with a status that is not a success, or with something that is not a model.
+    /// The server answered with a status that is not a success, or with something that is not a
+    /// model.
     Http,
     /// A local file could not be read or written.
     Io,
@@ -33,7 +37,7 @@ pub enum ErrorCode {
     Malformed,
     /// A number in the file exceeds a named limit.
     Limits,
-    /// Memory for the model or its cache could not be had.
+    /// Memory for the model or its cache could not be allocated.
     OutOfMemory,
     /// A diffusion mode was asked of a model that has no mask token.
     NoMaskToken,
@@ -50,6 +54,26 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 16] = [
+        Self::Network,
+        Self::Http,
+        Self::Io,
+        Self::Truncated,
+        Self::NotGguf,
+        Self::UnsupportedArchitecture,
+        Self::UnsupportedType,
+        Self::Malformed,
+        Self::Limits,
+        Self::OutOfMemory,
+        Self::NoMaskToken,
+        Self::ContextFull,
+        Self::BadOption,
+        Self::Aborted,
+        Self::Crashed,
+        Self::Integrity,
+    ];
+
     /// The stable code, as in `WebternError.code` of the TypeScript library.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -80,16 +104,17 @@ impl fmt::Display for ErrorCode {
 }
 
 /// A failure, with its code and a message for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Error {
     code: ErrorCode,
     message: String,
+    cause: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// An error whose `message` says what is wrong, where, and what to do.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), cause: None }
     }
 
     /// The kind of failure.
@@ -100,6 +125,13 @@ impl Error {
     /// What is wrong, where, and what to do.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The same error with `cause` as its source; the message has to tell what the cause says.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl StdError + Send + Sync + 'static) -> Self {
+        self.cause = Some(Arc::new(cause));
+        self
     }
 
     /// The same error with `place` (a file, a tensor) named before the message.
@@ -116,7 +148,20 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_ref().map(|cause| &**cause as &(dyn StdError + 'static))
+    }
+}
+
+/// Errors are equal when they say the same.
+impl PartialEq for Error {
+    fn eq(&self, other: &Self) -> bool {
+        (self.code, &self.message) == (other.code, &other.message)
+    }
+}
+
+impl Eq for Error {}
 
 /// `err!(Malformed, "tensor {name}: ...")`: an [`Error`] with a formatted message.
 macro_rules! err {
@@ -130,4 +175,26 @@ macro_rules! bail {
     ($code:ident, $($message:tt)+) => {
         return Err(err!($code, $($message)+))
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::test;
+
+    #[test]
+    fn an_error_keeps_its_cause() {
+        let cause = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let error = err!(Io, "a.gguf: {cause}").caused_by(cause).at("case 3");
+        assert_eq!(error.message(), "case 3: a.gguf: entity not found");
+        assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("entity not found"));
+        assert_eq!(error, err!(Io, "case 3: a.gguf: entity not found"));
+    }
+
+    /// The TypeScript library checks the same list.
+    #[test]
+    fn both_libraries_have_the_same_codes() {
+        let codes: Vec<String> = serde_json::from_str(include_str!("../tests/cases/error-codes.json")).unwrap();
+        assert_eq!(ErrorCode::ALL.map(ErrorCode::as_str).as_slice(), codes);
+    }
 }

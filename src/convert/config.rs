@@ -81,8 +81,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// `unsupported-architecture`, with the list of what is supported, for other classes and for features that are not run;
-    /// `malformed` for missing or contradictory values.
+    /// `unsupported-architecture`, with the list of what is supported, for other classes and for
+    /// features that are not run; `malformed` for missing or contradictory values.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let json = Json::parse("config.json", text)?;
         let (class_name, class) = class(&json)?;

@@ -27,7 +27,8 @@ impl SubNorms {
         }
     }
 
-    /// What the norm before the projection at `place` is called in the file; `None` where there is none.
+    /// What the norm before the projection at `place` is called in the file; `None` where there is
+    /// none.
     pub(super) fn name(self, place: usize) -> Option<&'static str> {
         match (self, place) {
             (Self::Two, OUTPUT) => Some("attn_sub_norm"),
@@ -53,8 +54,8 @@ impl Inventory {
     ///
     /// # Errors
     ///
-    /// `unsupported-architecture` for tensors without a meaning, `malformed` for wrong shapes and for what is missing or twice
-    /// there.
+    /// `unsupported-architecture` for tensors without a meaning, `malformed` for wrong shapes and
+    /// for what is missing or twice there.
     pub(super) fn new(config: &Config, tensors: Vec<Stored>) -> Result<Self> {
         let mut parts: BTreeMap<Part, Stored> = BTreeMap::new();
         let (mut ignored, mut norm_style) = (Vec::new(), None);

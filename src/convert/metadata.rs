@@ -3,18 +3,18 @@
 #![forbid(unsafe_code)]
 
 use super::config::{Class, Config};
-use super::files::{Files, bytes, text};
 use super::json::Json;
-use super::options::Options;
+use super::options::ConvertOptions;
 use super::tokenizer::{TokenizerFiles, tokenizer_metadata};
-use crate::decode::Diffusion;
-use crate::engine::{AttentionKind, DiffusionInfo};
-use crate::error::{ErrorCode, Result};
+use crate::decode::{AttentionKind, Diffusion, DiffusionSettings};
+use crate::error::Result;
+use crate::files::{Files, bytes, text};
 use crate::findings::{self, Finding};
 use crate::gguf::{GgmlType, Metadata};
-use crate::tokenizer::{MaskChoice, Tokenizer};
+use crate::tokenizer::Tokenizer;
 
-/// The part that `config.json` decides. `sub_epsilon` is the epsilon of SubLN norms, where there are any.
+/// The part that `config.json` decides. `sub_epsilon` is the epsilon of SubLN norms, where there
+/// are any.
 pub(super) fn shape(config: &Config, architecture: &str, sub_epsilon: Option<f32>) -> Metadata {
     let mut metadata = Metadata::default();
     let key = |name: &str| format!("{architecture}.{name}");
@@ -92,7 +92,8 @@ pub(super) fn tokenizer(
     Ok(metadata)
 }
 
-/// Makes every token that `config.json` or `generation_config.json` ends texts with end answers, as far as GGUF has room.
+/// Makes every token that `config.json` or `generation_config.json` ends texts with end answers, as
+/// far as GGUF has room.
 fn add_end_tokens(
     files: &mut dyn Files,
     config: &Config,
@@ -127,68 +128,55 @@ fn add_end_tokens(
     Ok(())
 }
 
-/// Adds the mask token, block size and attention to `metadata`, which has the tokenizer's part already. `None` for a model that
-/// does not decode by diffusion.
+/// Adds how the model decodes by diffusion to `metadata`, which has the tokenizer's part already.
+/// `None` for a model that does not.
 pub(super) fn diffusion(
     files: &mut dyn Files,
     config: &Config,
-    options: &Options,
+    options: &ConvertOptions,
     metadata: &mut Metadata,
     findings: &mut Vec<Finding>,
-) -> Result<Option<DiffusionInfo>> {
-    const KEY: &str = "tokenizer.ggml.mask_token_id";
+) -> Result<Option<DiffusionSettings>> {
     let dlm = match text(files, "dlm_config.json")? {
         Some(text) => Json::parse("dlm_config.json", &text)?,
         None => Json::default(),
     };
     if let Some(id) = dlm.integer("mask_token_id")? {
-        metadata.insert(KEY, id);
+        metadata.insert("tokenizer.ggml.mask_token_id", id);
     }
     let tokenizer = Tokenizer::from_metadata(metadata)?;
-    let choice = MaskChoice { id: options.mask_token_id, force: options.force_mask_token };
-    let mask_token = match tokenizer.mask_token(choice) {
-        Ok(Some(mask_token)) => Some(mask_token),
-        Ok(None) => {
-            findings::add(findings, findings::model::no_mask_token(&tokenizer));
-            None
-        }
-        Err(error) if error.code() == ErrorCode::NoMaskToken => {
-            findings::add(findings, findings::model::mask_token_stops(&error));
-            None
-        }
-        Err(error) => return Err(error),
-    };
-    let Some(mask_token) = mask_token else {
-        if options.block_size.is_some() || options.attention.is_some() {
-            bail!(
-                NoMaskToken,
-                "block size and attention are for diffusion models, and no mask token is known; give --mask-token-id"
-            );
-        }
-        return Ok(None);
-    };
-    metadata.insert(KEY, mask_token);
+    let mut stated = Metadata::default();
     let block_size = options.block_size.or(dlm.size("bd_size")?).or(dlm.size("block_size")?).or(config.block_size);
-    // WrinkleFree's later objective masks at random, without blocks, and trains under the causal mask.
+    if let Some(size) = block_size {
+        stated.insert("diffusion.block_size", size);
+    }
+    // WrinkleFree's later objective masks at random, without blocks, and trains under the causal
+    // mask.
     let causal =
         dlm.get("mask_prob").is_some() || (dlm.get("training_method").is_some() && dlm.get("bd_size").is_none());
-    let said = match config.class {
+    let attention = match config.class {
         Class::FastDllm => Some(AttentionKind::Block),
         _ => causal.then_some(AttentionKind::Causal),
     };
-    let attention = options.attention.or(said);
-    let usual = Diffusion::default().block_size;
-    let info = DiffusionInfo {
-        mask_token,
-        block_size: block_size.map_or(usual, |size| size as usize),
-        attention: attention.unwrap_or(AttentionKind::Block),
-        threshold: None,
-    };
-    for finding in findings::model::diffusion(&info, block_size.is_some(), attention.is_some()) {
-        findings::add(findings, finding);
+    if let Some(attention) = attention {
+        stated.insert("diffusion.attention", attention.as_str());
     }
-    metadata.insert("diffusion.block_size", info.block_size as u32);
-    metadata.insert("diffusion.attention", info.attention.as_str());
-    metadata.insert("diffusion.shift_logits", true);
-    Ok(Some(info))
+    match Diffusion::read(&stated, &tokenizer, options.diffusion)? {
+        Diffusion::Supported(settings, assumed) => {
+            for finding in findings::model::diffusion(&settings, assumed) {
+                findings::add(findings, finding);
+            }
+            settings.write(metadata);
+            return Ok(Some(settings));
+        }
+        Diffusion::NoMaskToken => findings::add(findings, findings::model::no_mask_token(&tokenizer)),
+        Diffusion::MaskTokenStops(error) => findings::add(findings, findings::model::mask_token_stops(&error)),
+    }
+    if options.block_size.is_some() || options.diffusion.attention.is_some() {
+        bail!(
+            NoMaskToken,
+            "block size and attention are for diffusion models, and no mask token is known; give --mask-token-id"
+        );
+    }
+    Ok(None)
 }

@@ -1,10 +1,11 @@
 //! What the name of a tensor of a checkpoint means.
 //!
-//! The names are those of `transformers`: `model.layers.3.self_attn.q_proj.weight`. Training frameworks put `module.` (DDP),
-//! `model_state_dict.` or `_orig_mod.` (`torch.compile`) before or between their parts. SubLN checkpoints write a projection as a
-//! `Sequential` of a norm and a linear layer, `o_proj.0.weight` (the gain, one for each input feature) and `o_proj.1.weight`; or
-//! as `o_proj.weight` with the gain in `o_proj_scale.weight`; or, for the usual two norms, under the names of
-//! `BitNetForCausalLM`: `attn_sub_norm`, `ffn_sub_norm`.
+//! The names are those of `transformers`: `model.layers.3.self_attn.q_proj.weight`. Training
+//! frameworks put `module.` (DDP), `model_state_dict.` or `_orig_mod.` (`torch.compile`) before or
+//! between their parts. SubLN checkpoints write a projection as a `Sequential` of a norm and a
+//! linear layer, `o_proj.0.weight` (the gain, one for each input feature) and `o_proj.1.weight`; or
+//! as `o_proj.weight` with the gain in `o_proj_scale.weight`; or, for the usual two norms, under
+//! the names of `BitNetForCausalLM`: `attn_sub_norm`, `ffn_sub_norm`.
 
 #![forbid(unsafe_code)]
 

@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use crate::engine::AttentionKind;
+use crate::decode::DiffusionOverrides;
 use crate::error::Result;
 use crate::gguf::GgmlType;
+use serde::{Deserialize, Deserializer};
 
 /// The types that can be written.
 const WRITABLE: [GgmlType; 9] = [
@@ -19,28 +20,55 @@ const WRITABLE: [GgmlType; 9] = [
     GgmlType::F32,
 ];
 
-/// Choices; [`Options::default`] suits most checkpoints.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// The type of linear layers. `None`: `Q2_0` for ternary ones, 16-bit floats for others.
-    pub ty: Option<GgmlType>,
-    /// The type of the token embedding and the output head. `None`: as `ty` where that is not a ternary type (`Q8_0` for
-    /// `Q4_0`), else what the checkpoint has.
+/// A type to write, or none: what suits the checkpoint. (Under its own name, because clap makes
+/// every `Option` optional.)
+type ChosenType = Option<GgmlType>;
+
+/// Choices; [`ConvertOptions::default`] suits most checkpoints. In JSON: camel case, unknown names
+/// refused.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct ConvertOptions {
+    /// Type of the linear layers: auto, q2_0, tq1_0, tq2_0, i2_s, q8_0, q4_0, f16, bf16 or f32.
+    /// auto is q2_0 for ternary layers, 16-bit floats for others.
+    #[serde(rename = "type", deserialize_with = "type_name")]
+    #[cfg_attr(feature = "cli", arg(long = "type", default_value = "auto", value_name = "TYPE", value_parser = type_or_auto))]
+    pub ty: ChosenType,
+    /// Type of the embedding and the output head [default: as --type unless that is ternary (q8_0
+    /// for q4_0), else the checkpoint's own]
+    #[serde(deserialize_with = "type_name")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE", value_parser = output_type))]
     pub embedding_type: Option<GgmlType>,
-    /// Leave SubLN norms out, for runtimes that cannot run them. The result is another function, and worse.
-    pub drop_sub_norms: bool,
-    /// Ternarize linear layers although nothing in the checkpoint says that they are BitLinear.
+    /// What to do with SubLN norms. drop makes a file for runtimes that cannot run them: it
+    /// computes another function, and a worse one.
+    #[cfg_attr(feature = "cli", arg(long, default_value = "keep", value_name = "KEEP|DROP"))]
+    pub subln: SubLn,
+    /// Ternarize the linear layers of a model that does not say that it is BitNet.
+    #[cfg_attr(feature = "cli", arg(long))]
     pub ternarize: bool,
     /// `general.name`.
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub name: Option<String>,
-    /// The mask token, whatever the checkpoint says.
-    pub mask_token_id: Option<u32>,
-    /// Accept a mask token that also ends answers.
-    pub force_mask_token: bool,
     /// Positions decoded together, whatever the checkpoint says.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..)))]
     pub block_size: Option<u32>,
-    /// How blocks attend, whatever the checkpoint says.
-    pub attention: Option<AttentionKind>,
+    /// What the caller knows better about diffusion decoding.
+    #[serde(flatten)]
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub diffusion: DiffusionOverrides,
+}
+
+/// What to do with SubLN norms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum SubLn {
+    /// Write them.
+    #[default]
+    Keep,
+    /// Leave them out.
+    Drop,
 }
 
 /// The type that an option such as `q2_0` names.
@@ -55,7 +83,17 @@ pub fn output_type(name: &str) -> Result<GgmlType> {
     })
 }
 
-impl Options {
+#[cfg(feature = "cli")]
+fn type_or_auto(name: &str) -> Result<ChosenType> {
+    if name == "auto" { Ok(None) } else { output_type(name).map(Some) }
+}
+
+fn type_name<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<GgmlType>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    name.as_deref().map(output_type).transpose().map_err(serde::de::Error::custom)
+}
+
+impl ConvertOptions {
     /// Checks what can be checked without a checkpoint.
     pub(super) fn validate(&self) -> Result<()> {
         for (option, ty) in [("type", self.ty), ("embedding type", self.embedding_type)] {

@@ -4,15 +4,15 @@
 
 use super::checkpoint::{Stored, Weights, weights};
 use super::config::{Class, Config, WeightScale};
-use super::files::{Files, text};
 use super::inventory::{Inventory, SubNorms};
 use super::metadata;
 use super::names::{K, LayerPart, NormStyle, PROJECTIONS, Part, Q};
-use super::options::Options;
+use super::options::{ConvertOptions, SubLn};
 use super::report::{Dropped, Report, TensorReport};
 use super::weights::{BitLinear, Matrix, RowOrder, floats};
-use crate::engine::decode_modes;
+use crate::decode::decode_modes;
 use crate::error::Result;
+use crate::files::{Files, text};
 use crate::findings::{self, Finding};
 use crate::gguf::{GgmlType, Metadata, TensorSpec, Writer};
 use crate::model::check_headers;
@@ -23,7 +23,8 @@ use safetensors::Dtype;
 /// Bytes of two tensors that are compared at a time.
 const CHUNK: usize = 1 << 20;
 
-/// A conversion that is known to work out, as far as configuration and headers of a checkpoint can tell.
+/// A conversion that is known to work out, as far as configuration and headers of a checkpoint can
+/// tell.
 pub struct Plan {
     pub(super) metadata: Metadata,
     pub(super) outputs: Vec<Output>,
@@ -51,9 +52,10 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// `unsupported-architecture` and `unsupported-type` for what is not converted, `malformed` and `truncated` for damaged
-    /// checkpoints, `bad-option` for options that do not go with the checkpoint.
-    pub fn new(files: &mut dyn Files, options: &Options) -> Result<Self> {
+    /// `unsupported-architecture` and `unsupported-type` for what is not converted, `malformed` and
+    /// `truncated` for damaged checkpoints, `bad-option` for options that do not go with the
+    /// checkpoint.
+    pub fn new(files: &mut dyn Files, options: &ConvertOptions) -> Result<Self> {
         options.validate()?;
         let Some(config_text) = text(files, "config.json")? else {
             bail!(Io, "config.json is missing: a checkpoint is a folder with config.json, tokenizer and weights");
@@ -76,7 +78,7 @@ struct Builder<'a> {
     files: &'a mut dyn Files,
     config: &'a Config,
     inventory: &'a Inventory,
-    options: &'a Options,
+    options: &'a ConvertOptions,
     sub_norms: SubNorms,
     /// Why linear layers are BitLinear, if they are.
     because: Option<&'static str>,
@@ -92,10 +94,10 @@ impl<'a> Builder<'a> {
         files: &'a mut dyn Files,
         config: &'a Config,
         inventory: &'a Inventory,
-        options: &'a Options,
+        options: &'a ConvertOptions,
         notices: Vec<String>,
     ) -> Result<Self> {
-        let sub_norms = if options.drop_sub_norms { SubNorms::None } else { inventory.sub_norms };
+        let sub_norms = if options.subln == SubLn::Drop { SubNorms::None } else { inventory.sub_norms };
         let because = evidence(files, config, inventory, options)?;
         if let Some(ty) = options.ty.filter(|ty| ty.is_ternary() && because.is_none()) {
             bail!(
@@ -307,8 +309,8 @@ impl<'a> Builder<'a> {
         Ok(true)
     }
 
-    /// The architecture of the file. SubLN makes it `bitnet`, which has no head or window of its own: models with either stay
-    /// `llama`.
+    /// The architecture of the file. SubLN makes it `bitnet`, which has no head or window of its
+    /// own: models with either stay `llama`.
     fn architecture(&self, keep_head: bool) -> &'static str {
         let plain = self.sub_norms == SubNorms::None || keep_head || self.config.window.is_some();
         match self.config.class {
@@ -388,7 +390,7 @@ fn evidence(
     files: &mut dyn Files,
     config: &Config,
     inventory: &Inventory,
-    options: &Options,
+    options: &ConvertOptions,
 ) -> Result<Option<&'static str>> {
     if options.ternarize {
         return Ok(Some("the caller says so"));

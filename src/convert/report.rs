@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::weights::Origin;
-use crate::engine::DiffusionInfo;
+use crate::decode::DiffusionSettings;
 use crate::findings::Finding;
 use serde::Serialize;
 
@@ -17,7 +17,8 @@ pub struct Report {
     pub architecture: &'static str,
     /// Why linear layers were taken for BitLinear ones; nothing when they were not.
     pub ternary_because: Option<&'static str>,
-    /// What is done with the `weight_scale` beside packed weights, where there is one: `multiply` or `divide`.
+    /// What is done with the `weight_scale` beside packed weights, where there is one: `multiply`
+    /// or `divide`.
     pub weight_scale: Option<&'static str>,
     /// SubLN norms in the file: `none`, `two` or `seven`.
     pub sub_norms: &'static str,
@@ -26,7 +27,7 @@ pub struct Report {
     /// Whether the checkpoint brings its own chat template.
     pub chat_template: bool,
     /// How the file decodes by diffusion, if it does.
-    pub diffusion: Option<DiffusionInfo>,
+    pub diffusion: Option<DiffusionSettings>,
     /// The mask token as the vocabulary spells it.
     pub mask_token_text: Option<String>,
     /// The decode modes that make sense, the one that `auto` chooses first.
@@ -58,7 +59,8 @@ pub struct TensorReport {
     pub dims: Vec<u64>,
     /// Why it has another type than was asked for.
     pub fallback: Option<String>,
-    /// For matrices, once read: the form of the weights in the checkpoint. [`super::Plan::sample`] reads those of the first layer.
+    /// For matrices, once read: the form of the weights in the checkpoint. [`super::Plan::sample`]
+    /// reads those of the first layer.
     pub origin: Option<Origin>,
     /// For ternary weights, once read: their scale.
     pub scale: Option<f32>,

@@ -1,4 +1,5 @@
-//! Rotary positions: base and scaling, from `rope_theta` and `rope_scaling` or, since transformers 5, `rope_parameters`.
+//! Rotary positions: base and scaling, from `rope_theta` and `rope_scaling` or, since transformers
+//! 5, `rope_parameters`.
 
 #![forbid(unsafe_code)]
 
@@ -34,7 +35,8 @@ impl RopeScaling {
     ///
     /// # Errors
     ///
-    /// `unsupported-architecture` for scalings that are not run, `malformed` for values of the wrong kind.
+    /// `unsupported-architecture` for scalings that are not run, `malformed` for values of the
+    /// wrong kind.
     pub(super) fn read(config: &Json, context_length: u32) -> Result<(f32, Self)> {
         let parameters = config.object("rope_parameters")?;
         let scaling = config.object("rope_scaling")?;
@@ -119,7 +121,8 @@ impl RopeScaling {
         metadata.insert(format!("{architecture}.rope.scaling.type"), kind);
     }
 
-    /// The divisors of the `rope_freqs` tensor for heads of `head_dim`; `None` when there is no such tensor.
+    /// The divisors of the `rope_freqs` tensor for heads of `head_dim`; `None` when there is no
+    /// such tensor.
     ///
     /// Source: `_compute_llama3_parameters` of transformers.
     pub(super) fn divisors(&self, base: f32, head_dim: u32) -> Option<Vec<f32>> {
@@ -157,11 +160,13 @@ mod tests {
 
     #[test]
     fn llama3_divisors_match_transformers() {
-        // transformers 4.57 `_compute_llama3_parameters` with Llama 3.2's values, head_dim 16: plain over scaled frequency.
+        // transformers 4.57 `_compute_llama3_parameters` with Llama 3.2's values, head_dim 16:
+        // plain over scaled frequency.
         let scaling = RopeScaling::Llama3 { factor: 32.0, low: 1.0, high: 4.0, original: 8192 };
         let divisors = scaling.divisors(500_000.0, 16).unwrap();
-        // Turns in 8192 positions: 1303.8 x 500000^(-i/8), so pairs 0 to 3 (9.5) turn more than 4 times; pair 4 turns 1.844
-        // times, 0.2813 of the way from 1 to 4; the rest turn less than once.
+        // Turns in 8192 positions: 1303.8 x 500000^(-i/8), so pairs 0 to 3 (9.5) turn more than 4
+        // times; pair 4 turns 1.844 times, 0.2813 of the way from 1 to 4; the rest turn less than
+        // once.
         assert_eq!(divisors[..4], [1.0; 4]);
         assert!((divisors[4] - 1.0 / (0.281_29 + 0.718_71 / 32.0)).abs() < 1e-3, "{divisors:?}");
         assert!(divisors[5..].iter().all(|divisor| (divisor - 32.0).abs() < 1e-4), "{divisors:?}");

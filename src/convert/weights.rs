@@ -1,20 +1,22 @@
 //! Reading the weights of one tensor: floats as they are, or codes and scale of a BitLinear layer.
 //!
-//! BitNet checkpoints hold a matrix in one of three forms, and taking one for another ruins it without an error:
+//! BitNet checkpoints hold a matrix in one of three forms, and taking one for another ruins it
+//! without an error:
 //!
-//! - **Masters**, what training updates: any floats. The layer computes with [`crate::quant::ternarize`] of them.
-//! - **Ternary floats**: the result of that, `{-s, 0, +s}`. Ternarizing them again would shrink the scale by the share of
-//!   zeros, so they are recognized and taken as they are.
-//! - **Packed**, `transformers`' own: a u8 matrix of a quarter of the rows. Bits `2 i` and up of byte `(r, c)` are the code (0, 1, 2
-//!   for -1, 0, +1) of row `i * rows / 4 + r`, column `c`. `weight_scale` beside it is the scale or its inverse
-//!   ([`WeightScale`]).
+//! - **Masters**, what training updates: any floats. The layer computes with
+//!   [`crate::quant::ternarize`] of them.
+//! - **Ternary floats**: the result of that, `{-s, 0, +s}`. Ternarizing them again would shrink the
+//!   scale by the share of zeros, so they are recognized and taken as they are.
+//! - **Packed**, `transformers`' own: a u8 matrix of a quarter of the rows. Bits `2 i` and up of
+//!   byte `(r, c)` are the code (0, 1, 2 for -1, 0, +1) of row `i * rows / 4 + r`, column `c`.
+//!   `weight_scale` beside it is the scale or its inverse ([`WeightScale`]).
 
 #![forbid(unsafe_code)]
 
 use super::checkpoint::Stored;
 use super::config::WeightScale;
-use super::files::Files;
 use crate::error::Result;
+use crate::files::Files;
 use crate::gguf::GgmlType;
 use crate::quant::{Ternary, dequantize, detect_ternary, quantize, ternarize};
 use crate::tensor::try_zeroed;
@@ -42,7 +44,8 @@ pub enum Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RowOrder {
     Same,
-    /// Checkpoints rotate elements `i` and `i + head_dim / 2` of a head, architecture `llama` of GGUF elements `2 i` and `2 i + 1`.
+    /// Checkpoints rotate elements `i` and `i + head_dim / 2` of a head, architecture `llama` of
+    /// GGUF elements `2 i` and `2 i + 1`.
     Interleaved {
         head_dim: usize,
     },

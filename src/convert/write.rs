@@ -2,11 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use super::files::Files;
 use super::plan::{Output, Plan, Recipe};
 use super::report::{Report, TensorReport};
 use super::weights::{BitLinear, Matrix, Origin, encode_floats, ternary};
 use crate::error::Result;
+use crate::files::Files;
 use crate::findings;
 use crate::findings::weights::TernaryLayers;
 use crate::gguf::{GgmlType, TensorSpec, Writer};
@@ -14,7 +14,8 @@ use crate::quant::{Ternary, TernaryStats, encode_ternary, quantize};
 use std::io::Write;
 
 impl Plan {
-    /// Reads the weights of the first layer, so that the report says what they are and whether something is wrong with them.
+    /// Reads the weights of the first layer, so that the report says what they are and whether
+    /// something is wrong with them.
     ///
     /// # Errors
     ///
@@ -37,15 +38,16 @@ impl Plan {
         Ok(())
     }
 
-    /// Writes the file to `out`. `files` are those the plan was made from. After each tensor `progress` is told how many
-    /// bytes of tensor data have been written; what it returns as an error ends the conversion.
+    /// Writes the file to `out`. `files` are those the plan was made from. After each tensor
+    /// `progress` is told how many bytes of tensor data have been written; what it returns as an
+    /// error ends the conversion.
     ///
     /// At most one tensor is in memory: as floats and encoded.
     ///
     /// # Errors
     ///
-    /// `malformed` for NaN or infinite weights, impossible codes and scales; `truncated` and `io` when files cannot be read or
-    /// `out` not be written.
+    /// `malformed` for NaN or infinite weights, impossible codes and scales; `truncated` and `io`
+    /// when files cannot be read or `out` not be written.
     pub fn write(
         mut self,
         files: &mut dyn Files,

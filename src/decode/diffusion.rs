@@ -6,14 +6,14 @@ use super::block::Block;
 use super::options::Mode;
 use super::plan::DiffusionPlan;
 use super::sampler::Sampler;
-use super::session::Session;
+use super::session::{Rows, Session};
 use crate::error::Result;
 use crate::model::LanguageModel;
 
 /// Runs the block, or with the dual cache one sub-block of it, and accepts tokens for masked rows.
 ///
-/// Asks for logits only of the rows before those that may be accepted. Row 0 of a block is never masked, so they are all
-/// in the pass.
+/// Asks for logits only of the rows before those that may be accepted. Row 0 of a block is never
+/// masked, so they are all in the pass.
 pub(super) fn denoise<M: LanguageModel + ?Sized>(
     model: &mut M,
     session: &mut Session,
@@ -28,7 +28,8 @@ pub(super) fn denoise<M: LanguageModel + ?Sized>(
         (0..plan.block, false)
     } else {
         let window = sub_block * plan.sub_block..(sub_block + 1) * plan.sub_block;
-        // The keys of a sub-block whose first token is not known were computed before its left neighbor was full.
+        // The keys of a sub-block whose first token is not known were computed before its left
+        // neighbor was full.
         let partial = plan.dual_cache && block.passes() > 0 && first != window.start;
         (window, partial)
     };
@@ -38,8 +39,8 @@ pub(super) fn denoise<M: LanguageModel + ?Sized>(
     let run = if partial { window.start.max(committed)..window.end } else { committed..plan.block };
     let shifted: Vec<usize> = rows.iter().map(|row| row - 1 - run.start).collect();
 
-    let tokens = (block.start() + run.start, &block.ids()[run]);
-    let choices = session.choose(model, tokens, false, &shifted, sampler)?;
+    let rows_to_run = Rows::tentative(block.start() + run.start, &block.ids()[run], &shifted);
+    let choices = session.choose(model, rows_to_run, sampler)?;
 
     let threshold = threshold(mode, plan.threshold, block.count_pass(sub_block));
     let highest = choices.iter().map(|c| c.probability).fold(0.0, f64::max);
@@ -63,7 +64,8 @@ fn threshold(mode: Mode, threshold: f64, pass: u32) -> f64 {
     }
 }
 
-/// Stores the clean keys and values of a full block and begins the next, whose first token this pass predicts.
+/// Stores the clean keys and values of a full block and begins the next, whose first token this
+/// pass predicts.
 pub(super) fn commit<M: LanguageModel + ?Sized>(
     model: &mut M,
     session: &mut Session,
@@ -73,7 +75,8 @@ pub(super) fn commit<M: LanguageModel + ?Sized>(
 ) -> Result<Block> {
     let position = session.tokens().len();
     let tokens = &block.ids()[position - block.start()..];
-    let first = session.choose(model, (position, tokens), true, &[tokens.len() - 1], sampler)?;
+    let last = [tokens.len() - 1];
+    let first = session.choose(model, Rows::committed(position, tokens, &last), sampler)?;
     let mut next = Block::new(block.index() + 1, block.start() + plan.block, plan.block, &[], plan.mask);
     for first in first {
         sampler.observe(&[first.id]);

@@ -1,4 +1,5 @@
-//! What a run tells its caller while it goes on, and at its end. The JSON forms are those of the TypeScript library.
+//! What a run tells its caller while it goes on, and at its end. The JSON forms are those of the
+//! TypeScript library.
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +28,8 @@ pub enum Event {
         index: usize,
         /// Position of the first of `tokens` in the sequence.
         start: usize,
-        /// The positions of the block that can become output: without the end of the prompt, and up to `max_tokens`.
+        /// The positions of the block that can become output: without the end of the prompt, and up
+        /// to `max_tokens`.
         tokens: Vec<BlockToken>,
     },
     /// The run is over. Always the last event.
@@ -48,7 +50,8 @@ pub struct BlockToken {
     pub masked: bool,
     /// Probability with which the token was chosen; 0 while masked.
     pub confidence: f64,
-    /// Pass over this block that chose the token, from 1; 0 while masked and for a token known before the first pass.
+    /// Pass over this block that chose the token, from 1; 0 while masked and for a token known
+    /// before the first pass.
     pub pass: u32,
 }
 
@@ -70,7 +73,8 @@ pub enum FinishReason {
 pub struct Outcome {
     /// The text, without control tokens, up to the stop string.
     pub text: String,
-    /// The new tokens, up to and including the stop token or the token that completed a stop string.
+    /// The new tokens, up to and including the stop token or the token that completed a stop
+    /// string.
     pub tokens: Vec<u32>,
     /// Why the run ended.
     pub finish_reason: FinishReason,
@@ -78,7 +82,8 @@ pub struct Outcome {
     pub stats: Stats,
 }
 
-/// Counts and times of a run. Times are those spent inside steps, without the caller's pauses between them.
+/// Counts and times of a run. Times are those spent inside steps, without the caller's pauses
+/// between them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stats {

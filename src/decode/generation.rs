@@ -1,4 +1,5 @@
-//! A run as a state machine: every step is one forward pass, so that a worker can listen for messages between passes.
+//! A run as a state machine: every step is one forward pass, so that a worker can listen for
+//! messages between passes.
 
 #![forbid(unsafe_code)]
 
@@ -9,8 +10,8 @@ use super::options::Options;
 use super::output::Output;
 use super::plan::{DecodingConfig, DiffusionPlan, Plan};
 use super::sampler::Sampler;
-use super::session::Session;
-use crate::error::{Error, Result};
+use super::session::{Rows, Session};
+use crate::error::Result;
 use crate::model::LanguageModel;
 use crate::platform::now_ms;
 use crate::tokenizer::TokenText;
@@ -38,21 +39,20 @@ enum Phase {
     /// All tokens but the last are in the cache.
     Autoregressive,
     Block(Block),
-    /// The error is not told yet.
-    Failed(Error),
     Over,
 }
 
 impl Generation {
-    /// Checks everything, takes over `session` (which stays as it is on an error), and cuts `model`'s cache to the part
-    /// that `prompt` shares with it. No forward pass yet.
+    /// Checks everything, takes over `session` (which stays as it is on an error), and cuts
+    /// `model`'s cache to the part that `prompt` shares with it. No forward pass yet.
     ///
     /// All steps must be given the same `model`, and nobody else may use it until the run is over.
     ///
     /// # Errors
     ///
-    /// `bad-option` for an option or prompt token out of range and for an empty prompt, `context-full` when prompt and
-    /// `max_tokens` do not fit, `no-mask-token` for a diffusion mode on a model without one.
+    /// `bad-option` for an option or prompt token out of range and for an empty prompt,
+    /// `context-full` when prompt and `max_tokens` do not fit, `no-mask-token` for a diffusion mode
+    /// on a model without one.
     pub fn start<M: LanguageModel + ?Sized>(
         model: &mut M,
         session: &mut Session,
@@ -63,7 +63,7 @@ impl Generation {
         let plan = Plan::new(model, prompt, options, config)?;
         let mut session = mem::take(session);
         let reused = session.reuse(model, prompt, plan.attention);
-        let mut sampler = Sampler::new(options, config.mask_token);
+        let mut sampler = Sampler::new(options, config.diffusion.map(|diffusion| diffusion.mask_token));
         sampler.observe(prompt);
         let stats = Stats {
             prompt_tokens: prompt.len(),
@@ -88,12 +88,13 @@ impl Generation {
         Ok(run)
     }
 
-    /// One forward pass. Appends the events it caused; false when the run is over, and [`Event::Done`] is among them.
+    /// One forward pass. Appends the events it caused; false when the run is over, and
+    /// [`Event::Done`] is among them.
     ///
     /// # Errors
     ///
-    /// Those of [`LanguageModel::forward`], and `malformed` for logits that are not finite. The run is then over;
-    /// [`Generation::cancel`] still gives what there was.
+    /// Those of [`LanguageModel::forward`], and `malformed` for logits that are not finite. The run
+    /// is then over; [`Generation::cancel`] still gives what there was.
     pub fn step<M: LanguageModel + ?Sized, T: TokenText + ?Sized>(
         &mut self,
         model: &mut M,
@@ -105,7 +106,6 @@ impl Generation {
         let prefill = matches!(phase, Phase::Prefill);
         self.phase = match phase {
             Phase::Over => return Ok(false),
-            Phase::Failed(error) => return Err(error),
             Phase::Prefill => self.prefill(model, text, events)?,
             Phase::Autoregressive => self.next_token(model, text)?,
             Phase::Block(block) => self.block(model, block, text, events)?,
@@ -124,8 +124,8 @@ impl Generation {
         Ok(true)
     }
 
-    /// Steps, at least one, until the run is over or `milliseconds` have passed: for callers to whom each return costs something.
-    /// The error of a step comes after the events of those before it, from the next call.
+    /// Steps, at least one, until the run is over or `milliseconds` have passed: for callers to
+    /// whom each return costs something. On an error, `events` has those of the steps before it.
     ///
     /// # Errors
     ///
@@ -137,20 +137,17 @@ impl Generation {
         milliseconds: f64,
         events: &mut Vec<Event>,
     ) -> Result<bool> {
-        let (begin, emitted) = (now_ms(), events.len());
+        let begin = now_ms();
         loop {
-            match self.step(model, text, events) {
-                Ok(true) if now_ms() - begin < milliseconds => {}
-                Err(error) if events.len() > emitted => {
-                    self.phase = Phase::Failed(error);
-                    return Ok(true);
-                }
-                end => return end,
+            let more = self.step(model, text, events)?;
+            if !more || now_ms() - begin >= milliseconds {
+                return Ok(more);
             }
         }
     }
 
-    /// Ends the run between two steps: appends the text held back and [`Event::Done`]. Nothing when it has ended.
+    /// Ends the run between two steps: appends the text held back and [`Event::Done`]. Nothing when
+    /// it has ended.
     pub fn cancel(&mut self, events: &mut Vec<Event>) {
         if self.output.finished().is_none() {
             self.output.finish(FinishReason::Abort);
@@ -194,7 +191,8 @@ impl Generation {
         // Only the row of the last prompt token predicts something new.
         let last = (end == self.prompt.len()).then(|| end - begin - 1);
         let chunk = &self.prompt[begin..end];
-        let first = self.session.choose(model, (begin, chunk), true, last.as_slice(), &mut self.sampler)?.pop();
+        let first =
+            self.session.choose(model, Rows::committed(begin, chunk, last.as_slice()), &mut self.sampler)?.pop();
         events.push(Event::Prefill { done: end, total });
         if end < total {
             return Ok(Phase::Prefill);
@@ -231,7 +229,7 @@ impl Generation {
     ) -> Result<Phase> {
         let position = self.session.tokens().len();
         let last = &self.output.tokens[position - self.prompt.len()..];
-        for next in self.session.choose(model, (position, last), true, &[0], &mut self.sampler)? {
+        for next in self.session.choose(model, Rows::committed(position, last, &[0]), &mut self.sampler)? {
             self.sampler.observe(&[next.id]);
             self.output.push(next.id, text);
         }

@@ -1,15 +1,17 @@
-//! What a caller may ask of a run. Field for field the options of the TypeScript library, in camel case there.
+//! What a caller may ask of a run. Field for field the options of the TypeScript library, in camel
+//! case there, and of the command line, in kebab case there.
 
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, ErrorCode, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use std::fmt::Display;
+use serde_json::Value;
+use std::fmt::{self, Display};
 
 /// How tokens are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Mode {
     /// `Adaptive` when the model is a diffusion model, else `Ar`.
     #[default]
@@ -27,32 +29,50 @@ pub enum Mode {
 /// Options of a run. Everything has a default.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct Options {
     /// How tokens are found.
+    #[cfg_attr(feature = "cli", arg(long, default_value = "auto"))]
     pub mode: Mode,
-    /// Probability above which a token is accepted, in (0, 1]; 1 accepts one token per pass. None: the model's own, or 0.9.
+    /// Probability above which a diffusion mode accepts a token; 1 accepts one token a pass
+    /// [default: the model's own, or 0.9]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub threshold: Option<f64>,
-    /// Positions in a block. None: the model's own; another than it was trained with costs accuracy.
+    /// Positions in a block; another number than the model was trained with costs accuracy
+    /// [default: the model's own]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub block_size: Option<usize>,
-    /// Positions in a sub-block; divides the block size. None: the largest such number up to 8.
+    /// Positions in a sub-block; divides the block size [default: the largest such number up to 8]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub sub_block_size: Option<usize>,
-    /// Reuse the block's keys and values and run one sub-block per pass. Faster; slightly stale, so tokens may differ.
+    /// Reuse the block's keys and values and run one sub-block a pass. Faster; slightly stale, so
+    /// tokens may differ.
+    #[cfg_attr(feature = "cli", arg(long))]
     pub dual_cache: bool,
-    /// New tokens at most. None: as many as the context holds, up to [`Options::DEFAULT_MAX_TOKENS`].
+    /// New tokens at most [default: as many as the context holds, up to 512]
+    #[cfg_attr(feature = "cli", arg(short = 'n', long, value_name = "N"))]
     pub max_tokens: Option<usize>,
-    /// 0 takes the best token; above 0 tokens are drawn.
+    /// 0 takes the most probable token; above 0 tokens are sampled.
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = Self::default().temperature))]
     pub temperature: f64,
-    /// Draw among this many best tokens; 0 for all.
+    /// Sample among this many most probable tokens; 0 for all.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "K", default_value_t = Self::default().top_k))]
     pub top_k: usize,
-    /// Draw among the best tokens that together have this probability.
+    /// Sample among the most probable tokens that together have this probability.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "P", default_value_t = Self::default().top_p))]
     pub top_p: f64,
-    /// Draw among tokens at least this probable, relative to the best.
+    /// Sample among tokens at least this probable, relative to the most probable one.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "P", default_value_t = Self::default().min_p))]
     pub min_p: f64,
-    /// Divides the positive (multiplies the negative) logits of tokens already in the sequence, the prompt included.
+    /// Divides the positive (multiplies the negative) logits of tokens already in the sequence, the
+    /// prompt included; 1 for no penalty.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "X", default_value_t = Self::default().repetition_penalty))]
     pub repetition_penalty: f64,
-    /// Same seed, same draws. The caller picks one; it matters only above temperature 0.
+    /// Same seed, same samples. It matters only above temperature 0.
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = Self::default().seed))]
     pub seed: u64,
-    /// Strings that end the text before them.
+    /// Text that ends the output before it; may be given more than once.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TEXT"))]
     pub stop: Vec<String>,
 }
 
@@ -76,76 +96,118 @@ impl Default for Options {
     }
 }
 
-/// Every option and what it may be, in words for error messages.
-const RANGES: [(&str, &str); 13] = [
-    ("mode", "one of auto, ar, greedy, iterative, adaptive"),
-    ("threshold", "above 0 and at most 1"),
-    ("blockSize", "a whole number from 1 to the context length"),
-    ("subBlockSize", "a whole number of at least 1 that divides the block size"),
-    ("dualCache", "true or false"),
-    ("maxTokens", "a whole number of at least 1"),
-    ("temperature", "a number from 0 to 100"),
-    ("topK", "a whole number; 0 for no limit"),
-    ("topP", "above 0 and at most 1"),
-    ("minP", "a number from 0 to 1"),
-    ("repetitionPenalty", "a number from 0.01 to 100"),
-    ("seed", "a whole number from 0 to 2^64 - 1"),
-    ("stop", "a list of strings, none of them empty"),
+/// The values that an option may have; as text, it completes "it must be".
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Range {
+    /// Numbers from the first to the second.
+    Between(f64, f64),
+    /// Numbers greater than the first, up to the second.
+    Above(f64, f64),
+    /// Whole numbers from this one on, with more to know about them.
+    Whole(u32, &'static str),
+    /// What the type of the field says.
+    Type(&'static str),
+}
+
+/// The range of every option but those whose values have names. Written here once: checks and
+/// messages of the library and of the command line derive from it, and `tests/cases/options.json`
+/// holds the TypeScript library to the same ranges.
+const RANGES: [(&str, Range); 12] = [
+    ("threshold", Range::Above(0.0, 1.0)),
+    ("blockSize", Range::Whole(1, ", at most the context length")),
+    ("subBlockSize", Range::Whole(1, " that divides the block size")),
+    ("dualCache", Range::Type("true or false")),
+    ("maxTokens", Range::Whole(1, "")),
+    ("temperature", Range::Between(0.0, 100.0)),
+    ("topK", Range::Whole(0, "; 0 for no limit")),
+    ("topP", Range::Above(0.0, 1.0)),
+    ("minP", Range::Between(0.0, 1.0)),
+    ("repetitionPenalty", Range::Between(0.01, 100.0)),
+    ("seed", Range::Type("a whole number from 0 to 2^64 - 1")),
+    ("stop", Range::Type("a list of strings, none of them empty")),
 ];
+
+impl Range {
+    fn of(option: &str) -> Option<Self> {
+        RANGES.iter().find(|(name, _)| *name == option).map(|(_, range)| *range)
+    }
+
+    /// Whether `number` is in the range; NaN never is.
+    fn holds(self, number: f64) -> bool {
+        match self {
+            Self::Between(min, max) => (min..=max).contains(&number),
+            Self::Above(min, max) => number > min && number <= max,
+            Self::Whole(min, _) => number >= f64::from(min),
+            Self::Type(_) => true,
+        }
+    }
+}
+
+impl Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Between(min, max) => write!(f, "a number from {min} to {max}"),
+            Self::Above(min, max) => write!(f, "a number above {min} and at most {max}"),
+            Self::Whole(min, more) => write!(f, "a whole number of at least {min}{more}"),
+            Self::Type(words) => f.write_str(words),
+        }
+    }
+}
 
 /// A `bad-option` error that names option, value and range.
 pub(super) fn refuse(option: &str, value: impl Display) -> Error {
-    let range = RANGES.iter().find(|(name, _)| *name == option).map_or("left out", |(_, range)| range);
-    Error::new(ErrorCode::BadOption, format!("option `{option}` is {value}; it must be {range}"))
+    let must = Range::of(option).map_or_else(|| "left out".to_owned(), |range| range.to_string());
+    Error::new(ErrorCode::BadOption, format!("option `{option}` is {value}; it must be {must}"))
 }
 
 impl Options {
     /// Where `max_tokens` is not given.
     pub const DEFAULT_MAX_TOKENS: usize = 512;
 
-    /// Reads options from a JSON object and checks them.
+    /// Reads options from a JSON object. Ranges are checked when a run starts, or before by
+    /// [`Options::validate`].
     ///
     /// # Errors
     ///
-    /// `bad-option` for an unknown name and for a value of the wrong type or out of range; the message names them.
-    pub fn from_json(json: &str) -> Result<Self> {
-        let object: Map<String, Value> =
-            serde_json::from_str(json).map_err(|e| err!(BadOption, "the options are not a JSON object: {e}"))?;
-        for (name, value) in &object {
-            if !RANGES.iter().any(|(known, _)| known == name) {
-                let known: Vec<&str> = RANGES.iter().map(|r| r.0).collect();
-                bail!(BadOption, "there is no option `{name}`; the options are {}", known.join(", "));
-            }
-            // Alone, so that the error can name it: serde's own does not.
-            let alone = Map::from_iter([(name.clone(), value.clone())]);
-            serde_json::from_value::<Self>(Value::Object(alone)).map_err(|_| refuse(name, value))?;
+    /// `bad-option` for an unknown name and for a value of the wrong type; the message names them.
+    pub fn from_value(object: &Value) -> Result<Self> {
+        // Serde would take a list for the fields in order.
+        if !object.is_object() {
+            bail!(BadOption, "the options are not a JSON object");
         }
-        let options: Self = serde_json::from_value(Value::Object(object))
-            .map_err(|e| err!(BadOption, "the options cannot be read: {e}"))?;
-        options.validate()?;
-        Ok(options)
+        serde_path_to_error::deserialize(object).map_err(|error| {
+            let name = error.path().to_string();
+            let name = name.split_once('[').map_or(name.as_str(), |(name, _)| name);
+            match object.get(name).filter(|_| Range::of(name).is_some()) {
+                Some(value) => refuse(name, value),
+                None => err!(BadOption, "option `{name}`: {}", error.inner()),
+            }
+        })
     }
 
-    /// Checks everything that can be checked without a model.
+    /// Checks everything that can be checked without a model;
+    /// [`Generation::start`](super::Generation::start) does as well.
     ///
     /// # Errors
     ///
     /// `bad-option`, naming option, value and range.
     pub fn validate(&self) -> Result<()> {
-        let numbers = [
-            ("temperature", self.temperature, (0.0..=100.0).contains(&self.temperature)),
-            ("topP", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0),
-            ("minP", self.min_p, (0.0..=1.0).contains(&self.min_p)),
-            ("repetitionPenalty", self.repetition_penalty, (0.01..=100.0).contains(&self.repetition_penalty)),
-            ("threshold", self.threshold.unwrap_or(1.0), self.threshold.is_none_or(|t| t > 0.0 && t <= 1.0)),
-        ];
-        if let Some((name, value, _)) = numbers.iter().find(|(_, _, valid)| !valid) {
-            return Err(refuse(name, value));
-        }
-        let sizes =
-            [("blockSize", self.block_size), ("subBlockSize", self.sub_block_size), ("maxTokens", self.max_tokens)];
-        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == Some(0)) {
-            return Err(refuse(name, 0));
+        let whole = |size: Option<usize>| size.map(|size| size as f64);
+        for (name, number) in [
+            ("threshold", self.threshold),
+            ("blockSize", whole(self.block_size)),
+            ("subBlockSize", whole(self.sub_block_size)),
+            ("maxTokens", whole(self.max_tokens)),
+            ("temperature", Some(self.temperature)),
+            ("topP", Some(self.top_p)),
+            ("minP", Some(self.min_p)),
+            ("repetitionPenalty", Some(self.repetition_penalty)),
+        ] {
+            if let (Some(number), Some(range)) = (number, Range::of(name))
+                && !range.holds(number)
+            {
+                return Err(refuse(name, number));
+            }
         }
         if self.stop.iter().any(String::is_empty) {
             return Err(refuse("stop", format_args!("{:?}", self.stop)));
@@ -158,10 +220,18 @@ impl Options {
 mod tests {
     use super::*;
     use crate::testing::test;
+    use serde_json::json;
+    use std::collections::BTreeMap;
+
+    fn read(json: &str) -> Result<Options> {
+        let options = Options::from_value(&serde_json::from_str(json).unwrap())?;
+        options.validate()?;
+        Ok(options)
+    }
 
     #[test]
     fn reads_every_option() {
-        let options = Options::from_json(
+        let options = read(
             r#"{"mode":"iterative","threshold":0.7,"blockSize":16,"subBlockSize":4,"dualCache":true,"maxTokens":9,
                 "temperature":0.5,"topK":3,"topP":0.8,"minP":0.1,"repetitionPenalty":1.1,"seed":9007199254740991,"stop":["x"]}"#,
         );
@@ -181,38 +251,39 @@ mod tests {
             stop: vec!["x".to_owned()],
         };
         assert_eq!(options, Ok(expected));
-        assert_eq!(Options::from_json("{}"), Ok(Options::default()));
+        assert_eq!(read("{}"), Ok(Options::default()));
     }
 
+    #[derive(Deserialize)]
+    struct Case {
+        option: String,
+        value: Value,
+        ok: bool,
+    }
+
+    /// The TypeScript library runs the same cases.
     #[test]
-    fn rejects_every_option_out_of_range() {
-        let cases: &[(&str, &[&str])] = &[
-            ("mode", &["\"fast\"", "1"]),
-            ("threshold", &["0.0", "1.01", "-0.5", "\"high\""]),
-            ("blockSize", &["0", "-1", "2.5"]),
-            ("subBlockSize", &["0", "-8", "true"]),
-            ("dualCache", &["1", "\"yes\""]),
-            ("maxTokens", &["0", "-1", "1.5", "\"many\""]),
-            ("temperature", &["-0.1", "100.5", "\"hot\""]),
-            ("topK", &["-1", "0.5"]),
-            ("topP", &["0.0", "1.1", "-1.0"]),
-            ("minP", &["-0.1", "1.1"]),
-            ("repetitionPenalty", &["0.0", "-1.0", "101.0"]),
-            ("seed", &["-1", "1.5"]),
-            ("stop", &["[\"a\",\"\"]", "\"a\"", "[1]"]),
-        ];
-        assert_eq!(cases.iter().map(|c| c.0).collect::<Vec<_>>(), RANGES.map(|r| r.0));
-        for ((name, values), (_, range)) in cases.iter().zip(RANGES) {
-            for value in *values {
-                let error = Options::from_json(&format!("{{\"{name}\":{value}}}")).unwrap_err();
+    fn the_cases_of_both_libraries_hold() {
+        let cases: Vec<Case> = serde_json::from_str(include_str!("../../tests/cases/options.json")).unwrap();
+        let mut seen: BTreeMap<&str, [bool; 2]> = BTreeMap::new();
+        for Case { option, value, ok } in &cases {
+            let read = read(&json!({ option.as_str(): value }).to_string());
+            assert_eq!(read.is_ok(), *ok, "{option} {value}: {read:?}");
+            seen.entry(option).or_default()[usize::from(*ok)] = true;
+            if let Err(error) = read {
                 assert_eq!(error.code(), ErrorCode::BadOption);
-                let message = error.message().replace(' ', "");
-                let value = value.trim_end_matches(".0");
-                for part in [format!("`{name}`is{value}"), range.replace(' ', "")] {
-                    assert!(message.contains(&part), "{error} lacks {part}");
+                let must = Range::of(option).map_or_else(|| "expected".into(), |range| range.to_string());
+                for part in [&format!("`{option}`"), &must] {
+                    assert!(error.message().contains(part), "{error} lacks {part}");
                 }
             }
         }
+        let lacking = RANGES.iter().find(|(name, _)| seen.get(name) != Some(&[true; 2]));
+        assert_eq!(lacking, None, "an option without a good and a bad case");
+    }
+
+    #[test]
+    fn rejects_numbers_that_json_does_not_have() {
         for nan in [f64::NAN, f64::INFINITY] {
             assert!(Options { temperature: nan, ..Options::default() }.validate().is_err());
             assert!(Options { threshold: Some(nan), ..Options::default() }.validate().is_err());
@@ -223,11 +294,21 @@ mod tests {
     }
 
     #[test]
-    fn rejects_unknown_names_and_no_objects() {
-        let error = Options::from_json(r#"{"max_tokens":3}"#).unwrap_err();
-        assert!(error.message().contains("`max_tokens`") && error.message().contains("maxTokens"), "{error}");
-        for json in ["", "[]", "3", "{"] {
-            assert_eq!(Options::from_json(json).unwrap_err().code(), ErrorCode::BadOption);
+    fn an_error_names_option_value_and_range() {
+        let message = |json: &str| read(json).unwrap_err().message().to_owned();
+        assert_eq!(message(r#"{"topP":0}"#), "option `topP` is 0; it must be a number above 0 and at most 1");
+        assert_eq!(
+            message(r#"{"topK":-1}"#),
+            "option `topK` is -1; it must be a whole number of at least 0; 0 for no limit"
+        );
+        assert_eq!(
+            message(r#"{"stop":["a",1]}"#),
+            "option `stop` is [\"a\",1]; it must be a list of strings, none of them empty"
+        );
+        let unknown = message(r#"{"max_tokens":3}"#);
+        assert!(unknown.contains("`max_tokens`") && unknown.contains("`maxTokens`"), "{unknown}");
+        for json in ["[]", "3", "null"] {
+            assert_eq!(read(json).unwrap_err().code(), ErrorCode::BadOption, "{json}");
         }
     }
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::options::{Mode, Options, refuse};
+use super::settings::DiffusionSettings;
 use crate::error::Result;
 use crate::model::{Attention, LanguageModel};
 
@@ -11,28 +12,8 @@ use crate::model::{Attention, LanguageModel};
 pub struct DecodingConfig {
     /// Tokens that end a run.
     pub stop_ids: Vec<u32>,
-    /// The token that stands for "not known yet". It is never chosen, in any mode.
-    pub mask_token: Option<u32>,
-    /// How the model was trained to fill blocks; `None` for an autoregressive model.
-    pub diffusion: Option<Diffusion>,
-}
-
-/// How a block-diffusion model was trained.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Diffusion {
-    /// Positions in a block.
-    pub block_size: usize,
-    /// True when the model only ever saw the causal mask, also inside blocks.
-    pub causal: bool,
-    /// The threshold its makers recommend.
-    pub threshold: Option<f64>,
-}
-
-impl Default for Diffusion {
-    /// Fast-dLLM v2 (arXiv:2509.26328).
-    fn default() -> Self {
-        Self { block_size: 32, causal: false, threshold: None }
-    }
+    /// How the model fills blocks; `None` for an autoregressive model.
+    pub diffusion: Option<DiffusionSettings>,
 }
 
 /// What a run will do.
@@ -74,7 +55,7 @@ impl Plan {
             bail!(BadOption, "token {id} at index {index} of the prompt is outside the vocabulary of {vocabulary}");
         }
         let mode = match options.mode {
-            Mode::Auto if config.mask_token.is_some() && config.diffusion.is_some() => Mode::Adaptive,
+            Mode::Auto if config.diffusion.is_some() => Mode::Adaptive,
             Mode::Auto => Mode::Ar,
             mode => mode,
         };
@@ -83,16 +64,16 @@ impl Plan {
             let max_tokens = fit(prompt.len(), options.max_tokens, 1, context)?;
             return Ok(Self { mode, attention: Attention::Causal, max_tokens, diffusion: None });
         }
-        let Some(mask) = config.mask_token else {
+        let Some(trained) = &config.diffusion else {
             bail!(
                 NoMaskToken,
                 "this model has no mask token, so it cannot decode by diffusion: use the mode `ar` or `auto`"
             );
         };
+        let mask = trained.mask_token;
         if mask as usize >= vocabulary {
             bail!(BadOption, "the mask token {mask} is outside the vocabulary of {vocabulary}: give the id of another");
         }
-        let trained = config.diffusion.unwrap_or_default();
         let block = options.block_size.unwrap_or(trained.block_size);
         if !(1..=context).contains(&block) {
             return Err(refuse("blockSize", block));
@@ -111,7 +92,7 @@ impl Plan {
             dual_cache: options.dual_cache,
         };
         let max_tokens = fit(prompt.len(), options.max_tokens, block, context)?;
-        let attention = if trained.causal { Attention::Causal } else { Attention::Block { size: block } };
+        let attention = trained.attention.of_blocks(block);
         Ok(Self { mode, attention, max_tokens, diffusion: Some(diffusion) })
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! In order: the mask token is removed, the repetition penalty applied, and then
 //!
-//! - temperature 0: the best token (the lowest id of equals); its probability is that of the softmax over all tokens left;
-//! - otherwise: softmax of logits / temperature, top-k, top-p (the token that crosses p stays), min-p (relative to the best),
-//!   and a draw from what is left; the probability is the renormalized one of the drawn token.
+//! - temperature 0: the best token (the lowest id of equals); its probability is that of the
+//!   softmax over all tokens left;
+//! - otherwise: softmax of logits / temperature, top-k, top-p (the token that crosses p stays),
+//!   min-p (relative to the best), and a draw from what is left; the probability is the
+//!   renormalized one of the drawn token.
 //!
-//! Sums run in `f64`. Tokens more than [`NEGLIGIBLE`] below the best are skipped: 2^20 of them change the sum by less than
-//! its rounding.
+//! Sums run in `f64`. Tokens more than [`NEGLIGIBLE`] below the best are skipped: 2^20 of them
+//! change the sum by less than its rounding.
 
 #![forbid(unsafe_code)]
 
@@ -77,7 +79,8 @@ impl Sampler {
         }
     }
 
-    /// Whether the likeliest token is always chosen, for which the logits themselves are not needed.
+    /// Whether the likeliest token is always chosen, for which the logits themselves are not
+    /// needed.
     pub(crate) fn is_greedy(&self) -> bool {
         self.temperature == 0.0 && self.repetition_penalty == 1.0
     }
@@ -87,7 +90,8 @@ impl Sampler {
         self.mask
     }
 
-    /// Notes that `tokens` are part of the sequence; the repetition penalty counts them from now on.
+    /// Notes that `tokens` are part of the sequence; the repetition penalty counts them from now
+    /// on.
     pub(crate) fn observe(&mut self, tokens: &[u32]) {
         if self.repetition_penalty != 1.0 {
             self.seen.extend(tokens);
@@ -98,7 +102,8 @@ impl Sampler {
     ///
     /// # Errors
     ///
-    /// `malformed` when a logit is NaN or infinite: the weights are damaged, or were read as the wrong type.
+    /// `malformed` when a logit is NaN or infinite: the weights are damaged, or were read as the
+    /// wrong type.
     pub(crate) fn choose(&mut self, logits: &[f32], position: usize) -> Result<Choice> {
         self.row.clear();
         self.row.extend(logits.iter().map(|&l| f64::from(l)));

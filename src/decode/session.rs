@@ -1,8 +1,9 @@
 //! What is in a model's cache from one run to the next.
 //!
-//! A chat turn repeats all earlier turns in its prompt. The keys and values of the part that both share are still in the
-//! cache, provided that they were computed under the same attention: under causal attention they depend on the tokens up
-//! to their own position, under block attention on those up to the end of their block.
+//! A chat turn repeats all earlier turns in its prompt. The keys and values of the part that both
+//! share are still in the cache, provided that they were computed under the same attention: under
+//! causal attention they depend on the tokens up to their own position, under block attention on
+//! those up to the end of their block.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +11,31 @@ use super::sampler::{Choice, Sampler};
 use crate::error::Result;
 use crate::model::{Attention, LanguageModel, Pass};
 
-/// The tokens whose keys and values one model's cache holds. Keep it beside that model; a fresh one is always safe.
+/// Tokens to run at a position, and the rows of them whose successors are to be chosen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows<'a> {
+    pub(super) position: usize,
+    pub(super) tokens: &'a [u32],
+    /// Whether their keys and values stay in the cache.
+    pub(super) commit: bool,
+    /// Indices into `tokens`, ascending.
+    pub(super) logits: &'a [usize],
+}
+
+impl<'a> Rows<'a> {
+    /// Rows whose keys and values stay in the cache.
+    pub(super) fn committed(position: usize, tokens: &'a [u32], logits: &'a [usize]) -> Self {
+        Self { position, tokens, commit: true, logits }
+    }
+
+    /// Rows whose keys and values the next pass over them replaces.
+    pub(super) fn tentative(position: usize, tokens: &'a [u32], logits: &'a [usize]) -> Self {
+        Self { position, tokens, commit: false, logits }
+    }
+}
+
+/// The tokens whose keys and values one model's cache holds. Keep it beside that model; a fresh one
+/// is always safe.
 #[derive(Clone, Debug, Default)]
 pub struct Session {
     tokens: Vec<u32>,
@@ -23,8 +48,9 @@ impl Session {
         &self.tokens
     }
 
-    /// Cuts `model`'s cache to what `prompt` can use of it under `attention`, and returns how many positions that is: so
-    /// few that the row of the last prompt token still has to run, because its logits are needed.
+    /// Cuts `model`'s cache to what `prompt` can use of it under `attention`, and returns how many
+    /// positions that is: so few that the row of the last prompt token still has to run, because
+    /// its logits are needed.
     pub(super) fn reuse<M: LanguageModel + ?Sized>(
         &mut self,
         model: &mut M,
@@ -45,24 +71,24 @@ impl Session {
         kept
     }
 
-    /// Runs `tokens` at `position` and chooses what follows each of `rows`; remembers the tokens of a committing pass.
+    /// Runs `rows` and chooses what follows each of those whose logits are asked for; remembers
+    /// committed tokens.
     pub(super) fn choose<M: LanguageModel + ?Sized>(
         &mut self,
         model: &mut M,
-        (position, tokens): (usize, &[u32]),
-        commit: bool,
-        rows: &[usize],
+        rows: Rows<'_>,
         sampler: &mut Sampler,
     ) -> Result<Vec<Choice>> {
+        let Rows { position, tokens, commit, logits } = rows;
         let attention = self.attention.unwrap_or(Attention::Causal);
-        let pass = Pass { tokens, position, attention, commit, logits: rows };
+        let pass = Pass { tokens, position, attention, commit, logits };
         let vocabulary = model.vocab_size();
         let choices = if sampler.is_greedy() {
             let best = model.argmax(&pass, sampler.mask())?;
             best.into_iter().map(Choice::from_argmax).collect()
         } else {
-            let logits = model.forward(&pass)?.chunks_exact(vocabulary).zip(rows);
-            logits.map(|(logits, row)| sampler.choose(logits, position + row + 1)).collect()
+            let each = model.forward(&pass)?.chunks_exact(vocabulary).zip(logits);
+            each.map(|(logits, row)| sampler.choose(logits, position + row + 1)).collect()
         };
         if commit {
             self.tokens.extend_from_slice(tokens);

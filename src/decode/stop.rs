@@ -1,7 +1,8 @@
 //! Stop strings, found across token borders in text that arrives in pieces.
 //!
-//! Text that could be the start of a stop string is held back until it is known not to be. Of several matches the one
-//! that is complete first wins, and of those the longest, so that the result does not depend on how the text was cut.
+//! Text that could be the start of a stop string is held back until it is known not to be. Of
+//! several matches the one that is complete first wins, and of those the longest, so that the
+//! result does not depend on how the text was cut.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +20,8 @@ impl StopStrings {
         Self { strings, held: String::new() }
     }
 
-    /// Takes more text and appends to `out` what is certain. True when a stop string is complete: the text ends before it.
+    /// Takes more text and appends to `out` what is certain. True when a stop string is complete:
+    /// the text ends before it.
     pub(crate) fn push(&mut self, text: &str, out: &mut String) -> bool {
         self.held.push_str(text);
         let found =
@@ -77,7 +79,8 @@ mod tests {
         assert_eq!(out, "xab");
     }
 
-    /// Against the definition: the shortest prefix that ends in a stop string, without the longest such ending.
+    /// Against the definition: the shortest prefix that ends in a stop string, without the longest
+    /// such ending.
     #[test]
     fn pieces_matches_the_definition() {
         let mut rng = Pcg64::seed_from_u64(2);

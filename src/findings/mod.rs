@@ -1,7 +1,8 @@
 //! What somebody should know about a model, and what to do about it.
 //!
-//! An [`Error`] ends what was asked for; a [`Finding`] comes with the answer. Inspecting, converting and verifying report the same
-//! findings, so that a defect has one name wherever it is seen:
+//! An [`Error`] ends what was asked for; a [`Finding`] comes with the answer. Inspecting,
+//! converting and verifying report the same findings, so that a defect has one name wherever it is
+//! seen:
 //!
 //! | code | of | what it says |
 //! |---|---|---|
@@ -108,7 +109,8 @@ impl From<Error> for Finding {
     }
 }
 
-/// Adds a finding, the worst first. Where there is one of its code about tensors, it only adds its tensors to that.
+/// Adds a finding, the worst first. Where there is one of its code about tensors, it only adds its
+/// tensors to that.
 pub(crate) fn add(findings: &mut Vec<Finding>, new: Finding) {
     let same = |old: &&mut Finding| old.code == new.code && !old.tensors.is_empty() && !new.tensors.is_empty();
     if let Some(old) = findings.iter_mut().find(same) {

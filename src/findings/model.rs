@@ -1,9 +1,10 @@
-//! Findings about a model as a whole, the same for a GGUF file and for a checkpoint that is to become one.
+//! Findings about a model as a whole, the same for a GGUF file and for a checkpoint that is to
+//! become one.
 
 #![forbid(unsafe_code)]
 
 use super::Finding;
-use crate::engine::{AttentionKind, DiffusionInfo};
+use crate::decode::{Assumed, AttentionKind, DiffusionSettings};
 use crate::error::Error;
 use crate::tokenizer::{MASK_NAMES, TokenType, Tokenizer};
 
@@ -40,7 +41,8 @@ pub(crate) fn no_mask_token(tokenizer: &Tokenizer) -> Finding {
     }
 }
 
-/// A token with a usual name that is not special, or one that is special or among the last and has a name of that kind.
+/// A token with a usual name that is not special, or one that is special or among the last and has
+/// a name of that kind.
 fn candidate(tokenizer: &Tokenizer) -> Option<(u32, &str)> {
     let count = tokenizer.len() as u32;
     let named = |id: u32| Some((id, tokenizer.token(id)?));
@@ -61,18 +63,18 @@ pub(crate) fn mask_token_stops(error: &Error) -> Finding {
     )
 }
 
-/// What nothing says about how blocks are decoded, and what is assumed.
-pub(crate) fn diffusion(info: &DiffusionInfo, block_size_said: bool, attention_said: bool) -> Vec<Finding> {
-    let DiffusionInfo { block_size, attention, .. } = info;
+/// What was assumed about how blocks are decoded.
+pub(crate) fn diffusion(settings: &DiffusionSettings, assumed: Assumed) -> Vec<Finding> {
+    let DiffusionSettings { block_size, attention, .. } = settings;
     let mut findings = Vec::new();
-    if !block_size_said {
+    if assumed.block_size {
         let message = format!("nothing says how large the blocks are: {block_size} is assumed");
         findings.push(
             Finding::note("block-size-assumed", message)
                 .remedy("if the model was trained with another size, convert with --block-size"),
         );
     }
-    if !attention_said {
+    if assumed.attention {
         let message = format!(
             "nothing says how positions of a block see each other: {} attention is assumed, that of Fast-dLLM v2",
             attention.as_str()

@@ -1,14 +1,16 @@
 //! Findings about the weights of ternary layers.
 //!
-//! A layer that was ternarized as BitNet does has one scale, some tenths of the largest weight or less, and 20 to 50% zeros (31%
-//! when its weights were normally distributed). The usual mistakes leave traces:
+//! A layer that was ternarized as BitNet does has one scale, some tenths of the largest weight or
+//! less, and 20 to 50% zeros (31% when its weights were normally distributed). The usual mistakes
+//! leave traces:
 //!
-//! - Each block rounded by its own largest magnitude, which is what quantizing raw weights to TQ1_0, TQ2_0 or Q2_0 does: the scales
-//!   of blocks differ.
+//! - Each block rounded by its own largest magnitude, which is what quantizing raw weights to
+//!   TQ1_0, TQ2_0 or Q2_0 does: the scales of blocks differ.
 //! - The sign taken instead: hardly any zeros.
-//! - The codes taken for the weights: the scale is 1. Ternarized again, mean|q| of codes q is 1 minus the share of zeros: the scale
-//!   is that.
-//! - `weight_scale` divided by instead of multiplied with, or the other way round: the scale is beyond what training gives.
+//! - The codes taken for the weights: the scale is 1. Ternarized again, mean|q| of codes q is 1
+//!   minus the share of zeros: the scale is that.
+//! - `weight_scale` divided by instead of multiplied with, or the other way round: the scale is
+//!   beyond what training gives.
 
 #![forbid(unsafe_code)]
 
@@ -42,7 +44,8 @@ pub(crate) struct TernaryLayers {
 }
 
 impl TernaryLayers {
-    /// Looks at the layer `tensor`. `scaled`: its output is multiplied by a scale of its own, so the scale here may be anything.
+    /// Looks at the layer `tensor`. `scaled`: its output is multiplied by a scale of its own, so
+    /// the scale here may be anything.
     pub(crate) fn look(&mut self, tensor: &str, census: &TernaryStats, scaled: bool) {
         if let Some(finding) = by_codes(census) {
             add(&mut self.found, finding.about(tensor));

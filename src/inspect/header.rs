@@ -3,13 +3,13 @@
 #![forbid(unsafe_code)]
 
 use crate::chat::ChatTemplate;
-use crate::engine::{DiffusionInfo, EngineOptions, diffusion_info};
+use crate::decode::{Diffusion, DiffusionOverrides, DiffusionSettings};
 use crate::error::Result;
 use crate::findings::{Finding, add, model};
 use crate::gguf::split::Part;
 use crate::gguf::{GgmlType, Header, Metadata, TensorInfo};
 use crate::model::{Architecture, check_headers};
-use crate::tokenizer::{MaskChoice, Tokenizer};
+use crate::tokenizer::Tokenizer;
 use std::collections::BTreeSet;
 
 const VOCABULARY_REMEDY: &str = "tokenizer and weights come from different versions of the checkpoint, often from before and after a \
@@ -18,13 +18,14 @@ const VOCABULARY_REMEDY: &str = "tokenizer and weights come from different versi
 /// What the headers of a model tell.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    pub(super) diffusion: Option<DiffusionInfo>,
+    pub(super) diffusion: Option<DiffusionSettings>,
     pub(super) runs: bool,
     pub(super) findings: Vec<Finding>,
 }
 
 impl Answers {
-    /// Looks at the headers of all files of a model. `sub_norms` is the kind of SubLN norms they have.
+    /// Looks at the headers of all files of a model. `sub_norms` is the kind of SubLN norms they
+    /// have.
     pub(super) fn new(headers: &[&Header], sub_norms: &str) -> Result<Self> {
         let metadata = &headers[0].metadata;
         let architecture = metadata.string("general.architecture")?.unwrap_or_default();
@@ -60,7 +61,8 @@ impl Answers {
         result.map_err(|error| self.block(error.into())).ok()
     }
 
-    /// Names, shapes and completeness. The two usual mismatches are looked for first: they say more than the first odd tensor.
+    /// Names, shapes and completeness. The two usual mismatches are looked for first: they say more
+    /// than the first odd tensor.
     fn structure(&mut self, headers: &[&Header], architecture: &str, sub_norms: &str) -> Result<()> {
         model::sub_norms(architecture, sub_norms).into_iter().for_each(|finding| self.find(finding));
         let wants = Architecture::find(architecture).is_ok_and(|architecture| architecture.sub_norms);
@@ -97,23 +99,15 @@ impl Answers {
     fn tokenizer(&mut self, metadata: &Metadata) -> Result<()> {
         let Some(tokenizer) = self.need(Tokenizer::from_metadata(metadata)) else { return Ok(()) };
         self.need(ChatTemplate::from_metadata(metadata, &tokenizer));
-        let Some((info, notice)) = self.need(diffusion_info(metadata, &tokenizer, &EngineOptions::default())) else {
-            return Ok(());
-        };
-        match &info {
-            Some(info) => {
-                let says = |key: &str| metadata.get(key).is_some();
-                let said = [says("diffusion.block_size"), says("diffusion.attention")];
-                model::diffusion(info, said[0], said[1]).into_iter().for_each(|finding| self.find(finding));
+        match self.need(Diffusion::read(metadata, &tokenizer, DiffusionOverrides::default())) {
+            Some(Diffusion::Supported(settings, assumed)) => {
+                model::diffusion(&settings, assumed).into_iter().for_each(|finding| self.find(finding));
+                self.diffusion = Some(settings);
             }
-            None if notice.is_none() => self.find(model::no_mask_token(&tokenizer)),
-            None => {
-                if let Err(error) = tokenizer.mask_token(MaskChoice::default()) {
-                    self.find(model::mask_token_stops(&error));
-                }
-            }
+            Some(Diffusion::NoMaskToken) => self.find(model::no_mask_token(&tokenizer)),
+            Some(Diffusion::MaskTokenStops(error)) => self.find(model::mask_token_stops(&error)),
+            None => {}
         }
-        self.diffusion = info;
         Ok(())
     }
 }

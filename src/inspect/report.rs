@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::header::Answers;
-use crate::engine::{DiffusionInfo, decode_modes};
+use crate::decode::{DiffusionSettings, decode_modes};
 use crate::error::Result;
 use crate::findings::Finding;
 use crate::gguf::Header;
@@ -24,14 +24,15 @@ pub struct Report {
     pub bytes: u64,
     /// Number of weights.
     pub parameters: u64,
-    /// Which SubLN norms there are: `none`, `two` (before the output and down projections), `seven` (before each projection).
+    /// Which SubLN norms there are: `none`, `two` (before the output and down projections), `seven`
+    /// (before each projection).
     pub sub_norms: &'static str,
     /// Kind of tokenizer, its pre-tokenizer and size.
     pub tokenizer: String,
     /// Whether the file brings its own chat template.
     pub chat_template: bool,
     /// How it decodes by diffusion, if it can.
-    pub diffusion: Option<DiffusionInfo>,
+    pub diffusion: Option<DiffusionSettings>,
     /// The mask token as the vocabulary spells it.
     pub mask_token_text: Option<String>,
     /// The decode modes that make sense, the one that `auto` chooses first.
@@ -77,7 +78,8 @@ pub struct Tensor {
 }
 
 impl Report {
-    /// Describes a model by the header and size of each of its files. [`super::model`] also looks at the weights.
+    /// Describes a model by the header and size of each of its files. [`super::model`] also looks
+    /// at the weights.
     ///
     /// # Errors
     ///

@@ -3,13 +3,14 @@
 #![forbid(unsafe_code)]
 
 use super::report::Report;
-use crate::convert::ModelFiles;
 use crate::error::Result;
+use crate::files::ModelFiles;
 use crate::findings::weights::TernaryLayers;
 use crate::findings::{Finding, add};
 use crate::quant::TernaryStats;
 
-/// Counts what every ternary tensor holds: scales and shares of zeros go into the report, and what is wrong with them.
+/// Counts what every ternary tensor holds: scales and shares of zeros go into the report, and what
+/// is wrong with them.
 pub(super) fn look(
     files: &mut ModelFiles<'_>,
     report: &mut Report,

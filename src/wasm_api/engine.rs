@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use super::{Result, json, parse, throw};
+use crate::Error;
 use crate::chat::Message;
-use crate::engine::{self, EngineOptions, Request};
+use crate::engine::{self, EngineLoader, EngineOptions, Request};
 use crate::tokenizer::EncodeOptions;
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
@@ -12,7 +13,7 @@ use wasm_bindgen::prelude::*;
 /// Takes the bytes of a model, file by file.
 #[wasm_bindgen]
 pub struct Loader {
-    loader: engine::Loader,
+    loader: EngineLoader,
 }
 
 #[wasm_bindgen]
@@ -21,7 +22,7 @@ impl Loader {
     #[wasm_bindgen(constructor)]
     pub fn new(options: &str) -> Result<Self> {
         let options = EngineOptions::from_json(options).map_err(throw)?;
-        Ok(Self { loader: engine::Loader::new(options) })
+        Ok(Self { loader: EngineLoader::new(options) })
     }
 
     /// Announces the next file; `total` is its size in bytes where that is known.
@@ -37,7 +38,7 @@ impl Loader {
 
     /// The finished model.
     pub fn finish(self) -> Result<Engine> {
-        Ok(Engine { engine: self.loader.finish().map_err(throw)? })
+        Ok(Engine { engine: self.loader.finish().map_err(throw)?, pending: None })
     }
 }
 
@@ -58,6 +59,8 @@ fn yes() -> bool {
 #[wasm_bindgen]
 pub struct Engine {
     engine: engine::Engine,
+    /// The error of a pass, thrown after the events before it have been returned.
+    pending: Option<Error>,
 }
 
 #[wasm_bindgen]
@@ -67,7 +70,8 @@ impl Engine {
         json(self.engine.info())
     }
 
-    /// Token ids of `text`; `options` is JSON `{addSpecial?, parseSpecial?}`, both true unless given.
+    /// Token ids of `text`; `options` is JSON `{addSpecial?, parseSpecial?}`, both true unless
+    /// given.
     pub fn tokenize(&self, text: &str, options: &str) -> Result<Vec<u32>> {
         let TokenizeOptions { add_special, parse_special } = parse("tokenize options", options)?;
         self.engine.tokenizer().encode(text, EncodeOptions { add_special, parse_special }).map_err(throw)
@@ -88,20 +92,30 @@ impl Engine {
     /// Begins a generation; `request` is JSON: see [`Request::from_json`].
     pub fn start(&mut self, request: &str) -> Result<()> {
         let request = Request::from_json(request).map_err(throw)?;
+        self.pending = None;
         self.engine.start(&request).map_err(throw)
     }
 
-    /// Forward passes, at least one, until `milliseconds` have passed: leaving WebAssembly after each would take longer than a pass of
-    /// a small model. JSON: the list of events they caused; the last one of a generation is `done`. See [`engine::Engine::steps`].
+    /// Forward passes, at least one, until `milliseconds` have passed: leaving WebAssembly after
+    /// each would take longer than a pass of a small model. JSON: the list of events they caused;
+    /// the last one of a generation is `done`. The error of a pass is thrown by the call after the
+    /// one that returns the events before it.
     pub fn step(&mut self, milliseconds: f64) -> Result<String> {
+        if let Some(error) = self.pending.take() {
+            return Err(throw(error));
+        }
         let mut events = Vec::new();
-        self.engine.run_for(milliseconds, &mut events).map_err(throw)?;
+        match self.engine.run_for(milliseconds, &mut events) {
+            Err(error) if events.is_empty() => return Err(throw(error)),
+            ended => self.pending = ended.err(),
+        }
         json(&events)
     }
 
     /// Ends the generation. JSON: its last events.
     pub fn cancel(&mut self) -> Result<String> {
         let mut events = Vec::new();
+        self.pending = None;
         self.engine.cancel(&mut events);
         json(&events)
     }

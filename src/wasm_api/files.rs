@@ -4,8 +4,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::convert::Files;
 use crate::error::Result;
+use crate::files::Files;
 use std::io::{self, ErrorKind, Write};
 use wasm_bindgen::prelude::*;
 
@@ -48,7 +48,7 @@ impl Files for BlobFiles {
             let wanted = buffer.len();
             bail!(
                 Truncated,
-                "{name}: {wanted} bytes from byte {offset} are wanted, but the file has {size}; fetch it again"
+                "{name} ends at byte {size}, before byte {offset} + {wanted}: it is incomplete; download it again"
             );
         }
         self.read(name, offset as f64, buffer).map_err(|error| err!(Io, "{name}: {}", message(&error)))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use webtern::Result;
-use webtern::convert::{Options, Plan, Report};
+use webtern::convert::{ConvertOptions, Plan, Report};
 use webtern::gguf::GgmlType;
 
 /// A checkpoint and what it computes.
@@ -53,9 +53,11 @@ impl Checkpoint {
     /// The file it becomes, with linear layers of type `ty`.
     pub(crate) fn convert(&self, ty: Option<GgmlType>) -> Result<(Vec<u8>, Report)> {
         let (mut files, mut file) = (self.files(), Vec::new());
-        let report =
-            Plan::new(&mut files, &Options { ty, ..Options::default() })?
-                .write(&mut files, &mut file, &mut |_| Ok(()))?;
+        let report = Plan::new(&mut files, &ConvertOptions { ty, ..ConvertOptions::default() })?.write(
+            &mut files,
+            &mut file,
+            &mut |_| Ok(()),
+        )?;
         Ok((file, report))
     }
 }

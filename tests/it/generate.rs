@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::BufWriter;
 use webtern::convert::{TokenizerFiles, tokenizer_metadata};
-use webtern::decode::{Event, FinishReason};
-use webtern::engine::{AttentionKind, Engine, EngineOptions, Request};
+use webtern::decode::{AttentionKind, Event, FinishReason};
+use webtern::engine::{Engine, EngineOptions, Request};
 use webtern::gguf::{GgmlType, TensorSpec, Writer};
 
 const STORIES: &str = "stories260K.gguf";

@@ -7,7 +7,8 @@ use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use webtern::Result;
 use webtern::convert::{Report, verify};
-use webtern::engine::{AttentionKind, Engine, EngineOptions};
+use webtern::decode::AttentionKind;
+use webtern::engine::{Engine, EngineOptions};
 use webtern::gguf::{GgmlType, Metadata};
 use webtern::model::{Attention, LanguageModel, LoadOptions, LoadedModel, Loader, Pass};
 

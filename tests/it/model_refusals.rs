@@ -2,7 +2,8 @@
 
 use crate::checkpoints::Checkpoint;
 use crate::testing::test;
-use webtern::engine::{AttentionKind, Engine, EngineOptions};
+use webtern::decode::AttentionKind;
+use webtern::engine::{Engine, EngineOptions};
 use webtern::gguf::{Decoder, Event, GgmlType, Limits, Metadata, TensorSpec, Value, Writer};
 use webtern::model::{Attention, LanguageModel, LoadOptions, LoadedModel, Loader, Pass};
 use webtern::{Error, ErrorCode, Result};

@@ -6,7 +6,8 @@ use crate::load;
 use crate::output::{diffusion, field, findings, line, percent, shape, table};
 use indicatif::{HumanBytes, ProgressBar};
 use std::sync::atomic::Ordering;
-use webtern::convert::{Dropped, Folder, Origin, Plan, Report, TensorReport, write_whole};
+use webtern::convert::{Dropped, Origin, Plan, Report, TensorReport};
+use webtern::files::{Folder, write_whole};
 use webtern::{Error, ErrorCode, Result};
 
 pub(crate) fn run(args: &ConvertArgs, json: bool) -> Result<()> {

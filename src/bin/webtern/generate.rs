@@ -11,9 +11,10 @@ use webtern::engine::{Engine, Prompt, Request};
 use webtern::{Error, ErrorCode, Result};
 
 pub(crate) fn run(args: &GenerateArgs, json: bool) -> Result<()> {
-    let options = args.decode.options()?;
-    let mut engine = load::engine(&args.model.model, &args.model.options(args.decode.attention))?;
-    let request = Request { prompt: prompt(&args.prompt), options };
+    // Before a model is loaded for nothing.
+    args.options.validate()?;
+    let mut engine = load::engine(&args.model.model, &args.model.options())?;
+    let request = Request { prompt: prompt(&args.prompt), options: args.options.clone() };
     let outcome = stream(&mut engine, &request, !json, &*interrupted()?)?;
     if json {
         line(serde_json::json!(outcome))?;
@@ -41,7 +42,8 @@ pub(crate) fn interrupted() -> Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
-/// Runs a request to its end, printing text as it comes if `print`. Ctrl-C ends it between two passes.
+/// Runs a request to its end, printing text as it comes if `print`. Ctrl-C ends it between two
+/// passes.
 pub(crate) fn stream(engine: &mut Engine, request: &Request, print: bool, stop: &AtomicBool) -> Result<Outcome> {
     engine.start(request)?;
     let mut events = Vec::new();

@@ -6,14 +6,15 @@ use crate::output::{count, diffusion, field, findings, line, percent, shape, tab
 use crate::{convert, load};
 use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use webtern::Result;
-use webtern::convert::{Folder, Options};
+use webtern::convert::ConvertOptions;
+use webtern::files::Folder;
 use webtern::inspect::{Report, TypeSummary, checkpoint, model};
 
 pub(crate) fn run(args: &InspectArgs, json: bool) -> Result<()> {
     if let Model::File(path) = &args.model
         && path.is_dir()
     {
-        let report = checkpoint(&mut Folder::open(path)?, &Options::default())?;
+        let report = checkpoint(&mut Folder::open(path)?, &ConvertOptions::default())?;
         return if json { line(serde_json::json!(report)) } else { convert::print(&report) };
     }
     let (mut files, name) = args.model.files()?;

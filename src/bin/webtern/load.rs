@@ -3,7 +3,7 @@
 use crate::model::{Model, ModelFile};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, stderr};
-use webtern::engine::{Engine, EngineOptions, Loader};
+use webtern::engine::{Engine, EngineLoader, EngineOptions};
 use webtern::gguf::{Decoder, Event, Header, Limits};
 use webtern::{Error, ErrorCode, Result};
 
@@ -21,7 +21,7 @@ pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
 }
 
 fn load(files: Vec<ModelFile>, options: &EngineOptions, bar: &ProgressBar) -> Result<Engine> {
-    let mut loader = Loader::new(options.clone());
+    let mut loader = EngineLoader::new(options.clone());
     for mut file in files {
         loader.begin_file(&file.name, Some(file.size))?;
         file.read(|bytes| {

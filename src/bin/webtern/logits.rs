@@ -4,14 +4,17 @@ use crate::args::LogitsArgs;
 use crate::load;
 use crate::output::line;
 use webtern::Result;
+use webtern::decode::AttentionKind;
 
 /// Largest logits shown per position without `--json`.
 const SHOWN: usize = 5;
 
 pub(crate) fn run(args: &LogitsArgs, json: bool) -> Result<()> {
-    let mut engine = load::engine(&args.model.model, &args.model.options(None))?;
+    let options = args.model.options();
+    let attention = options.diffusion.attention.unwrap_or(AttentionKind::Causal);
+    let mut engine = load::engine(&args.model.model, &options)?;
     let mut rows: Vec<Vec<f32>> = Vec::new();
-    engine.logits(&args.tokens, args.attention.into(), |row| rows.push(row.to_vec()))?;
+    engine.logits(&args.tokens, attention, |row| rows.push(row.to_vec()))?;
     if json {
         return line(serde_json::json!({ "logits": rows }));
     }

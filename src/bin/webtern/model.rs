@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use webtern::Result;
-use webtern::convert::{Files, Folder};
+use webtern::files::{Files, Folder};
 use webtern::gguf::split::SplitName;
 
 /// Bytes read at a time.

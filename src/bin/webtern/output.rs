@@ -2,11 +2,12 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write, stdout};
-use webtern::engine::DiffusionInfo;
+use webtern::decode::DiffusionSettings;
 use webtern::findings::Finding;
 use webtern::{Error, ErrorCode, Result};
 
-/// Writes `text` at once. When the reader has gone (`webtern ... | head`), the program ends here, quietly and with success.
+/// Writes `text` at once. When the reader has gone (`webtern ... | head`), the program ends here,
+/// quietly and with success.
 pub(crate) fn print(text: impl Display) -> Result<()> {
     let mut out = stdout().lock();
     match write!(out, "{text}").and_then(|()| out.flush()) {
@@ -59,9 +60,9 @@ pub(crate) fn percent(zeros: Option<f64>) -> String {
 }
 
 /// Whether it is a diffusion model, and what that means.
-pub(crate) fn diffusion(info: Option<&DiffusionInfo>, mask: Option<&str>, modes: &[&str]) -> Result<()> {
+pub(crate) fn diffusion(info: Option<&DiffusionSettings>, mask: Option<&str>, modes: &[&str]) -> Result<()> {
     match info {
-        Some(DiffusionInfo { mask_token, block_size, attention, .. }) => {
+        Some(DiffusionSettings { mask_token, block_size, attention, .. }) => {
             let (mask, attention) = (mask.unwrap_or_default(), attention.as_str());
             field(
                 "diffusion",

@@ -4,7 +4,8 @@ use crate::args::VerifyArgs;
 use crate::load;
 use crate::output::{findings, line, percent, table};
 use indicatif::ProgressBar;
-use webtern::convert::{Folder, Product, Verification, verify};
+use webtern::convert::{Product, Verification, verify};
+use webtern::files::Folder;
 use webtern::{Error, ErrorCode, Result};
 
 pub(crate) fn run(args: &VerifyArgs, json: bool) -> Result<()> {

@@ -1,7 +1,8 @@
-//! The zip archive that `torch.save` writes, with nothing compressed: `NAME/data.pkl`, and `NAME/data/KEY` for each storage.
+//! The zip archive that `torch.save` writes, with nothing compressed: `NAME/data.pkl`, and
+//! `NAME/data/KEY` for each storage.
 //!
-//! The `rawzip` crate reads the archive's directory from ranges of the file. An entry is a range of bytes too, so tensors are read
-//! from the file directly.
+//! The `rawzip` crate reads the archive's directory from ranges of the file. An entry is a range of
+//! bytes too, so tensors are read from the file directly.
 
 #![forbid(unsafe_code)]
 
@@ -34,8 +35,8 @@ impl<'a> Archive<'a> {
     ///
     /// # Errors
     ///
-    /// `unsupported-type` for what is no archive of `torch.save` or is compressed, `truncated`, `malformed` and `limits` for damaged
-    /// ones.
+    /// `unsupported-type` for what is no archive of `torch.save` or is compressed, `truncated`,
+    /// `malformed` and `limits` for damaged ones.
     pub(super) fn open(files: &'a mut dyn Files, file: &'a str) -> Result<Self> {
         let mut start = [0; 2];
         files.read_at(file, 0, &mut start)?;
@@ -100,7 +101,8 @@ impl<'a> Archive<'a> {
         Ok(Some(start..end))
     }
 
-    /// The bytes of the entry `name`, which must not be more than `limit`; `None` when there is no such entry.
+    /// The bytes of the entry `name`, which must not be more than `limit`; `None` when there is no
+    /// such entry.
     ///
     /// # Errors
     ///

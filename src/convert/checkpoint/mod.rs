@@ -1,8 +1,9 @@
 //! The tensors of a checkpoint: where each lies in which file.
 //!
-//! Weights come as safetensors or as what `torch.save` writes. Either way a large checkpoint is several files and an index that says
-//! which tensor is in which; and either way a tensor is a run of bytes in a file once its headers are read ([`Stored`]), so nothing
-//! after this module knows the difference. No weights are read here.
+//! Weights come as safetensors or as what `torch.save` writes. Either way a large checkpoint is
+//! several files and an index that says which tensor is in which; and either way a tensor is a run
+//! of bytes in a file once its headers are read ([`Stored`]), so nothing after this module knows
+//! the difference. No weights are read here.
 
 #![forbid(unsafe_code)]
 
@@ -11,8 +12,8 @@ mod pickle;
 mod safetensors;
 mod torch;
 
-use super::files::{Files, text};
 use crate::error::Result;
+use crate::files::{Files, text};
 use crate::gguf::GgmlType;
 use ::safetensors::Dtype;
 use serde::Deserialize;
@@ -103,8 +104,9 @@ enum Source<'a> {
 ///
 /// # Errors
 ///
-/// `io` without weights, `truncated` when a shard is missing or a file too short, `malformed` when headers, index and sizes
-/// contradict one another, `unsupported-type` for what is neither safetensors nor tensors saved by PyTorch.
+/// `io` without weights, `truncated` when a shard is missing or a file too short, `malformed` when
+/// headers, index and sizes contradict one another, `unsupported-type` for what is neither
+/// safetensors nor tensors saved by PyTorch.
 pub(super) fn weights(files: &mut dyn Files) -> Result<Weights> {
     let names: BTreeSet<String> = files.names().into_iter().collect();
     let mut notices = Vec::new();

@@ -1,7 +1,7 @@
 //! Safetensors: a u64 length, a JSON header of that length, and data.
 //!
-//! The `safetensors` crate parses the header and checks that the tensors fill the data without gap or overlap and have the sizes their
-//! shapes ask for.
+//! The `safetensors` crate parses the header and checks that the tensors fill the data without gap
+//! or overlap and have the sizes their shapes ask for.
 
 #![forbid(unsafe_code)]
 
@@ -16,8 +16,8 @@ const MAX_HEADER_BYTES: u64 = 100_000_000;
 ///
 /// # Errors
 ///
-/// `truncated` and `malformed`, for headers that are damaged or do not fit the file; `limits` for files that 32 bits cannot address,
-/// where the crate's offsets have no more.
+/// `truncated` and `malformed`, for headers that are damaged or do not fit the file; `limits` for
+/// files that 32 bits cannot address, where the crate's offsets have no more.
 pub(super) fn read(files: &mut dyn Files, file: &str) -> Result<Vec<Stored>> {
     let size = files.size(file)?;
     if usize::try_from(size).is_err() {

@@ -91,7 +91,8 @@ fn storages_are_checked_against_the_archive() {
         only("model.pt", changed)
     };
     let change = |from: &[u8], to: &[u8]| replace(small, from, to);
-    // The pickle ends: offset 0, shape (2,), stride (1,), no gradient; TUPLE1 is 0x85, NEWFALSE 0x89, 0x94 memoises.
+    // The pickle ends: offset 0, shape (2,), stride (1,), no gradient; TUPLE1 is 0x85, NEWFALSE
+    // 0x89, 0x94 memoises.
     let beyond = "beyond its storage of 8 bytes";
     refuse(change(b"K\x00K\x02\x85", b"K\x01K\x02\x85"), ErrorCode::Malformed, beyond);
     refuse(change(b"K\x00K\x02\x85", b"K\x00K\x03\x85"), ErrorCode::Malformed, beyond);
@@ -115,7 +116,8 @@ fn damage_gives_a_typed_error_or_other_tensors() {
         for (at, &byte) in file.iter().enumerate() {
             for damaged in 0..=255 {
                 files.get_mut(name).unwrap()[at] = damaged;
-                // What is read may be wrong, for weights have no checksum; but it is read or refused.
+                // What is read may be wrong, for weights have no checksum; but it is read or
+                // refused.
                 let _ = tensors(&mut files);
             }
             files.get_mut(name).unwrap()[at] = byte;

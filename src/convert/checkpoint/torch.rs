@@ -1,6 +1,7 @@
 //! Tensors saved by `torch.save`: a pickle that describes them, and their storages, in an archive.
 //!
-//! Trainers save weights in company: `{"model_state_dict": {...}, "optimizer_state_dict": {...}, "epoch": 3}`. The weights are looked
+//! Trainers save weights in company:
+//! `{"model_state_dict": {...}, "optimizer_state_dict": {...}, "epoch": 3}`. The weights are looked
 //! for under the usual keys, also one inside the other; what is beside them is passed over.
 
 #![forbid(unsafe_code)]
@@ -23,8 +24,9 @@ const MAX_WRAPPERS: usize = 4;
 ///
 /// # Errors
 ///
-/// `unsupported-type` for files that are not of this form, for pickles that ask for more than tensors, and for tensors whose rows are
-/// not together; `malformed`, `truncated` and `limits` for damaged files.
+/// `unsupported-type` for files that are not of this form, for pickles that ask for more than
+/// tensors, and for tensors whose rows are not together; `malformed`, `truncated` and `limits` for
+/// damaged files.
 pub(super) fn read(files: &mut dyn Files, file: &str) -> Result<Vec<Stored>> {
     let archive = Archive::open(files, file)?;
     match archive.bytes("byteorder", 16)? {

@@ -1,12 +1,15 @@
 //! A checkpoint's tokenizer as GGUF metadata.
 //!
-//! `tokenizer.json` ([`json`]) describes a pipeline of parts; GGUF has a fixed set of tokenizers with names. So the parts are compared
-//! with those that each name stands for ([`structure`]), and a pipeline that equals none is refused rather than approximated.
-//! `tokenizer.model` ([`sentencepiece`]) is one of those kinds by itself. Beside either, other files say which tokens have a role.
+//! `tokenizer.json` ([`json`]) describes a pipeline of parts; GGUF has a fixed set of tokenizers
+//! with names. So the parts are compared with those that each name stands for ([`structure`]), and
+//! a pipeline that equals none is refused rather than approximated. `tokenizer.model`
+//! ([`sentencepiece`]) is one of those kinds by itself. Beside either, other files say which tokens
+//! have a role.
 //!
-//! Three things are let through although GGUF cannot say them, because everybody who runs such files does so: NFC
-//! normalization (Qwen2's), which only shows on decomposed text; a sentencepiece space that is put in front of some texts only;
-//! and chat templates other than the default one, which are left out.
+//! Three things are let through although GGUF cannot say them, because everybody who runs such
+//! files does so: NFC normalization (Qwen2's), which only shows on decomposed text; a sentencepiece
+//! space that is put in front of some texts only; and chat templates other than the default one,
+//! which are left out.
 
 #![forbid(unsafe_code)]
 
@@ -45,7 +48,8 @@ pub struct TokenizerFiles<'a> {
     pub added_tokens: Option<&'a str>,
     /// `tokenizer_config.json`: which token is BOS and so on, the chat template.
     pub tokenizer_config: Option<&'a str>,
-    /// `config.json`: how many rows the embedding has, and ids that `tokenizer_config.json` does not give.
+    /// `config.json`: how many rows the embedding has, and ids that `tokenizer_config.json` does
+    /// not give.
     pub config: Option<&'a str>,
     /// `chat_template.jinja`, which goes before the template in `tokenizer_config.json`.
     pub chat_template: Option<&'a str>,
@@ -80,12 +84,14 @@ struct Template {
 
 /// The `tokenizer.*` metadata that a checkpoint's files amount to.
 ///
-/// When `config.json` and `tokenizer_config.json` disagree about the token that ends a text, both end answers: the second
-/// becomes `eos_token_id` and the first `eot_token_id`. Ids without a token become unused tokens `[PAD17]`.
+/// When `config.json` and `tokenizer_config.json` disagree about the token that ends a text, both
+/// end answers: the second becomes `eos_token_id` and the first `eot_token_id`. Ids without a token
+/// become unused tokens `[PAD17]`.
 ///
 /// # Errors
-/// `io` without a tokenizer; `unsupported-architecture` for a tokenizer that GGUF has no name for, naming the part; `malformed` and
-/// `truncated` when a file is not of the expected form or contradicts another; `limits` for outsized ids.
+/// `io` without a tokenizer; `unsupported-architecture` for a tokenizer that GGUF has no name for,
+/// naming the part; `malformed` and `truncated` when a file is not of the expected form or
+/// contradicts another; `limits` for outsized ids.
 pub fn tokenizer_metadata(files: &TokenizerFiles) -> Result<Metadata> {
     let optional = |name, text: Option<&str>| text.map_or(Ok(Value::Null), |text| parse(name, text));
     let tokenizer_config = optional("tokenizer_config.json", files.tokenizer_config)?;

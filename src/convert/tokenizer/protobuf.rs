@@ -1,7 +1,8 @@
 //! The wire format of protocol buffers, read field by field.
 //!
-//! A message is a sequence of fields; each begins with a varint that holds the field's number and the form of its value. Readers skip
-//! the numbers they do not know. A crate for this would bring a code generator or a derive macro for the three messages read here.
+//! A message is a sequence of fields; each begins with a varint that holds the field's number and
+//! the form of its value. Readers skip the numbers they do not know. A crate for this would bring a
+//! code generator or a derive macro for the three messages read here.
 //!
 //! Source: the "Encoding" page of protobuf.dev.
 
@@ -36,7 +37,8 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     ///
-    /// `truncated` when the message ends inside of a field, `malformed` for a form that there is not.
+    /// `truncated` when the message ends inside of a field, `malformed` for a form that there is
+    /// not.
     pub(super) fn next(&mut self) -> Result<Option<(u64, Value<'a>)>> {
         if self.rest.is_empty() {
             return Ok(None);

@@ -1,8 +1,9 @@
 //! Merges, ordered by rank, as token scores, which is what sentencepiece vocabularies in GGUF have.
 //!
-//! A merge happens by its rank in `tokenizer.json` and by the score of its result in GGUF. The two agree when (1) every split of a
-//! token into two others is a merge, and (2) the merges that make one token follow each other. Both hold for files made from a
-//! sentencepiece model, and are checked. The score is then minus the first rank.
+//! A merge happens by its rank in `tokenizer.json` and by the score of its result in GGUF. The two
+//! agree when (1) every split of a token into two others is a merge, and (2) the merges that make
+//! one token follow each other. Both hold for files made from a sentencepiece model, and are
+//! checked. The score is then minus the first rank.
 
 #![forbid(unsafe_code)]
 

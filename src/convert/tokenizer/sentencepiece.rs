@@ -1,12 +1,14 @@
-//! `tokenizer.model`: a sentencepiece model, whose vocabulary GGUF's `llama` tokenizers have taken over as it is.
+//! `tokenizer.model`: a sentencepiece model, whose vocabulary GGUF's `llama` tokenizers have taken
+//! over as it is.
 //!
-//! The file is a `ModelProto` of protocol buffers: the pieces with their scores and types, in the order of their ids; how the model
-//! was trained; and how text is normalized before. Of the kinds of models only BPE merges by score, as `llama` tokenizers do. Of the
-//! normalizations only those about blanks can be said in GGUF; a model that maps characters is refused, for it would be given ids
-//! that it never saw.
+//! The file is a `ModelProto` of protocol buffers: the pieces with their scores and types, in the
+//! order of their ids; how the model was trained; and how text is normalized before. Of the kinds
+//! of models only BPE merges by score, as `llama` tokenizers do. Of the normalizations only those
+//! about blanks can be said in GGUF; a model that maps characters is refused, for it would be given
+//! ids that it never saw.
 //!
-//! One thing is different by convention: sentencepiece puts its space before the text only, webtern (as llama.cpp and `transformers`)
-//! before every stretch of text between special tokens.
+//! One thing is different by convention: sentencepiece puts its space before the text only, webtern
+//! (as llama.cpp and `transformers`) before every stretch of text between special tokens.
 //!
 //! Source: `sentencepiece_model.proto` and `normalizer.cc` of sentencepiece.
 
@@ -45,7 +47,8 @@ struct Piece<'a> {
     kind: i32,
 }
 
-/// Reads `tokenizer.model`, with the tokens that `added_tokens.json` and `tokenizer_config.json` add to it.
+/// Reads `tokenizer.model`, with the tokens that `added_tokens.json` and `tokenizer_config.json`
+/// add to it.
 pub(super) fn read(model: &[u8], added_tokens: Option<&str>, tokenizer_config: &Json, config: &Json) -> Result<Parts> {
     let model = Model::read(model).map_err(|error| error.at(FILE))?;
     let added = added(added_tokens, tokenizer_config)?;
@@ -168,7 +171,8 @@ fn special_ids(spec: &[u8]) -> Result<[i32; 4]> {
     Ok(special)
 }
 
-/// Whether a `NormalizerSpec` puts a space in front, and whether it removes blanks that are not needed.
+/// Whether a `NormalizerSpec` puts a space in front, and whether it removes blanks that are not
+/// needed.
 fn blanks(spec: &[u8]) -> Result<[bool; 2]> {
     // The defaults of the format.
     let (mut name, mut blanks) = ("", [true; 2]);

@@ -127,7 +127,8 @@ fn pre_tokenizer(json: &Value) -> Result<PreTokenizer> {
     }
 }
 
-/// Blanks become `▁`, in the normalizer or in a pre-tokenizer that does not cut the text, and one may be put in front.
+/// Blanks become `▁`, in the normalizer or in a pre-tokenizer that does not cut the text, and one
+/// may be put in front.
 fn sentencepiece(json: &TokenizerJson, model: &BpeJson) -> Result<Scheme> {
     if model.ignore_merges {
         return unsupported("model.ignore_merges", &Value::Bool(true));

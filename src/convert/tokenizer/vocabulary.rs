@@ -10,7 +10,8 @@ use super::json::AddedToken;
 use super::{CONTROL, UNKNOWN, UNUSED, USER_DEFINED};
 use crate::Result;
 
-/// Ids of this size are refused: no vocabulary in use has as many tokens, and every id up to the largest takes memory.
+/// Ids of this size are refused: no vocabulary in use has as many tokens, and every id up to the
+/// largest takes memory.
 pub(super) const MAX_ID: u32 = 1 << 20;
 
 /// The tokens in the order of their ids.
@@ -68,7 +69,8 @@ impl Slots {
         Ok(())
     }
 
-    /// A token beside the model, or a role for one of its own. In sentencepiece vocabularies `▁` is a blank.
+    /// A token beside the model, or a role for one of its own. In sentencepiece vocabularies `▁` is
+    /// a blank.
     pub(super) fn add(&mut self, added: &AddedToken, sentencepiece: bool) -> Result<()> {
         let AddedToken { id, content, .. } = added;
         if added.lstrip || added.rstrip || added.single_word {

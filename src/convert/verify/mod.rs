@@ -1,8 +1,9 @@
 //! Whether a file computes what its checkpoint does.
 //!
-//! Every matrix is multiplied with a random vector twice ([`product`]): with its weights as the file decodes, and as the checkpoint
-//! defines them. Vectors have to be equal. So have names and shapes, with nothing missing and nothing added, the metadata that both
-//! sides have, and the token ids of texts of every kind ([`tokenizer`]). Ternary tensors are looked at as in an inspection.
+//! Every matrix is multiplied with a random vector twice ([`product`]): with its weights as the
+//! file decodes, and as the checkpoint defines them. Vectors have to be equal. So have names and
+//! shapes, with nothing missing and nothing added, the metadata that both sides have, and the token
+//! ids of texts of every kind ([`tokenizer`]). Ternary tensors are looked at as in an inspection.
 
 #![forbid(unsafe_code)]
 
@@ -12,12 +13,11 @@ mod tokenizer;
 pub use product::Product;
 pub use tokenizer::TokenizerCheck;
 
-use super::files::Files;
-use super::model_files::ModelFiles;
-use super::options::Options;
+use super::options::{ConvertOptions, SubLn};
 use super::plan::{Output, Plan, Recipe};
 use super::weights::{floats, ternary};
 use crate::error::Result;
+use crate::files::{Files, ModelFiles};
 use crate::findings::weights::TernaryLayers;
 use crate::findings::{Finding, Severity, add};
 use crate::gguf::split::Part;
@@ -51,8 +51,9 @@ impl Verification {
     }
 }
 
-/// Compares the GGUF file `name` of `files`, or the split model that it is a file of, with the checkpoint it was made from. After
-/// each tensor `progress` is told how many bytes of how many have been compared; what it returns as an error ends the comparison.
+/// Compares the GGUF file `name` of `files`, or the split model that it is a file of, with the
+/// checkpoint it was made from. After each tensor `progress` is told how many bytes of how many
+/// have been compared; what it returns as an error ends the comparison.
 ///
 /// # Errors
 ///
@@ -107,7 +108,7 @@ pub fn verify(
 }
 
 /// How the file must have been converted.
-fn options(file: &mut ModelFiles<'_>, tensors: &[TensorInfo]) -> Result<Options> {
+fn options(file: &mut ModelFiles<'_>, tensors: &[TensorInfo]) -> Result<ConvertOptions> {
     let has = |part: &str| tensors.iter().any(|info| info.name.contains(part));
     let drop_sub_norms = !has("_sub_norm.") && !has("_norm_in.");
     let mut ternarize = tensors.iter().any(|info| info.ty.is_ternary());
@@ -115,7 +116,8 @@ fn options(file: &mut ModelFiles<'_>, tensors: &[TensorInfo]) -> Result<Options>
         let weights = decoded(info, &file.read(&info.name)?)?;
         ternarize = quant::detect_ternary(&weights).is_some_and(|ternary| ternary.scale != 0.0);
     }
-    Ok(Options { drop_sub_norms, ternarize, ..Options::default() })
+    let subln = if drop_sub_norms { SubLn::Drop } else { SubLn::Keep };
+    Ok(ConvertOptions { subln, ternarize, ..ConvertOptions::default() })
 }
 
 /// The architecture, and what both sides say about the model's shape.

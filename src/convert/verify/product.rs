@@ -1,7 +1,7 @@
 //! Two matrices, told apart by what they do to a random vector.
 //!
-//! Both results have to point the same way (cosine near 1) and be equally long (ratio near 1). A random vector shows rows out of
-//! order, a lost scale or a shifted block whatever the weights are.
+//! Both results have to point the same way (cosine near 1) and be equally long (ratio near 1). A
+//! random vector shows rows out of order, a lost scale or a shifted block whatever the weights are.
 
 #![forbid(unsafe_code)]
 

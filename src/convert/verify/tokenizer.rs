@@ -1,17 +1,18 @@
 //! Whether the tokenizer in a file is the checkpoint's.
 //!
-//! `tokenizer.json` is run by the `tokenizers` crate, which defines it, and both have to give the same ids. There is no such
-//! reference for `tokenizer.model`: that is converted once more. Then the ids are decoded, which has to give the text back, except
-//! for characters that the vocabulary cannot express. Tokens with a role and the chat template are compared with what conversion
-//! makes of them.
+//! `tokenizer.json` is run by the `tokenizers` crate, which defines it, and both have to give the
+//! same ids. There is no such reference for `tokenizer.model`: that is converted once more. Then
+//! the ids are decoded, which has to give the text back, except for characters that the vocabulary
+//! cannot express. Tokens with a role and the chat template are compared with what conversion makes
+//! of them.
 //!
-//! Two things are known to differ, because GGUF has no words for them, and are no faults: NFC normalization, and a sentencepiece
-//! space that is put in front of some texts only.
+//! Two things are known to differ, because GGUF has no words for them, and are no faults: NFC
+//! normalization, and a sentencepiece space that is put in front of some texts only.
 
 #![forbid(unsafe_code)]
 
-use super::super::files::{Files, text};
 use crate::error::Result;
+use crate::files::{Files, text};
 use crate::findings::Finding;
 use crate::gguf::Metadata;
 use crate::tokenizer::{EncodeOptions, TokenType, Tokenizer};
@@ -69,7 +70,8 @@ pub struct TokenizerCheck {
     pub lossy: usize,
 }
 
-/// Compares the tokenizer in the metadata of a file with that of its checkpoint, which converts to `expected`.
+/// Compares the tokenizer in the metadata of a file with that of its checkpoint, which converts to
+/// `expected`.
 pub(super) fn check(
     metadata: &Metadata,
     expected: &Metadata,
@@ -181,7 +183,8 @@ impl Reference {
         Some(text.get().to_owned())
     }
 
-    /// Whether a space is put in front, but not of a text that begins with one, nor of every text after a special token.
+    /// Whether a space is put in front, but not of a text that begins with one, nor of every text
+    /// after a special token.
     fn prefixes_at_times(&self) -> bool {
         let Self::Json(tokenizer) = self else { return false };
         let Some(PreTokenizerWrapper::Metaspace(metaspace)) = tokenizer.get_pre_tokenizer() else { return false };
@@ -230,7 +233,8 @@ impl Lossless<'_> {
         Ok(self.tokenizer.decode(&encode(self.tokenizer, text)?, false)? == text)
     }
 
-    /// Says so if decoding does not give `text` back, without the characters that it gives back of no text.
+    /// Says so if decoding does not give `text` back, without the characters that it gives back of
+    /// no text.
     fn loss(&mut self, text: &str) -> Result<Option<Finding>> {
         let mut kept = String::new();
         for c in text.chars() {

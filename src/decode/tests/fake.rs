@@ -1,4 +1,5 @@
-//! A model without weights, whose cache behaves like that of a real one, and an independent decoder to compare with.
+//! A model without weights, whose cache behaves like that of a real one, and an independent decoder
+//! to compare with.
 
 #![forbid(unsafe_code)]
 
@@ -11,8 +12,8 @@ use rand_pcg::rand_core::{Rng, SeedableRng};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
-/// What the cache holds of a position: its token, and like the keys of a second layer, a digest of all tokens that it saw.
-/// Keys that were computed beside masks therefore differ from clean ones.
+/// What the cache holds of a position: its token, and like the keys of a second layer, a digest of
+/// all tokens that it saw. Keys that were computed beside masks therefore differ from clean ones.
 #[derive(Clone, Copy, Hash)]
 pub(super) struct Key {
     pub(super) token: u32,
@@ -91,7 +92,8 @@ impl FakeModel {
         }))
     }
 
-    /// Predicts `sequence[position]` with the probability given there, whatever it sees; the stop token after its end.
+    /// Predicts `sequence[position]` with the probability given there, whatever it sees; the stop
+    /// token after its end.
     pub(super) fn reciting(sequence: Vec<(u32, f64)>) -> Self {
         Self::new(Rc::new(move |position, _| {
             let (token, p) = sequence.get(position + 1).copied().unwrap_or((STOP, 0.99));
@@ -187,7 +189,8 @@ impl LanguageModel for FakeModel {
     }
 }
 
-/// Token pieces: id `i` has `self.0[i]`, and a letter when the list is shorter. Mask and stop token add no text.
+/// Token pieces: id `i` has `self.0[i]`, and a letter when the list is shorter. Mask and stop token
+/// add no text.
 pub(super) struct Pieces(pub(super) Vec<Vec<u8>>);
 
 impl TokenText for Pieces {
@@ -205,8 +208,9 @@ impl TokenText for Pieces {
 }
 
 pub(super) fn config(block_size: usize, causal: bool) -> DecodingConfig {
-    let diffusion = Diffusion { block_size, causal, threshold: None };
-    DecodingConfig { stop_ids: vec![STOP], mask_token: Some(MASK), diffusion: Some(diffusion) }
+    let attention = if causal { AttentionKind::Causal } else { AttentionKind::Block };
+    let diffusion = DiffusionSettings { mask_token: MASK, block_size, attention, threshold: None };
+    DecodingConfig { stop_ids: vec![STOP], diffusion: Some(diffusion) }
 }
 
 /// Runs to the end, checking what holds for every run.
@@ -267,7 +271,8 @@ fn best(logits: &[f32]) -> (u32, f64) {
     (id, f64::from(top).exp() / sum)
 }
 
-/// The algorithm as specified: no cache, no early end, every pass recomputes the whole sequence; cut to size at the end.
+/// The algorithm as specified: no cache, no early end, every pass recomputes the whole sequence;
+/// cut to size at the end.
 pub(super) fn naive(
     model: &FakeModel,
     prompt: &[u32],
@@ -275,8 +280,8 @@ pub(super) fn naive(
     config: &DecodingConfig,
     sub: usize,
 ) -> Vec<u32> {
-    let Diffusion { block_size: size, causal, .. } = config.diffusion.unwrap();
-    let attention = if causal { Attention::Causal } else { Attention::Block { size } };
+    let DiffusionSettings { block_size: size, attention, .. } = config.diffusion.unwrap();
+    let attention = attention.of_blocks(size);
     let max = options.max_tokens.unwrap();
     let mut sequence: Vec<Option<u32>> = prompt.iter().map(|&t| Some(t)).collect();
     let logits = |sequence: &[Option<u32>], position: usize| {

@@ -187,7 +187,10 @@ fn rejects_what_the_model_cannot_do() {
         (
             &[3],
             greedy.clone(),
-            DecodingConfig { mask_token: Some(24), ..dlm.clone() },
+            DecodingConfig {
+                diffusion: dlm.diffusion.map(|d| DiffusionSettings { mask_token: 24, ..d }),
+                ..dlm.clone()
+            },
             ErrorCode::BadOption,
             &["mask token 24", "vocabulary of 24"],
         ),
@@ -236,7 +239,7 @@ fn rejects_logits_that_are_not_numbers_in_every_mode() {
 }
 
 #[test]
-fn several_steps_are_those_steps_and_then_their_error() {
+fn running_for_a_time_keeps_the_events_before_an_error() {
     let (prompt, config, text) = (prompt(3, 1), config(8, false), Pieces(Vec::new()));
     let start = |fails_at| {
         let mut model = FakeModel::random(1);
@@ -250,9 +253,9 @@ fn several_steps_are_those_steps_and_then_their_error() {
 
     let (mut model, mut run) = start(Some(4));
     let mut events = Vec::new();
-    assert!(run.run_for(&mut model, &text, f64::INFINITY, &mut events).unwrap(), "the error is not emitted yet");
+    assert!(run.run_for(&mut model, &text, f64::INFINITY, &mut events).is_err());
     assert_eq!(format!("{events:?}"), format!("{expected:?}"));
-    assert!(run.clone().run_for(&mut model, &text, f64::INFINITY, &mut Vec::new()).is_err());
+    assert_eq!(run.step(&mut model, &text, &mut Vec::new()), Ok(false), "an error ends the run");
     run.cancel(&mut events);
     assert!(matches!(events.last(), Some(Event::Done { result }) if result.finish_reason == FinishReason::Abort));
 

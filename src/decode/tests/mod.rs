@@ -66,7 +66,6 @@ fn auto_is_adaptive_on_diffusion_models_only() {
     let model = FakeModel::random(1);
     let mode = |config: &DecodingConfig| run(&model, &[5], &options(Mode::Auto, 0.9, 4), config).1.stats.mode;
     assert_eq!(mode(&config(32, false)), Mode::Adaptive);
-    assert_eq!(mode(&DecodingConfig { mask_token: None, ..config(32, false) }), Mode::Ar);
     assert_eq!(mode(&DecodingConfig { diffusion: None, ..config(32, false) }), Mode::Ar);
 }
 
@@ -75,7 +74,8 @@ fn auto_is_adaptive_on_diffusion_models_only() {
 fn thresholds_are_counted_anew_for_each_sub_block() {
     let passes = |mode, confidence: fn(usize) -> f64| {
         let model = FakeModel::reciting((0..200).map(|i| (2 + i as u32 % 20, confidence(i))).collect());
-        // 32 prompt tokens: the first block's token 0 comes from prefill. 32 more: exactly one block, no commit.
+        // 32 prompt tokens: the first block's token 0 comes from prefill. 32 more: exactly one
+        // block, no commit.
         let result = run(&model, &prompt(32, 1), &options(mode, 0.9, 32), &config(32, false)).1;
         assert_eq!(result.tokens, (32..64).map(|i| 2 + i % 20).collect::<Vec<u32>>());
         assert_eq!((result.stats.blocks, result.stats.commits), (1, 0));
@@ -87,8 +87,8 @@ fn thresholds_are_counted_anew_for_each_sub_block() {
     assert_eq!(passes(Mode::Adaptive, |_| 0.6), 4);
     // The first pass takes the best only (0.45 < 0.5), the later thresholds are higher still.
     assert_eq!(passes(Mode::Adaptive, |_| 0.45), 31);
-    // One weak row per sub-block: pass 1 takes the others, pass 2 the weak one. Had the count gone on, the later
-    // sub-blocks would need a pass for every row.
+    // One weak row per sub-block: pass 1 takes the others, pass 2 the weak one. Had the count gone
+    // on, the later sub-blocks would need a pass for every row.
     assert_eq!(passes(Mode::Adaptive, |i| if i % 8 == 3 { 0.45 } else { 0.6 }), 8);
 }
 

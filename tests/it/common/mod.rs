@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use webtern::Result;
 use webtern::decode::{Event, Outcome};
-use webtern::engine::{Engine, EngineOptions, Loader, Request};
+use webtern::engine::{Engine, EngineLoader, EngineOptions, Request};
 use webtern::gguf::{Decoder, Event as GgufEvent, GgmlType, Header, Limits, Metadata, TensorInfo, TensorSpec, Writer};
 
 /// The path of the fixture file or folder `name`, or `None` where fixtures may be missing. In CI they must be there.
@@ -58,7 +58,7 @@ pub(crate) fn rewritten(file: &[u8], change: impl FnOnce(&mut Metadata, &mut Vec
 
 /// Loads the files of a model.
 pub(crate) fn load<T: AsRef<[u8]>>(files: &[T], options: &EngineOptions) -> Result<Engine> {
-    let mut loader = Loader::new(options.clone());
+    let mut loader = EngineLoader::new(options.clone());
     for (number, file) in files.iter().enumerate() {
         loader.begin_file(&format!("file {number}"), Some(file.as_ref().len() as u64))?;
         loader.push(file.as_ref())?;

@@ -8,7 +8,7 @@ fn llama_is_permuted_and_keeps_its_precision() {
     checkpoint.config["rope_parameters"] = json!({ "rope_theta": 5e5, "rope_type": "llama3", "factor": 8.0,
         "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64 });
     checkpoint.add("model.layers.0.self_attn.q_proj.bias", &[64]);
-    let (file, report) = checkpoint.convert(&Options::default()).unwrap();
+    let (file, report) = checkpoint.convert(&ConvertOptions::default()).unwrap();
     assert_eq!((report.architecture, report.ternary_because), ("llama", None));
     for (name, module, cols) in [
         ("attn_q.weight", "q_proj.weight", 64),
@@ -25,7 +25,7 @@ fn llama_is_permuted_and_keeps_its_precision() {
 
     // The rotation itself: Qwen2 has the same graph with pairs half a head apart, so the same weights give the same logits.
     checkpoint.config["architectures"] = json!(["Qwen2ForCausalLM"]);
-    let (other, report) = checkpoint.convert(&Options::default()).unwrap();
+    let (other, report) = checkpoint.convert(&ConvertOptions::default()).unwrap();
     assert_eq!(report.architecture, "qwen2");
     assert_eq!(weights(&other, "blk.0.attn_q.weight"), checkpoint.values("model.layers.0.self_attn.q_proj.weight"));
     let logits = |file: &[u8]| {
@@ -43,17 +43,17 @@ fn heads_are_dropped_when_tied_and_kept_when_not() {
     let mut checkpoint = Checkpoint::new("Qwen2ForCausalLM", 64, 64, 2, 1);
     let embedding = checkpoint.tensors["model.embed_tokens.weight"].clone();
     checkpoint.tensors.insert("lm_head.weight".into(), embedding);
-    let (file, report) = checkpoint.convert(&Options::default()).unwrap();
+    let (file, report) = checkpoint.convert(&ConvertOptions::default()).unwrap();
     assert!(header(&file).tensor("output.weight").is_none());
     assert_eq!(report.dropped[0].name, "lm_head.weight");
 
     checkpoint.add("lm_head.weight", &[288, 64]);
-    let (file, report) = checkpoint.convert(&Options::default()).unwrap();
+    let (file, report) = checkpoint.convert(&ConvertOptions::default()).unwrap();
     assert_eq!(weights(&file, "output.weight"), checkpoint.values("lm_head.weight"));
     assert!(find(&report.findings, "head-kept").message.contains("differs from the embedding"));
 
     checkpoint.tensors.remove("lm_head.weight");
     checkpoint.config["tie_word_embeddings"] = json!(false);
-    let error = checkpoint.convert(&Options::default()).unwrap_err();
+    let error = checkpoint.convert(&ConvertOptions::default()).unwrap_err();
     assert!(error.message().contains("no lm_head.weight"), "{error}");
 }

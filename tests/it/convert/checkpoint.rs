@@ -152,7 +152,7 @@ impl Checkpoint {
         self.files_in(Format::Safetensors, 1)
     }
 
-    pub(crate) fn convert(&self, options: &Options) -> Result<(Vec<u8>, Report)> {
+    pub(crate) fn convert(&self, options: &ConvertOptions) -> Result<(Vec<u8>, Report)> {
         convert(&mut self.files(), options)
     }
 }

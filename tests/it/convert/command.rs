@@ -71,7 +71,7 @@ fn a_full_disk_leaves_what_was_there() {
 fn devices_are_not_replaced() {
     let folder = folder();
     let error = write_whole(Path::new("/dev/full"), |_| Ok(())).unwrap_err();
-    assert!(error.message().contains("/dev/full: there is something of that name that is not a file"), "{error}");
+    assert!(error.message().contains("/dev/full: exists and is not a regular file"), "{error}");
     let error = write_whole(&folder.path().join("none/model.gguf"), |_| Ok(())).unwrap_err();
     assert!(error.message().contains("make the folder first"), "{error}");
 }

@@ -15,9 +15,9 @@ fn pytorch_files_and_shards_give_the_same_file() {
         trained.rename(&name, &format!("module._orig_mod.{name}"));
     }
     for checkpoint in [packed, trained] {
-        let (whole, _) = checkpoint.convert(&Options::default()).unwrap();
+        let (whole, _) = checkpoint.convert(&ConvertOptions::default()).unwrap();
         for (format, shards) in [(Format::Safetensors, 2), (Format::Torch, 1), (Format::Torch, 3)] {
-            let (file, report) = convert(&mut checkpoint.files_in(format, shards), &Options::default()).unwrap();
+            let (file, report) = convert(&mut checkpoint.files_in(format, shards), &ConvertOptions::default()).unwrap();
             assert!(file == whole, "{format:?} in {shards}");
             assert!(!report.findings.iter().any(|finding| finding.code == "other-weights"), "{:?}", report.findings);
         }
@@ -31,8 +31,8 @@ fn safetensors_go_before_pytorch_files() {
     files.insert("optimizer.pt".into(), b"whatever".to_vec());
     let note = "the weights are taken from safetensors; pytorch_model.bin is not read";
     for noticed in [false, true] {
-        let (file, report) = convert(&mut files, &Options::default()).unwrap();
-        assert!(file == checkpoint.convert(&Options::default()).unwrap().0);
+        let (file, report) = convert(&mut files, &ConvertOptions::default()).unwrap();
+        assert!(file == checkpoint.convert(&ConvertOptions::default()).unwrap().0);
         assert_eq!(report.findings.iter().any(|found| found.message == note), noticed, "{:?}", report.findings);
         files.insert("pytorch_model.bin".into(), b"whatever".to_vec());
     }
@@ -45,7 +45,7 @@ fn rejects_shards_that_do_not_belong_together() {
     let error = |change: &dyn Fn(&mut Memory)| {
         let mut files = files.clone();
         change(&mut files);
-        convert(&mut files, &Options::default()).unwrap_err()
+        convert(&mut files, &ConvertOptions::default()).unwrap_err()
     };
     let wrong = json!({ "weight_map": { "model.norm.weight": first, "x": second } }).to_string().into_bytes();
     let index =
@@ -72,7 +72,7 @@ fn a_tokenizer_model_does_without_tokenizer_json() {
     let model = include_bytes!("../../golden/sentencepiece/bytes.model").to_vec();
     checkpoint.others.insert("tokenizer.model".into(), model);
     checkpoint.others.insert("added_tokens.json".into(), br#"{"<|im_end|>": 480}"#.to_vec());
-    let (file, report) = checkpoint.convert(&Options::default()).unwrap();
+    let (file, report) = checkpoint.convert(&ConvertOptions::default()).unwrap();
     assert_eq!(report.tokenizer, "llama (default), 482 tokens");
     assert_eq!((report.diffusion.unwrap().mask_token, report.mask_token_text.as_deref()), (3, Some("|<MASK>|")));
     let engine = engine(&file, &EngineOptions::default());
@@ -84,5 +84,5 @@ fn a_tokenizer_model_does_without_tokenizer_json() {
     assert_eq!((found.tokenizer.reference, found.tokenizer.lossy), ("tokenizer.model", 0));
     // tokenizer.json goes first.
     checkpoint.others.insert("tokenizer.json".into(), json);
-    assert_eq!(checkpoint.convert(&Options::default()).unwrap().1.tokenizer, "gpt2 (gpt-2), 482 tokens");
+    assert_eq!(checkpoint.convert(&ConvertOptions::default()).unwrap().1.tokenizer, "gpt2 (gpt-2), 482 tokens");
 }

@@ -4,7 +4,7 @@ use super::*;
 use webtern::inspect::checkpoint as inspect;
 
 fn report(checkpoint: &Checkpoint) -> Report {
-    inspect(&mut checkpoint.files(), &Options::default()).unwrap()
+    inspect(&mut checkpoint.files(), &ConvertOptions::default()).unwrap()
 }
 
 #[test]

@@ -26,18 +26,18 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use webtern::convert::{
-    Files, Folder, Options, Origin, Plan, Product, Report, TensorReport, TokenizerCheck, Verification, verify,
-    write_whole,
+    ConvertOptions, Origin, Plan, Product, Report, SubLn, TensorReport, TokenizerCheck, Verification, verify,
 };
-use webtern::decode::{Event, Options as DecodeOptions};
-use webtern::engine::{AttentionKind, Engine, EngineOptions, Prompt, Request};
+use webtern::decode::{AttentionKind, DiffusionOverrides, Event, Options as DecodeOptions};
+use webtern::engine::{Engine, EngineOptions, Prompt, Request};
+use webtern::files::{Files, Folder, write_whole};
 use webtern::findings::{Finding, Severity};
 use webtern::gguf::{GgmlType, Header};
 use webtern::{Error, ErrorCode, Result};
 
 type Memory = BTreeMap<String, Vec<u8>>;
 
-fn convert(files: &mut dyn Files, options: &Options) -> Result<(Vec<u8>, Report)> {
+fn convert(files: &mut dyn Files, options: &ConvertOptions) -> Result<(Vec<u8>, Report)> {
     let mut file = Vec::new();
     let report = Plan::new(files, options)?.write(files, &mut file, &mut |_| Ok(()))?;
     Ok((file, report))

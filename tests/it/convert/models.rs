@@ -1,13 +1,17 @@
 //! Whole models: trained, and of the shape of a published one.
 
 use super::*;
+
+fn mask_token(id: u32) -> DiffusionOverrides {
+    DiffusionOverrides { mask_token_id: Some(id), ..DiffusionOverrides::default() }
+}
 use crate::common;
 
 #[test]
 fn a_trained_checkpoint_gives_the_reference_file_and_outputs() {
     let Some(tiny) = common::fixture("tiny-dlm") else { return };
     let mut folder = Folder::open(&tiny.join("checkpoint")).unwrap();
-    let (file, report) = convert(&mut folder, &Options::default()).unwrap();
+    let (file, report) = convert(&mut folder, &ConvertOptions::default()).unwrap();
     assert_eq!((report.architecture, report.sub_norms), ("bitnet", "two"));
     assert!(
         report.tensors.iter().filter(|tensor| tensor.ty == "Q2_0").all(|tensor| tensor.origin == Some(Origin::Master))
@@ -68,7 +72,7 @@ fn smollm2_subln_converts_loads_and_decodes() {
     }
 
     // Its tokenizer has no mask token: without one it is autoregressive.
-    let (file, report) = checkpoint.convert(&Options::default()).unwrap();
+    let (file, report) = checkpoint.convert(&ConvertOptions::default()).unwrap();
     assert_eq!((report.architecture, report.sub_norms, report.diffusion), ("bitnet", "two", None));
     let (codes, scale) = absmean(&checkpoint.values("model.layers.1.mlp.gate_proj.weight"));
     assert_ternary(&weights(&file, "blk.1.ffn_gate.weight"), &codes, scale);
@@ -76,11 +80,11 @@ fn smollm2_subln_converts_loads_and_decodes() {
     assert_eq!(weights(&file, "blk.1.ffn_sub_norm.weight"), norm);
     assert_eq!(header(&file).metadata.require_f32("bitnet.attention.sub_norm_epsilon"), Ok(1e-6));
 
-    let options = Options {
-        mask_token_id: Some(5),
+    let options = ConvertOptions {
+        diffusion: mask_token(5),
         embedding_type: Some(GgmlType::Q8_0),
         ty: Some(GgmlType::Tq1_0),
-        ..Options::default()
+        ..ConvertOptions::default()
     };
     let (file, report) = checkpoint.convert(&options).unwrap();
     let (gate, down) = (tensor(&report, "blk.0.ffn_gate.weight"), tensor(&report, "blk.0.ffn_down.weight"));
@@ -94,9 +98,10 @@ fn smollm2_subln_converts_loads_and_decodes() {
         assert!(!out.is_empty() && out.len() <= 4 && !out.contains(&5), "{mode} {out:?}");
     }
 
-    let stops = Options { mask_token_id: Some(0), ..Options::default() };
+    let stops = ConvertOptions { diffusion: mask_token(0), ..ConvertOptions::default() };
     let error = checkpoint.convert(&stops).unwrap_err();
     assert_eq!(error.code(), ErrorCode::BadOption, "{error}");
-    let forced = Options { force_mask_token: true, ..stops };
+    let forced =
+        ConvertOptions { diffusion: DiffusionOverrides { force_mask_token: true, ..stops.diffusion }, ..stops };
     assert_eq!(checkpoint.convert(&forced).unwrap().1.diffusion.unwrap().mask_token, 0);
 }

@@ -11,13 +11,13 @@ fn seven_norms_run_and_dropping_them_says_what_is_lost() {
     for (layer, projection) in (0..2).flat_map(|layer| ["gate", "up", "down"].map(|projection| (layer, projection))) {
         checkpoint.sub_norm(layer, &format!("mlp.{projection}_proj"));
     }
-    let (file, report) = checkpoint.convert(&Options::default()).unwrap();
+    let (file, report) = checkpoint.convert(&ConvertOptions::default()).unwrap();
     assert_eq!((report.architecture, report.sub_norms), ("bitnet", "seven"));
     let gain = checkpoint.values("model.layers.1.mlp.up_proj.0.weight");
     assert_eq!(weights(&file, "blk.1.ffn_up_norm_in.weight"), gain);
     engine(&file, &EngineOptions::default());
 
-    let drop = Options { drop_sub_norms: true, ..Options::default() };
+    let drop = ConvertOptions { subln: SubLn::Drop, ..ConvertOptions::default() };
     let (file, report) = checkpoint.convert(&drop).unwrap();
     assert_eq!((report.architecture, report.sub_norms, report.dropped.len()), ("llama", "none", 14));
     assert!(find(&report.findings, "sub-norms-dropped").message.contains("14 SubLN norms are left out"));
@@ -42,7 +42,8 @@ fn bitnet_sub_norms_have_the_epsilon_of_the_other_norms() {
     checkpoint.config["hidden_act"] = json!("relu2");
     checkpoint.add("model.layers.0.self_attn.attn_sub_norm.weight", &[64]);
     checkpoint.add("model.layers.0.mlp.ffn_sub_norm.weight", &[128]);
-    let (file, report) = checkpoint.convert(&Options { ty: Some(GgmlType::I2S), ..Options::default() }).unwrap();
+    let (file, report) =
+        checkpoint.convert(&ConvertOptions { ty: Some(GgmlType::I2S), ..ConvertOptions::default() }).unwrap();
     assert_eq!((report.architecture, report.sub_norms), ("bitnet", "two"));
     let header = header(&file);
     assert_eq!(header.metadata.require_f32("bitnet.attention.sub_norm_epsilon"), Ok(1e-5));
@@ -56,13 +57,13 @@ fn bitnet_sub_norms_have_the_epsilon_of_the_other_norms() {
 fn windows_and_heads_keep_sub_norms_off_architecture_bitnet() {
     let mut checkpoint = Checkpoint::new("MistralForCausalLM", 64, 64, 2, 1);
     checkpoint.config["sliding_window"] = json!(16);
-    let (file, _) = checkpoint.convert(&Options::default()).unwrap();
+    let (file, _) = checkpoint.convert(&ConvertOptions::default()).unwrap();
     assert_eq!(header(&file).metadata.u32("llama.attention.sliding_window"), Ok(Some(16)));
     checkpoint.sub_norm(0, "self_attn.o_proj");
     checkpoint.sub_norm(0, "mlp.down_proj");
     for window in [json!(16), json!(null)] {
         checkpoint.config["sliding_window"] = window;
-        let (file, report) = checkpoint.convert(&Options::default()).unwrap();
+        let (file, report) = checkpoint.convert(&ConvertOptions::default()).unwrap();
         assert_eq!((report.architecture, report.sub_norms), ("llama", "two"));
         let notice = "architecture llama with two SubLN norms a layer. webtern runs it; other runtimes than webtern will not run it";
         assert!(find(&report.findings, "sub-norms").message.starts_with(notice));

@@ -138,7 +138,7 @@ fn what_is_wrong_is_listed_and_exits_with_1() {
         (&["verify", "model.gguf"][..], 2, "--against"),
         (&["verify", "none.gguf", "--against", "."], 1, "none.gguf: No such file"),
         (&["verify", "model.gguf", "--against", "none"], 1, "none: "),
-        (&["verify", "..", "--against", "."], 2, "..: this is not the name of a file"),
+        (&["verify", "..", "--against", "."], 2, "..: not a file name"),
         (&["inspect", "none-00001-of-00002.gguf"], 1, "none-00001-of-00002.gguf: "),
     ] {
         let (code, out, err) = run(path, arguments);

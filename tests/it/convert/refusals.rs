@@ -9,7 +9,7 @@ fn rejects_damaged_safetensors() {
     let refuse = |weights: Vec<u8>, code: ErrorCode, words: &str| {
         let mut files = checkpoint.files();
         files.insert("model.safetensors".into(), weights);
-        let error = convert(&mut files, &Options::default()).unwrap_err();
+        let error = convert(&mut files, &ConvertOptions::default()).unwrap_err();
         assert_eq!(error.code(), code, "{error}");
         assert!(error.message().contains(words), "{error}");
     };
@@ -102,7 +102,7 @@ fn rejects_what_would_convert_wrongly() {
     for (damage, code, words) in cases {
         let mut checkpoint = Checkpoint::new("LlamaForCausalLM", 64, 96, 2, 1);
         damage(&mut checkpoint);
-        let error = checkpoint.convert(&Options::default()).unwrap_err();
+        let error = checkpoint.convert(&ConvertOptions::default()).unwrap_err();
         assert_eq!(error.code(), code, "{error}");
         assert!(error.message().contains(words), "{error}");
     }
@@ -111,7 +111,7 @@ fn rejects_what_would_convert_wrongly() {
 #[test]
 fn weights_that_are_no_numbers_are_found_and_named() {
     for (ty, ternarize) in [(GgmlType::F32, false), (GgmlType::Q8_0, false), (GgmlType::Q2_0, true)] {
-        let options = Options { ty: Some(ty), ternarize, ..Options::default() };
+        let options = ConvertOptions { ty: Some(ty), ternarize, ..ConvertOptions::default() };
         for (format, value, name) in [
             (Format::Safetensors, f32::NAN, "model.layers.1.self_attn.q_proj.weight"),
             (Format::Torch, f32::INFINITY, "model.layers.1.self_attn.q_proj.weight"),
@@ -132,7 +132,8 @@ fn weights_that_are_no_numbers_are_found_and_named() {
     }
     let mut checkpoint = Checkpoint::new("LlamaForCausalLM", 64, 64, 2, 1);
     checkpoint.add_f32("model.layers.0.mlp.up_proj.weight", &[64, 64], &[1e5; 64 * 64]);
-    let error = checkpoint.convert(&Options { ty: Some(GgmlType::F16), ..Options::default() }).unwrap_err();
+    let error =
+        checkpoint.convert(&ConvertOptions { ty: Some(GgmlType::F16), ..ConvertOptions::default() }).unwrap_err();
     assert!(error.message().contains("up_proj.weight from row 0: a weight is too large for F16"), "{error}");
 }
 
@@ -145,7 +146,7 @@ fn rejects_impossible_packing() {
         checkpoint.add_f32("model.layers.0.mlp.up_proj.weight_scale", &[1], &[0.5]);
         checkpoint
     };
-    packed().convert(&Options::default()).unwrap();
+    packed().convert(&ConvertOptions::default()).unwrap();
     type Damage = fn(&mut Checkpoint);
     let cases: [(Damage, &str); 5] = [
         (
@@ -160,7 +161,7 @@ fn rejects_impossible_packing() {
     for (damage, words) in cases {
         let mut checkpoint = packed();
         damage(&mut checkpoint);
-        let error = checkpoint.convert(&Options::default()).unwrap_err();
+        let error = checkpoint.convert(&ConvertOptions::default()).unwrap_err();
         assert_eq!(error.code(), ErrorCode::Malformed, "{error}");
         assert!(error.message().contains(words), "{error}");
     }
@@ -172,7 +173,7 @@ fn rejects_checkpoints_without_weights() {
     let refuse = |change: fn(&mut Memory), code: ErrorCode, words: &str| {
         let mut files = checkpoint.files();
         change(&mut files);
-        let error = convert(&mut files, &Options::default()).unwrap_err();
+        let error = convert(&mut files, &ConvertOptions::default()).unwrap_err();
         assert_eq!(error.code(), code, "{error}");
         assert!(error.message().contains(words), "{error}");
     };
@@ -210,7 +211,7 @@ fn a_file_appears_only_when_it_is_complete() {
     let path = folder.path().join("model.gguf");
     std::fs::write(&path, "old").unwrap();
     let mut files = Checkpoint::new("Qwen2ForCausalLM", 64, 64, 2, 1).files();
-    let plan = |files: &mut Memory| Plan::new(files, &Options::default()).unwrap();
+    let plan = |files: &mut Memory| Plan::new(files, &ConvertOptions::default()).unwrap();
 
     let halfway = plan(&mut files);
     let total = halfway.report().bytes;
@@ -227,7 +228,7 @@ fn a_file_appears_only_when_it_is_complete() {
 
     let whole = plan(&mut files);
     write_whole(&path, |out| whole.write(&mut files, out, &mut |_| Ok(()))).unwrap();
-    assert!(std::fs::read(&path).unwrap() == convert(&mut files, &Options::default()).unwrap().0);
+    assert!(std::fs::read(&path).unwrap() == convert(&mut files, &ConvertOptions::default()).unwrap().0);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 
     for path in [folder.path().to_owned(), folder.path().join("none/model.gguf")] {

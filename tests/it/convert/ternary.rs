@@ -12,7 +12,7 @@ fn pack(codes: &[i8], cols: usize) -> Vec<u8> {
 #[test]
 fn packed_weights_of_both_linear_classes_and_ternary_floats_are_the_same_model() {
     let master = Checkpoint::new("BitNetForCausalLM", 64, 128, 4, 1);
-    let (reference, _) = master.convert(&Options::default()).unwrap();
+    let (reference, _) = master.convert(&ConvertOptions::default()).unwrap();
     for class in ["autobitlinear", "bitlinear", "floats"] {
         let mut checkpoint = Checkpoint::new("BitNetForCausalLM", 64, 128, 4, 1);
         if class != "floats" {
@@ -35,7 +35,7 @@ fn packed_weights_of_both_linear_classes_and_ternary_floats_are_the_same_model()
             checkpoint.tensors.insert(name.clone(), (Dtype::U8, vec![shape[0] / 4, shape[1]], pack(&codes, shape[1])));
             checkpoint.add_f32(&name.replace(".weight", ".weight_scale"), &[1], &[scale as f32]);
         }
-        let (file, report) = checkpoint.convert(&Options::default()).unwrap();
+        let (file, report) = checkpoint.convert(&ConvertOptions::default()).unwrap();
         let origin = if class == "floats" { Origin::Ternary } else { Origin::Packed };
         for info in header(&reference).tensors.iter().filter(|info| info.ty == GgmlType::Q2_0) {
             assert_eq!(tensor(&report, &info.name).origin, Some(origin));
@@ -46,7 +46,7 @@ fn packed_weights_of_both_linear_classes_and_ternary_floats_are_the_same_model()
         if class == "autobitlinear" {
             // Mislabelled: scales come out as their inverse, which is noticed.
             checkpoint.config["quantization_config"]["linear_class"] = json!("bitlinear");
-            let (_, report) = checkpoint.convert(&Options::default()).unwrap();
+            let (_, report) = checkpoint.convert(&ConvertOptions::default()).unwrap();
             assert!(find(&report.findings, "implausible-scale").remedy.as_ref().unwrap().contains("linear_class"));
         }
     }
@@ -56,13 +56,13 @@ fn packed_weights_of_both_linear_classes_and_ternary_floats_are_the_same_model()
 fn modules_to_not_convert_stay_floats() {
     let mut checkpoint = Checkpoint::new("BitNetForCausalLM", 64, 128, 4, 1);
     checkpoint.config["quantization_config"] = json!({ "quant_method": "bitnet", "quantization_mode": "online", "modules_to_not_convert": ["lm_head", "mlp.up_proj"] });
-    let (file, report) = checkpoint.convert(&Options::default()).unwrap();
+    let (file, report) = checkpoint.convert(&ConvertOptions::default()).unwrap();
     assert_eq!(tensor(&report, "blk.0.ffn_up.weight").origin, Some(Origin::Float));
     assert_eq!(weights(&file, "blk.0.ffn_up.weight"), checkpoint.values("model.layers.0.mlp.up_proj.weight"));
     assert_eq!(tensor(&report, "blk.0.ffn_gate.weight").origin, Some(Origin::Master));
 
     checkpoint.add_f32("model.layers.0.mlp.up_proj.weight_scale", &[1], &[0.5]);
-    let error = checkpoint.convert(&Options::default()).unwrap_err();
+    let error = checkpoint.convert(&ConvertOptions::default()).unwrap_err();
     assert!(error.message().contains("scales a layer that is not BitLinear"), "{error}");
 }
 
@@ -70,7 +70,7 @@ fn modules_to_not_convert_stay_floats() {
 fn rows_that_fit_no_ternary_block_become_f16() {
     let checkpoint = Checkpoint::new("BitNetForCausalLM", 64, 96, 2, 1);
     for ty in [None, Some(GgmlType::Tq2_0)] {
-        let (file, report) = checkpoint.convert(&Options { ty, ..Options::default() }).unwrap();
+        let (file, report) = checkpoint.convert(&ConvertOptions { ty, ..ConvertOptions::default() }).unwrap();
         let down = tensor(&report, "blk.0.ffn_down.weight");
         assert_eq!((down.ty, tensor(&report, "blk.0.ffn_up.weight").ty), ("F16", "Q2_0"));
         assert!(down.fallback.as_ref().unwrap().contains("rows of 96 weights"));
@@ -82,17 +82,17 @@ fn rows_that_fit_no_ternary_block_become_f16() {
 #[test]
 fn float_models_are_only_ternarized_when_told() {
     let checkpoint = Checkpoint::new("Qwen2ForCausalLM", 64, 128, 2, 1);
-    let q2 = Options { ty: Some(GgmlType::Q2_0), ..Options::default() };
+    let q2 = ConvertOptions { ty: Some(GgmlType::Q2_0), ..ConvertOptions::default() };
     let error = checkpoint.convert(&q2).unwrap_err();
     assert_eq!(error.code(), ErrorCode::BadOption);
     assert!(error.message().contains("--ternarize"), "{error}");
-    let (file, report) = checkpoint.convert(&Options { ternarize: true, ..q2 }).unwrap();
+    let (file, report) = checkpoint.convert(&ConvertOptions { ternarize: true, ..q2 }).unwrap();
     let (codes, scale) = absmean(&checkpoint.values("model.layers.0.self_attn.q_proj.weight"));
     assert_ternary(&weights(&file, "blk.0.attn_q.weight"), &codes, scale);
     assert_eq!(report.ternary_because, Some("the caller says so"));
 
     for ty in [GgmlType::Q8_0, GgmlType::Q4_0, GgmlType::F16, GgmlType::Bf16, GgmlType::F32] {
-        let (file, report) = checkpoint.convert(&Options { ty: Some(ty), ..Options::default() }).unwrap();
+        let (file, report) = checkpoint.convert(&ConvertOptions { ty: Some(ty), ..ConvertOptions::default() }).unwrap();
         assert_eq!(tensor(&report, "blk.0.attn_q.weight").ty, ty.name());
         let mut expected = Vec::new();
         webtern::quant::quantize(ty, &checkpoint.values("model.layers.0.self_attn.q_proj.weight"), &mut expected)

@@ -20,7 +20,7 @@ fn problems(found: &Verification) -> Vec<(&str, Vec<&str>)> {
 fn verification_accepts_every_type_and_a_file_of_another_converter() {
     let mut checkpoint = Checkpoint::new("LlamaForCausalLM", 64, 256, 2, 1);
     for ty in [GgmlType::Q8_0, GgmlType::Q4_0, GgmlType::F16, GgmlType::F32] {
-        let (file, _) = checkpoint.convert(&Options { ty: Some(ty), ..Options::default() }).unwrap();
+        let (file, _) = checkpoint.convert(&ConvertOptions { ty: Some(ty), ..ConvertOptions::default() }).unwrap();
         let found = verified(file, &checkpoint);
         assert_eq!((found.matrices.len(), found.vectors, problems(&found)), (8, 3, vec![]), "{ty}");
         let bound = |product: &Product| if product.ty == "Q4_0" { 0.98 } else { 0.9999 };
@@ -37,7 +37,7 @@ fn verification_accepts_every_type_and_a_file_of_another_converter() {
         assert!(found.passed() && found.tokenizer.texts > 28);
     }
     for ty in [GgmlType::Q2_0, GgmlType::Tq1_0, GgmlType::Tq2_0, GgmlType::I2S, GgmlType::F16] {
-        let options = Options { ty: Some(ty), ternarize: true, ..Options::default() };
+        let options = ConvertOptions { ty: Some(ty), ternarize: true, ..ConvertOptions::default() };
         let (file, _) = checkpoint.convert(&options).unwrap();
         let found = verified(file, &checkpoint);
         assert_eq!(problems(&found), [], "{ty}");
@@ -46,12 +46,12 @@ fn verification_accepts_every_type_and_a_file_of_another_converter() {
     }
     checkpoint.sub_norm(0, "self_attn.o_proj");
     checkpoint.sub_norm(0, "mlp.down_proj");
-    for drop_sub_norms in [false, true] {
-        let (file, _) = checkpoint.convert(&Options { drop_sub_norms, ..Options::default() }).unwrap();
+    for subln in [SubLn::Keep, SubLn::Drop] {
+        let (file, _) = checkpoint.convert(&ConvertOptions { subln, ..ConvertOptions::default() }).unwrap();
         let found = verified(file, &checkpoint);
         assert_eq!(problems(&found), []);
         let dropped = found.findings.iter().find(|finding| finding.code == "sub-norms-dropped");
-        assert_eq!(dropped.is_some_and(|finding| finding.severity == Severity::Warning), drop_sub_norms);
+        assert_eq!(dropped.is_some_and(|finding| finding.severity == Severity::Warning), subln == SubLn::Drop);
     }
     let Some(tiny) = common::fixture("tiny-dlm") else { return };
     let mut file = Folder::open(&tiny).unwrap();
@@ -63,7 +63,8 @@ fn verification_accepts_every_type_and_a_file_of_another_converter() {
 #[test]
 fn verification_finds_wrong_weights() {
     let checkpoint = Checkpoint::new("Qwen2ForCausalLM", 64, 128, 2, 1);
-    let (file, _) = checkpoint.convert(&Options { ty: Some(GgmlType::F16), ..Options::default() }).unwrap();
+    let (file, _) =
+        checkpoint.convert(&ConvertOptions { ty: Some(GgmlType::F16), ..ConvertOptions::default() }).unwrap();
     let header = header(&file);
     let at = |name: &str| (header.data_offset + header.tensor(name).unwrap().1.offset) as usize;
     let found = |damage: &dyn Fn(&mut Vec<u8>)| {
@@ -85,7 +86,7 @@ fn verification_finds_wrong_weights() {
     // A file made for architecture llama has its rows permuted.
     let mut llama = Checkpoint::new("LlamaForCausalLM", 64, 128, 2, 1);
     llama.tensors.clone_from(&checkpoint.tensors);
-    let (file, _) = llama.convert(&Options::default()).unwrap();
+    let (file, _) = llama.convert(&ConvertOptions::default()).unwrap();
     let rows = vec!["blk.0.attn_q.weight", "blk.0.attn_k.weight"];
     assert_eq!(problems(&verified(file, &checkpoint)), [("architecture", vec![]), ("product", rows)]);
 }
@@ -93,7 +94,7 @@ fn verification_finds_wrong_weights() {
 #[test]
 fn verification_finds_other_names_metadata_and_blocks() {
     let mut checkpoint = Checkpoint::new("LlamaForCausalLM", 64, 128, 2, 1);
-    let options = Options { ternarize: true, ..Options::default() };
+    let options = ConvertOptions { ternarize: true, ..ConvertOptions::default() };
     let (file, _) = checkpoint.convert(&options).unwrap();
     let base = rewritten(&file, |metadata, _| drop(metadata.insert("llama.rope.freq_base", 5e5f32)));
     let found = verified(base, &checkpoint);
@@ -130,7 +131,7 @@ fn verification_finds_other_names_metadata_and_blocks() {
 #[test]
 fn verification_finds_another_tokenizer() {
     let checkpoint = Checkpoint::new("LlamaForCausalLM", 64, 64, 2, 1);
-    let (file, _) = checkpoint.convert(&Options::default()).unwrap();
+    let (file, _) = checkpoint.convert(&ConvertOptions::default()).unwrap();
     const TOKENS: &str = "tokenizer.ggml.tokens";
     let swapped = rewritten(&file, |metadata, _| {
         let mut tokens = metadata.require_strings(TOKENS).unwrap().to_vec();
@@ -164,7 +165,7 @@ fn composing_tokenizers_differ_on_decomposed_text_only() {
     let mut json: Value = serde_json::from_slice(&checkpoint.others["tokenizer.json"]).unwrap();
     json["normalizer"] = json!({ "type": "NFC" });
     checkpoint.others.insert("tokenizer.json".into(), json.to_string().into_bytes());
-    let (file, _) = checkpoint.convert(&Options::default()).unwrap();
+    let (file, _) = checkpoint.convert(&ConvertOptions::default()).unwrap();
     let found = verified(file, &checkpoint);
     assert_eq!((problems(&found), found.tokenizer.differing), (vec![], 1));
     assert_eq!(find(&found.findings, "tokenizer-normalization").severity, Severity::Note);
@@ -173,7 +174,7 @@ fn composing_tokenizers_differ_on_decomposed_text_only() {
 #[test]
 fn split_models_are_verified_as_one() {
     let checkpoint = Checkpoint::new("LlamaForCausalLM", 64, 64, 2, 2);
-    let (file, _) = checkpoint.convert(&Options::default()).unwrap();
+    let (file, _) = checkpoint.convert(&ConvertOptions::default()).unwrap();
     let part = |no: u16| {
         rewritten(&file, |metadata, tensors| {
             metadata.insert("split.no", no);
@@ -217,7 +218,7 @@ fn a_space_that_gguf_cannot_leave_out_is_no_fault() {
         json["pre_tokenizer"] =
             json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false });
         checkpoint.others.insert("tokenizer.json".into(), json.to_string().into_bytes());
-        let (file, _) = checkpoint.convert(&Options::default()).unwrap();
+        let (file, _) = checkpoint.convert(&ConvertOptions::default()).unwrap();
         verified(file, &checkpoint)
     };
     for (scheme, differing) in [("always", 8), ("first", 8), ("never", 0)] {

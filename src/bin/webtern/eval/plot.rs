@@ -1,12 +1,10 @@
 //! Accuracy against speed as an SVG plot: one line a mode, one point a threshold.
 
-#![forbid(unsafe_code)]
-
-use super::Score;
 use super::labels::{LINE, Rect, place};
-use crate::decode::Mode;
-use crate::error::Result;
+use super::score::Score;
 use minijinja::{AutoEscape, Environment, Value, context};
+use webtern::decode::Mode;
+use webtern::{Error, ErrorCode, Result};
 
 /// Size of the picture, in pixels, and the edges of the plot in it.
 const WIDTH: f64 = 720.0;
@@ -68,8 +66,9 @@ fn step(max: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| step * 10.0 >= max).unwrap_or(max)
 }
 
-/// Where the axis of accuracy begins, and its step. It begins at the five below the worst score and at 90 at most; scores more than
-/// [`SPREAD`] below the best do not count, so that one bad mode does not press the others together.
+/// Where the axis of accuracy begins, and its step. It begins at the five below the worst score and
+/// at 90 at most; scores more than [`SPREAD`] below the best do not count, so that one bad mode
+/// does not press the others together.
 fn accuracies(scores: &[Score]) -> (f64, f64) {
     let percents = || scores.iter().map(|score| score.total.percent());
     let best = percents().fold(0.0, f64::max);
@@ -118,13 +117,13 @@ impl Point<'_> {
     }
 }
 
-/// Draws `scores` under a title. The points of a mode are joined in the order of the scores. Its first is labelled with its name,
-/// the others with their thresholds where there is room.
+/// Draws `scores` under a title. The points of a mode are joined in the order of the scores. Its
+/// first is labelled with its name, the others with their thresholds where there is room.
 ///
 /// # Errors
 ///
 /// None in practice: the template is part of the program.
-pub fn plot(title: &str, scores: &[Score]) -> Result<String> {
+pub(super) fn plot(title: &str, scores: &[Score]) -> Result<String> {
     let fastest = scores.iter().map(|score| score.tokens_per_second).fold(1.0, f64::max);
     let across = step(fastest);
     let x = Axis { values: (0.0, (fastest / across).ceil() * across), ends: (LEFT, RIGHT) };
@@ -146,7 +145,7 @@ pub fn plot(title: &str, scores: &[Score]) -> Result<String> {
     };
     environment
         .render_str(include_str!("plot.svg"), figure)
-        .map_err(|error| err!(Crashed, "the plot cannot be drawn: {error}"))
+        .map_err(|error| Error::new(ErrorCode::Crashed, format!("the plot cannot be drawn: {error}")))
 }
 
 /// The scores of one mode in the picture.
@@ -182,8 +181,7 @@ fn labels(points: &[&Point<'_>]) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::{Count, Setting};
-    use crate::testing::test;
+    use crate::eval::score::{Count, Setting};
 
     fn score(mode: Mode, threshold: Option<f64>, exact: usize, tokens_per_second: f64) -> Score {
         Score {

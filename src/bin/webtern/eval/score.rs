@@ -1,4 +1,4 @@
-//! How often a model answers exactly right, and how fast, in each decode mode: what `webtern eval` measures.
+//! Questions with known answers, and how often and how fast a model answers them exactly right.
 //!
 //! Cases are lines of JSON, each a request with the answer that is expected:
 //!
@@ -6,31 +6,25 @@
 //! {"task": "add", "messages": [{"role": "user", "content": "What is 2 + 3?"}], "answer": "2 + 3 = 5."}
 //! ```
 //!
-//! An answer is right when the text is the expected one, white space around it aside. Tokens per pass count the passes that find
-//! tokens; the commit that stores each finished block comes on top, as its own figure.
+//! An answer is right when its text equals the expected one, leading and trailing white space
+//! aside. Tokens per pass count the passes that choose tokens; the commit that stores each finished
+//! block comes on top, as its own figure.
 
-#![forbid(unsafe_code)]
-
-mod labels;
-mod plot;
-
-use crate::decode::{Event, Mode, Outcome};
-use crate::engine::{Engine, Request};
-use crate::error::Result;
 use serde::Serialize;
 use serde_json::{Map, Value};
-
-pub use plot::plot;
+use webtern::decode::{Event, Mode, Outcome};
+use webtern::engine::{Engine, Request};
+use webtern::{Error, ErrorCode, Result};
 
 /// A request and what its answer should be.
 #[derive(Clone, Debug)]
-pub struct Case {
+pub(super) struct Case {
     /// What kind of question it is; empty when the file does not say.
-    pub task: String,
+    pub(super) task: String,
     /// What to ask.
-    pub request: Request,
+    pub(super) request: Request,
     /// The right answer.
-    pub answer: String,
+    pub(super) answer: String,
 }
 
 impl Case {
@@ -39,36 +33,35 @@ impl Case {
     /// # Errors
     ///
     /// `malformed` with the number of the line; also when there is no case.
-    pub fn read_lines(text: &str) -> Result<Vec<Self>> {
+    pub(super) fn read_lines(text: &str) -> Result<Vec<Self>> {
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let cases = lines.map(|(index, line)| {
-            Self::read(line).map_err(|error| err!(Malformed, "line {}: {}", index + 1, error.message()))
+            Self::read(line).map_err(|error| malformed(format!("line {}: {}", index + 1, error.message())))
         });
         let cases: Vec<Self> = cases.collect::<Result<_>>()?;
         if cases.is_empty() {
-            bail!(
-                Malformed,
-                "there are no cases: each line is an object with `answer` and one of `messages`, `prompt` and `tokens`"
-            );
+            return Err(malformed(
+                "there are no cases: each line is an object with `answer` and one of `messages`, `prompt` and `tokens`",
+            ));
         }
         Ok(cases)
     }
 
     fn read(line: &str) -> Result<Self> {
         let mut object: Map<String, Value> =
-            serde_json::from_str(line).map_err(|error| err!(Malformed, "not a JSON object: {error}"))?;
+            serde_json::from_str(line).map_err(|error| malformed(format!("not a JSON object: {error}")))?;
         let mut text = |name: &str| match object.remove(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => bail!(Malformed, "`{name}` is {other}, not a string"),
+            Some(other) => Err(malformed(format!("`{name}` is {other}, not a string"))),
         };
         let task = text("task")?.unwrap_or_default();
-        let Some(answer) = text("answer")? else { bail!(Malformed, "`answer` is missing") };
+        let Some(answer) = text("answer")? else { return Err(malformed("`answer` is missing")) };
         Ok(Self { task, answer, request: Request::from_object(object)? })
     }
 
     /// Whether `text` is the right answer.
-    pub fn is_answered_by(&self, text: &str) -> bool {
+    pub(super) fn is_answered_by(&self, text: &str) -> bool {
         text.trim() == self.answer.trim()
     }
 }
@@ -76,18 +69,18 @@ impl Case {
 /// A way to decode.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Setting {
+pub(super) struct Setting {
     /// The decode mode.
-    pub mode: Mode,
+    pub(super) mode: Mode,
     /// The threshold, for the modes that have one.
-    pub threshold: Option<f64>,
-    /// Whether most passes run only a sub-block: see [`crate::decode::Options::dual_cache`].
-    pub dual_cache: bool,
+    pub(super) threshold: Option<f64>,
+    /// Whether most passes run only a sub-block: see [`webtern::decode::Options::dual_cache`].
+    pub(super) dual_cache: bool,
 }
 
 impl Setting {
     /// Each of `modes`, those that have a threshold with each of `thresholds`.
-    pub fn all(modes: &[Mode], thresholds: &[f64]) -> Vec<Self> {
+    pub(super) fn all(modes: &[Mode], thresholds: &[f64]) -> Vec<Self> {
         let of = |mode: Mode| {
             let thresholds = match mode {
                 Mode::Iterative | Mode::Adaptive => thresholds.iter().copied().map(Some).collect(),
@@ -102,45 +95,45 @@ impl Setting {
 /// How a setting did.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Score {
+pub(super) struct Score {
     /// What was measured.
     #[serde(flatten)]
-    pub setting: Setting,
+    pub(super) setting: Setting,
     /// Cases asked, and answered exactly right.
     #[serde(flatten)]
-    pub total: Count,
+    pub(super) total: Count,
     /// The same for each task, in the order of the file.
-    pub tasks: Vec<(String, Count)>,
+    pub(super) tasks: Vec<(String, Count)>,
     /// New tokens of all answers.
-    pub new_tokens: usize,
+    pub(super) new_tokens: usize,
     /// Passes that found them.
-    pub passes: usize,
+    pub(super) passes: usize,
     /// Blocks begun.
-    pub blocks: usize,
+    pub(super) blocks: usize,
     /// Passes that stored finished blocks.
-    pub commits: usize,
+    pub(super) commits: usize,
     /// Milliseconds spent decoding; prefill is not in it.
-    pub decode_ms: f64,
+    pub(super) decode_ms: f64,
     /// New tokens per second of decoding.
-    pub tokens_per_second: f64,
+    pub(super) tokens_per_second: f64,
     /// New tokens per pass; commits are not counted.
-    pub tokens_per_pass: f64,
+    pub(super) tokens_per_pass: f64,
     /// Passes per block; nothing without blocks.
-    pub passes_per_block: Option<f64>,
+    pub(super) passes_per_block: Option<f64>,
 }
 
 /// Cases, and how many of them were answered exactly right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Count {
+pub(super) struct Count {
     /// Cases.
-    pub cases: usize,
+    pub(super) cases: usize,
     /// Right answers.
-    pub exact: usize,
+    pub(super) exact: usize,
 }
 
 impl Count {
     /// Right answers as a share of all, in percent.
-    pub fn percent(self) -> f64 {
+    pub(super) fn percent(self) -> f64 {
         ratio(100.0 * self.exact as f64, self.cases as f64)
     }
 
@@ -150,17 +143,22 @@ impl Count {
     }
 }
 
+fn malformed(message: impl Into<String>) -> Error {
+    Error::new(ErrorCode::Malformed, message)
+}
+
 fn ratio(a: f64, b: f64) -> f64 {
     if b > 0.0 { a / b } else { 0.0 }
 }
 
-/// Asks every case in one setting. `each` is told every answer; what it returns as an error ends the evaluation.
+/// Asks every case in one setting. `each` is told every answer; what it returns as an error ends
+/// the evaluation.
 ///
 /// # Errors
 ///
-/// What a generation may fail with, with the number of the case: `no-mask-token` for diffusion modes of a model without one,
-/// `context-full` for a prompt that leaves no room.
-pub fn evaluate(
+/// What a generation may fail with, with the number of the case: `no-mask-token` for diffusion
+/// modes of a model without one, `context-full` for a prompt that leaves no room.
+pub(super) fn evaluate(
     engine: &mut Engine,
     cases: &[Case],
     setting: Setting,
@@ -202,7 +200,7 @@ fn answer(engine: &mut Engine, case: &Case, setting: Setting) -> Result<Outcome>
     }
     match events.pop() {
         Some(Event::Done { result }) => Ok(result),
-        _ => bail!(Crashed, "the generation ended without a result"),
+        _ => Err(Error::new(ErrorCode::Crashed, "the generation ended without a result")),
     }
 }
 
@@ -227,10 +225,8 @@ impl Score {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorCode;
-    use crate::chat::Message;
-    use crate::engine::Prompt;
-    use crate::testing::test;
+    use webtern::chat::Message;
+    use webtern::engine::Prompt;
 
     #[test]
     fn reads_cases_of_every_kind() {
@@ -256,7 +252,7 @@ mod tests {
             ("\n[1]", "line 2: not a JSON object"),
             (r#"{"prompt": "a", "answer": 5}"#, "line 1: `answer` is 5"),
             (r#"{"answer": "a"}"#, "exactly one of prompt, messages and tokens"),
-            (r#"{"prompt": "a", "answer": "b", "max": 3}"#, "no option `max`"),
+            (r#"{"prompt": "a", "answer": "b", "max": 3}"#, "option `max`"),
         ] {
             let error = Case::read_lines(lines).unwrap_err();
             assert_eq!(error.code(), ErrorCode::Malformed, "{lines}: {error}");

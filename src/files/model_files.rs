@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::files::Files;
+use super::Files;
 use crate::error::Result;
 use crate::gguf::split::SplitName;
 use crate::gguf::{Decoder, Header, Limits, TensorInfo};
@@ -18,7 +18,8 @@ pub struct ModelFiles<'a> {
 }
 
 impl<'a> ModelFiles<'a> {
-    /// Reads the header of the file `name`, or of every file of the split model that `name` belongs to.
+    /// Reads the header of the file `name`, or of every file of the split model that `name` belongs
+    /// to.
     ///
     /// # Errors
     ///
@@ -43,7 +44,8 @@ impl<'a> ModelFiles<'a> {
     ///
     /// # Errors
     ///
-    /// `malformed` when there is none, `out-of-memory` when it is too large, `truncated` and `io` when its file cannot be read.
+    /// `malformed` without such a tensor, `out-of-memory` when it is too large, `truncated` and
+    /// `io` when its file cannot be read.
     pub fn read(&mut self, name: &str) -> Result<Vec<u8>> {
         let found =
             self.headers.iter().enumerate().find_map(|(file, (header, _))| Some((file, header.tensor(name)?.1)));
@@ -52,7 +54,7 @@ impl<'a> ModelFiles<'a> {
         let mut bytes = Vec::new();
         let size = usize::try_from(info.bytes).ok().filter(|size| bytes.try_reserve_exact(*size).is_ok());
         let Some(size) = size else {
-            bail!(OutOfMemory, "tensor {name} takes {} bytes, which cannot be had", info.bytes)
+            bail!(OutOfMemory, "out of memory: could not allocate {} bytes for tensor {name}", info.bytes)
         };
         bytes.resize(size, 0);
         self.files.read_at(&self.names[file], at, &mut bytes)?;

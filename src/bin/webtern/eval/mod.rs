@@ -1,14 +1,19 @@
 //! `webtern eval`: accuracy and speed of each decode mode, as tables and as a plot.
 
+mod labels;
+mod plot;
+mod score;
+
 use crate::args::EvalArgs;
 use crate::generate::interrupted;
 use crate::load;
 use crate::output::{failure, line};
+use plot::plot;
+use score::{Case, Score, Setting, evaluate};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use webtern::convert::write_whole;
-use webtern::decode::Mode;
-use webtern::eval::{Case, Score, Setting, evaluate, plot};
+use webtern::decode::{Mode, Options};
+use webtern::files::write_whole;
 use webtern::{Error, ErrorCode, Result};
 
 /// The threshold of the table by task, where it was measured.
@@ -17,7 +22,10 @@ const USUAL_THRESHOLD: f64 = 0.9;
 pub(crate) fn run(args: &EvalArgs, json: bool) -> Result<()> {
     let cases = read(&args.cases)?;
     let cases = &cases[..args.limit.map_or(cases.len(), |limit| limit.clamp(1, cases.len()))];
-    let mut engine = load::engine(&args.model.model, &args.model.options(None))?;
+    for &threshold in &args.thresholds {
+        Options { threshold: Some(threshold), ..Options::default() }.validate()?;
+    }
+    let mut engine = load::engine(&args.model.model, &args.model.options())?;
     let modes = args.modes.clone().unwrap_or_else(|| match engine.info().diffusion {
         Some(_) => vec![Mode::Ar, Mode::Greedy, Mode::Iterative, Mode::Adaptive],
         None => vec![Mode::Ar],

@@ -1,11 +1,11 @@
 //! Where the labels of a plot go: beside their points, and never over each other.
 //!
-//! Labels are placed one after the other, the important ones first. Each takes the first of a few places around its point that
-//! lies within the plot and is free of points and of the labels before it.
+//! Labels are placed one after the other, the important ones first. Each takes the first of a few
+//! places around its point that lies within the plot and is free of points and of the labels before
+//! it.
 
-#![forbid(unsafe_code)]
-
-/// Mean width of a character and height of a line of the plot's 12-pixel font, in pixels, on the generous side.
+/// Mean width of a character and height of a line of the plot's 12-pixel font, in pixels, on the
+/// generous side.
 const CHARACTER: f64 = 6.7;
 pub(super) const LINE: f64 = 13.0;
 
@@ -43,7 +43,8 @@ impl Rect {
     }
 }
 
-/// The places for a label of `text` at a point, the best first: above, below, at the sides, at the corners.
+/// The places for a label of `text` at a point, the best first: above, below, at the sides, at the
+/// corners.
 fn places(x: f64, y: f64, text: &str) -> impl Iterator<Item = Rect> {
     let width = CHARACTER * text.chars().count() as f64;
     let (across, down) = (GAP + width / 2.0, GAP + LINE / 2.0);
@@ -53,7 +54,8 @@ fn places(x: f64, y: f64, text: &str) -> impl Iterator<Item = Rect> {
         .map(move |(dx, dy)| Rect::around(x + dx, y + dy, width, LINE))
 }
 
-/// Places labels, each a text and the point that it belongs to, within `area`. A label without a free place has none.
+/// Places labels, each a text and the point that it belongs to, within `area`. A label without a
+/// free place has none.
 pub(super) fn place(labels: &[(&str, (f64, f64))], area: Rect) -> Vec<Option<Rect>> {
     let mut taken: Vec<Rect> = labels.iter().map(|&(_, (x, y))| Rect::around(x, y, 2.0 * POINT, 2.0 * POINT)).collect();
     let place = |&(text, (x, y)): &(&str, (f64, f64))| {
@@ -68,7 +70,6 @@ pub(super) fn place(labels: &[(&str, (f64, f64))], area: Rect) -> Vec<Option<Rec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::test;
 
     const AREA: Rect = Rect { left: 0.0, right: 200.0, top: 0.0, bottom: 100.0 };
 

@@ -1,4 +1,4 @@
-//! A file that appears under its name only when it is complete.
+//! Atomic writes: a file appears under its name only when it is complete.
 
 #![forbid(unsafe_code)]
 
@@ -10,19 +10,19 @@ use std::path::{Path, PathBuf};
 /// Bytes gathered before they are written.
 const BUFFER: usize = 1 << 20;
 
-/// Calls `write` with a new file beside `path` and gives it that name if it succeeds. If anything fails, the new file is
-/// removed and whatever was at `path` stays.
+/// Calls `write` with a temporary file in the folder of `path`, and renames that file to `path`
+/// when it is complete. On an error the temporary file is removed and whatever was at `path` stays.
 ///
 /// # Errors
 ///
 /// `io` naming `path`, and what `write` returns.
 pub fn write_whole<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
-    // Replacing a device or a pipe would not write to it.
+    // A rename would replace a device or a pipe instead of writing to it.
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        bail!(Io, "{}: there is something of that name that is not a file", path.display());
+        bail!(Io, "{}: exists and is not a regular file", path.display());
     }
     let Some(name) = path.file_name() else {
-        bail!(BadOption, "{}: this is not the name of a file", path.display());
+        bail!(BadOption, "{}: not a file name", path.display());
     };
     let mut part = std::ffi::OsString::from(".");
     part.push(name);

@@ -1,0 +1,198 @@
+//! The facade that the command line and the wasm edge share: a loaded model with its tokenizer,
+//! chat template and decoding.
+
+#![forbid(unsafe_code)]
+
+mod info;
+mod loader;
+mod options;
+mod request;
+
+pub use info::Info;
+pub use loader::EngineLoader;
+pub use options::EngineOptions;
+pub use request::{Prompt, Request};
+
+use crate::chat::{ChatTemplate, Message};
+use crate::decode::{AttentionKind, DecodingConfig, Diffusion, DiffusionSettings, Event, Generation, Session};
+use crate::error::Result;
+use crate::model::{Attention, LanguageModel, LoadedModel, Pass, Transformer};
+use crate::tokenizer::{EncodeOptions, Tokenizer};
+
+/// Rows of a pass that only collects logits; a multiple of every usual block size.
+const LOGITS_ROWS: usize = 64;
+
+/// A loaded model with everything that turns text into text.
+pub struct Engine {
+    transformer: Transformer,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    config: DecodingConfig,
+    session: Session,
+    run: Option<Generation>,
+    info: Info,
+}
+
+impl Engine {
+    /// Builds tokenizer, chat template and diffusion settings from a model's metadata.
+    ///
+    /// # Errors
+    ///
+    /// `malformed` or `unsupported-architecture` for a tokenizer or template that cannot be used,
+    /// `bad-option` for a mask token outside the vocabulary.
+    pub fn new(model: LoadedModel, options: &EngineOptions) -> Result<Self> {
+        let tokenizer = Tokenizer::from_metadata(&model.metadata)?;
+        Self::assemble(model, tokenizer, options)
+    }
+
+    fn assemble(model: LoadedModel, tokenizer: Tokenizer, options: &EngineOptions) -> Result<Self> {
+        let LoadedModel { transformer, metadata, parameters, quantization, mut notices } = model;
+        let template = ChatTemplate::from_metadata(&metadata, &tokenizer)?;
+        let diffusion = match Diffusion::read(&metadata, &tokenizer, options.diffusion)? {
+            Diffusion::Supported(settings, _) => Some(settings),
+            Diffusion::NoMaskToken => None,
+            Diffusion::MaskTokenStops(error) => {
+                notices.push(error.message().to_owned());
+                None
+            }
+        };
+        let info = Info {
+            name: metadata.string("general.name")?.unwrap_or_default().to_owned(),
+            architecture: transformer.config().architecture.name,
+            parameters,
+            quantization: quantization.name(),
+            context_length: transformer.context_length(),
+            vocab_size: transformer.vocab_size(),
+            diffusion,
+            chat_template: metadata.string("tokenizer.chat_template")?.is_some(),
+            kernel: transformer.kernel(),
+            notices,
+        };
+        let config = DecodingConfig { stop_ids: tokenizer.stop_ids().to_vec(), diffusion };
+        Ok(Self { transformer, tokenizer, template, config, session: Session::default(), run: None, info })
+    }
+
+    /// What was loaded.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Drops the generation under way and what the cache holds, and lends the model.
+    pub fn reset_transformer(&mut self) -> &mut Transformer {
+        self.run = None;
+        self.session = Session::default();
+        &mut self.transformer
+    }
+
+    /// The conversation as the text that the model continues.
+    ///
+    /// # Errors
+    ///
+    /// `bad-option` when the template refuses the messages.
+    pub fn apply_chat_template(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        self.template.render(messages, add_generation_prompt)
+    }
+
+    /// The token ids of a prompt.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::apply_chat_template`] and [`Tokenizer::encode`].
+    pub fn encode(&self, prompt: &Prompt) -> Result<Vec<u32>> {
+        match prompt {
+            Prompt::Tokens(ids) => Ok(ids.clone()),
+            Prompt::Text(text) => self.tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: true }),
+            Prompt::Messages(messages) => {
+                let text = self.template.render(messages, true)?;
+                self.tokenizer.encode(&text, EncodeOptions { add_special: false, parse_special: true })
+            }
+        }
+    }
+
+    /// Begins a generation; one that is under way is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `bad-option`, `context-full`, `no-mask-token`: see [`Generation::start`].
+    pub fn start(&mut self, request: &Request) -> Result<()> {
+        if let Some(run) = self.run.take() {
+            self.session = run.into_session();
+        }
+        let prompt = self.encode(&request.prompt)?;
+        self.transformer.retune_kernels();
+        self.info.kernel = self.transformer.kernel();
+        let Self { transformer, session, config, .. } = self;
+        self.run = Some(Generation::start(transformer, session, &prompt, &request.options, config)?);
+        Ok(())
+    }
+
+    /// One forward pass of the generation under way. Appends the events it caused; false when it is
+    /// over.
+    ///
+    /// # Errors
+    ///
+    /// `bad-option` when none is under way, and what the pass may fail with; the generation is then
+    /// over.
+    pub fn step(&mut self, events: &mut Vec<Event>) -> Result<bool> {
+        self.run_for(0.0, events)
+    }
+
+    /// Forward passes, at least one, until `milliseconds` have passed: see [`Generation::run_for`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::step`].
+    pub fn run_for(&mut self, milliseconds: f64, events: &mut Vec<Event>) -> Result<bool> {
+        let Some(mut run) = self.run.take() else {
+            bail!(BadOption, "no generation is under way: start one first");
+        };
+        let more = run.run_for(&mut self.transformer, &self.tokenizer, milliseconds, events)?;
+        if more {
+            self.run = Some(run);
+        } else {
+            self.session = run.into_session();
+        }
+        Ok(more)
+    }
+
+    /// Ends the generation under way, if there is one, with finish reason `abort`.
+    pub fn cancel(&mut self, events: &mut Vec<Event>) {
+        if let Some(mut run) = self.run.take() {
+            run.cancel(events);
+            self.session = run.into_session();
+        }
+    }
+
+    /// Calls `each` with the logits of every position of `tokens`, one row of `vocab_size` after
+    /// the other. Drops the generation under way.
+    ///
+    /// # Errors
+    ///
+    /// `context-full` and `bad-option` as for any pass.
+    pub fn logits(&mut self, tokens: &[u32], attention: AttentionKind, mut each: impl FnMut(&[f32])) -> Result<()> {
+        let size =
+            self.config.diffusion.map_or(DiffusionSettings::DEFAULT_BLOCK_SIZE, |diffusion| diffusion.block_size);
+        let attention = attention.of_blocks(size);
+        let rows = match attention {
+            Attention::Causal => LOGITS_ROWS,
+            Attention::Block { size } => LOGITS_ROWS.next_multiple_of(size),
+        };
+        let model = self.reset_transformer();
+        let vocab = model.vocab_size();
+        model.truncate(0);
+        // The file chooses the block size, which may exceed any sequence.
+        let rows = rows.min(tokens.len()).max(1);
+        let wanted: Vec<usize> = (0..rows).collect();
+        for chunk in tokens.chunks(rows) {
+            let position = model.committed();
+            let pass = Pass { tokens: chunk, position, attention, commit: true, logits: &wanted[..chunk.len()] };
+            model.forward(&pass)?.chunks_exact(vocab).for_each(&mut each);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! What to continue, and how.
+
+#![forbid(unsafe_code)]
+
+use crate::chat::Message;
+use crate::decode::Options;
+use crate::error::Result;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// What to continue.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Prompt {
+    /// Text, with BOS in front where the model wants it.
+    Text(String),
+    /// A conversation, through the chat template.
+    Messages(Vec<Message>),
+    /// Token ids exactly as given.
+    Tokens(Vec<u32>),
+}
+
+/// A prompt and how to continue it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What to continue.
+    pub prompt: Prompt,
+    /// How.
+    pub options: Options,
+}
+
+impl Request {
+    /// Reads a JSON object with exactly one of `prompt`, `messages` and `tokens`, and the names of
+    /// [`Options`].
+    ///
+    /// # Errors
+    ///
+    /// `bad-option` naming what is wrong.
+    pub fn from_json(json: &str) -> Result<Self> {
+        let object =
+            serde_json::from_str(json).map_err(|error| err!(BadOption, "the request is not a JSON object: {error}"))?;
+        Self::from_object(object)
+    }
+
+    /// As [`Request::from_json`], from an object that was parsed already.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn from_object(mut object: Map<String, Value>) -> Result<Self> {
+        let [prompt, messages, tokens] = ["prompt", "messages", "tokens"].map(|name| object.remove(name));
+        let prompt = match (prompt, messages, tokens) {
+            (Some(text), None, None) => Prompt::Text(typed("prompt", "a string", text)?),
+            (None, Some(list), None) => Prompt::Messages(typed("messages", "a list of {role, content}", list)?),
+            (None, None, Some(ids)) => Prompt::Tokens(typed("tokens", "a list of token ids", ids)?),
+            _ => bail!(BadOption, "give exactly one of prompt, messages and tokens"),
+        };
+        Ok(Self { prompt, options: Options::from_value(&Value::Object(object))? })
+    }
+}
+
+fn typed<T: for<'de> Deserialize<'de>>(name: &str, kind: &str, value: Value) -> Result<T> {
+    serde_json::from_value(value).map_err(|error| err!(BadOption, "option `{name}` must be {kind}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorCode;
+    use crate::testing::test;
+
+    #[test]
+    fn reads_a_request_of_each_kind() {
+        let read = |json: &str| Request::from_json(json).unwrap();
+        assert_eq!(read(r#"{ "prompt": "a" }"#).prompt, Prompt::Text("a".into()));
+        assert_eq!(read(r#"{ "tokens": [1, 2] }"#).prompt, Prompt::Tokens(vec![1, 2]));
+        let request = read(r#"{ "messages": [{ "role": "user", "content": "a" }], "maxTokens": 7, "mode": "ar" }"#);
+        assert_eq!(request.prompt, Prompt::Messages(vec![Message::new("user", "a")]));
+        assert_eq!((request.options.max_tokens, request.options.mode), (Some(7), crate::decode::Mode::Ar));
+    }
+
+    #[test]
+    fn rejects_requests_by_what_is_wrong() {
+        for (json, words) in [
+            ("", "not a JSON object"),
+            ("[]", "not a JSON object"),
+            ("{}", "exactly one of prompt, messages and tokens"),
+            (r#"{ "prompt": "a", "tokens": [1] }"#, "exactly one"),
+            (r#"{ "prompt": 3 }"#, "`prompt` must be a string"),
+            (r#"{ "messages": [{ "role": "user" }] }"#, "`messages` must be a list of {role, content}"),
+            (r#"{ "tokens": [-1] }"#, "`tokens` must be a list of token ids"),
+            (r#"{ "tokens": [4294967296] }"#, "`tokens` must be"),
+            (r#"{ "prompt": "a", "max_tokens": 3 }"#, "`max_tokens`"),
+            (r#"{ "prompt": "a", "topP": "most" }"#, "`topP` is \"most\""),
+        ] {
+            let error = Request::from_json(json).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::BadOption, "{json}: {error}");
+            assert!(error.message().contains(words), "{json}: {error}");
+        }
+    }
+}
