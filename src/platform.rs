@@ -30,22 +30,24 @@ mod clock {
 
 #[cfg(target_arch = "wasm32")]
 mod clock {
-    use js_sys::{Date, Function, Reflect};
-    use wasm_bindgen::{JsCast, JsValue};
+    use js_sys::Date;
+    use wasm_bindgen::prelude::*;
+    use web_sys::Performance;
 
-    /// `performance.now()`, which pages, workers and Node have; `Date.now()` where a host has none.
+    #[wasm_bindgen]
+    extern "C" {
+        /// Pages, workers and Node have it.
+        #[wasm_bindgen(thread_local_v2, js_name = performance)]
+        static PERFORMANCE: Option<Performance>;
+    }
+
+    /// `performance.now()`; `Date.now()` where a host has no such clock.
     pub(super) fn now_ms() -> f64 {
-        performance_now().unwrap_or_else(Date::now)
+        PERFORMANCE.with(|clock| clock.as_ref().map_or_else(Date::now, Performance::now))
     }
 
     pub(super) fn unix_seconds() -> u64 {
         (Date::now() / 1e3) as u64
-    }
-
-    fn performance_now() -> Option<f64> {
-        let performance = Reflect::get(&js_sys::global(), &JsValue::from_str("performance")).ok()?;
-        let now: Function = Reflect::get(&performance, &JsValue::from_str("now")).ok()?.dyn_into().ok()?;
-        now.call0(&performance).ok()?.as_f64()
     }
 }
 

@@ -2,12 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Result, json, throw};
+use super::{Result, object, throw};
 use crate::bench::kernels;
 use wasm_bindgen::prelude::*;
 
-/// JSON: the list of [`kernels`], each the median of `runs` runs.
+/// The list of [`kernels`], each the median of `runs` runs.
 #[wasm_bindgen(js_name = benchKernels)]
-pub fn bench_kernels(runs: usize) -> Result<String> {
-    json(&kernels(runs).map_err(throw)?)
+pub fn bench_kernels(runs: usize) -> Result<JsValue> {
+    object(&kernels(runs).map_err(throw)?)
 }

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Result, json, parse, throw};
+use super::{Result, object, parse, throw};
 use crate::Error;
 use crate::chat::Message;
 use crate::engine::{self, EngineLoader, EngineOptions, Request};
@@ -65,9 +65,9 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// JSON: [`engine::Info`].
-    pub fn info(&self) -> Result<String> {
-        json(self.engine.info())
+    /// An [`engine::Info`].
+    pub fn info(&self) -> Result<JsValue> {
+        object(self.engine.info())
     }
 
     /// Token ids of `text`; `options` is JSON `{addSpecial?, parseSpecial?}`, both true unless
@@ -97,10 +97,10 @@ impl Engine {
     }
 
     /// Forward passes, at least one, until `milliseconds` have passed: leaving WebAssembly after
-    /// each would take longer than a pass of a small model. JSON: the list of events they caused;
+    /// each would take longer than a pass of a small model. Returns the events they caused;
     /// the last one of a generation is `done`. The error of a pass is thrown by the call after the
     /// one that returns the events before it.
-    pub fn step(&mut self, milliseconds: f64) -> Result<String> {
+    pub fn step(&mut self, milliseconds: f64) -> Result<JsValue> {
         if let Some(error) = self.pending.take() {
             return Err(throw(error));
         }
@@ -109,14 +109,14 @@ impl Engine {
             Err(error) if events.is_empty() => return Err(throw(error)),
             ended => self.pending = ended.err(),
         }
-        json(&events)
+        object(&events)
     }
 
-    /// Ends the generation. JSON: its last events.
-    pub fn cancel(&mut self) -> Result<String> {
+    /// Ends the generation and returns its last events.
+    pub fn cancel(&mut self) -> Result<JsValue> {
         let mut events = Vec::new();
         self.pending = None;
         self.engine.cancel(&mut events);
-        json(&events)
+        object(&events)
     }
 }

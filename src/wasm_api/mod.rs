@@ -1,9 +1,13 @@
 //! The edge to JavaScript: converts types and calls [`crate::engine`], [`crate::convert`] and [`crate::inspect`], nothing else.
 //! The features `engine`, `converter` and `bench` say which of it there is.
 //!
-//! Structured values cross as JSON text in the shapes of `www/src/types.ts` and `checkpoint-types.ts`, token ids as typed
-//! arrays. Errors are thrown as `Error` objects with the code of [`crate::ErrorCode`] in their `code` property. A panic ends
-//! in a trap, after which the instance is unusable; [`last_panic`] tells why.
+//! Structured values have the shapes of `www/src/types.ts` and `checkpoint-types.ts`. Results are
+//! JavaScript objects. Arguments are JSON text: reading objects, `serde-wasm-bindgen` looks up the
+//! fields it knows and would overlook a misspelled option. Token ids are typed arrays.
+//!
+//! Errors are thrown as `Error` objects with the code of [`crate::ErrorCode`] in their `code`
+//! property. A panic is printed to the console with its JavaScript stack and ends in a trap, after
+//! which the instance is unusable; [`last_panic`] returns its message.
 
 #![forbid(unsafe_code)]
 
@@ -42,6 +46,7 @@ static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 #[wasm_bindgen(start)]
 fn start() {
     std::panic::set_hook(Box::new(|info| {
+        console_error_panic_hook::hook(info);
         if let Ok(mut last) = LAST_PANIC.lock() {
             *last = Some(info.to_string());
         }
@@ -66,6 +71,9 @@ fn parse<T: for<'de> serde::Deserialize<'de>>(what: &str, json: &str) -> Result<
     serde_json::from_str(json).map_err(|error| throw(err!(BadOption, "{what}: {error}")))
 }
 
-fn json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| throw(err!(Crashed, "a result cannot be written as JSON: {error}")))
+/// `value` as JSON would carry it: plain objects, numbers, `null`.
+fn object<T: Serialize + ?Sized>(value: &T) -> Result<JsValue> {
+    value
+        .serialize(&serde_wasm_bindgen::Serializer::json_compatible())
+        .map_err(|error| throw(err!(Crashed, "a result cannot become a JavaScript value: {error}")))
 }

@@ -18,7 +18,7 @@ import { instantiate } from './instance.js'
 import type { Protocol } from './protocol.js'
 import { openSource } from './source.js'
 import type { Input } from './source.js'
-import { fromJson, toJson } from './wasm.js'
+import { toJson } from './wasm.js'
 import type { Build, WasmConverter, WasmInstance } from './wasm.js'
 
 /** Progress is reported at most this often, and at the end of each phase. */
@@ -42,7 +42,7 @@ export class Converter {
 
   async inspectCheckpoint({ files, options, wasmBaseUrl }: Params<'inspectCheckpoint'>): Promise<CheckpointReport> {
     const wasm = await this.#start(wasmBaseUrl)
-    return fromJson(wasm.inspectCheckpoint(new BlobFiles(files), toJson(options)))
+    return wasm.inspectCheckpoint(new BlobFiles(files), toJson(options))
   }
 
   async convertCheckpoint(
@@ -53,8 +53,8 @@ export class Converter {
     const sink = new BlobSink()
     const send = throttled(report)
     const progress = (loaded: number, total: number): void => send({ phase: 'convert', loaded, total })
-    const result = wasm.convertCheckpoint(new BlobFiles(files), toJson(options), sink, progress)
-    return { blob: sink.blob(), report: fromJson(result) }
+    const written = wasm.convertCheckpoint(new BlobFiles(files), toJson(options), sink, progress)
+    return { blob: sink.blob(), report: written }
   }
 
   async inspectModel(params: Params<'inspectModel'>, report: Report<'inspectModel'>): Promise<ModelReport> {
@@ -62,7 +62,7 @@ export class Converter {
     const send = throttled(report)
     const { files, name } = await gather(params, send)
     const progress = (loaded: number, total: number): void => send({ phase: 'inspect', loaded, total })
-    return fromJson(wasm.inspectModel(files, name, progress))
+    return wasm.inspectModel(files, name, progress)
   }
 
   async verifyModel(params: Params<'verifyModel'>, report: Report<'verifyModel'>): Promise<Verification> {
@@ -70,7 +70,7 @@ export class Converter {
     const send = throttled(report)
     const { files, name } = await gather(params, send)
     const progress = (loaded: number, total: number): void => send({ phase: 'verify', loaded, total })
-    return fromJson(wasm.verifyModel(files, name, new BlobFiles(params.files), progress))
+    return wasm.verifyModel(files, name, new BlobFiles(params.files), progress)
   }
 
   async #start(wasmBaseUrl: string | undefined): Promise<WasmConverter> {

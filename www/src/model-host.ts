@@ -14,7 +14,7 @@ import type { Input } from './source.js'
 import { sharedMemory, startPool } from './thread-pool.js'
 import type { PoolPort } from './thread-pool.js'
 import type { LoadProgress, ModelInfo } from './types.js'
-import { fromJson, toJson } from './wasm.js'
+import { toJson } from './wasm.js'
 import type { Build, WasmEngine, WasmInstance, WasmLoader, WasmModule } from './wasm.js'
 
 /** Progress is reported at most this often. */
@@ -71,7 +71,7 @@ export class ModelHost {
     const name = await feed(loader, input, report)
     const engine = loader.finish()
     const { threads, notices } = await pool
-    const known = fromJson(engine.info())
+    const known = engine.info()
     const info: ModelInfo = {
       ...known,
       name: known.name || name,
@@ -142,13 +142,13 @@ export class ModelHost {
     for (let budget = 0; ; budget = EVENT_INTERVAL_MS) {
       // Before the first pass too: an `abort` may be next in the queue.
       await this.#drainMessages()
-      const events = fromJson(signal.aborted ? engine.cancel() : engine.step(budget))
+      const events = signal.aborted ? engine.cancel() : engine.step(budget)
       const progress = events.filter((event) => event.type !== 'done')
       if (progress.length > 0) report(progress)
       const done = events.find((event) => event.type === 'done')
       if (done) {
         const { result } = done
-        const { kernel } = fromJson(engine.info())
+        const { kernel } = engine.info()
         const stats = { ...result.stats, kernel, threads: info.threads, build: info.build }
         return { result: { ...result, stats }, memoryBytes: wasm.memory.buffer.byteLength }
       }

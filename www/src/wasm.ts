@@ -1,6 +1,6 @@
 /**
- * The interface of the WebAssembly edge (the crate's `wasm_api`). Structured values cross it as
- * JSON; the type {@link Json} records their shape, so that a text can only be read as what it is.
+ * The interface of the WebAssembly edge (the crate's `wasm_api`). Structured results are objects;
+ * structured arguments are JSON texts, whose type {@link Json} records their shape.
  */
 
 import type { CheckpointOptions, CheckpointReport, ModelReport, TaskOptions, Verification } from './checkpoint-types.js'
@@ -22,12 +22,6 @@ declare const shape: unique symbol
 export function toJson<T>(value: T): Json<T>
 export function toJson(value: unknown): string {
   return JSON.stringify(value)
-}
-
-/** Reads JSON from the edge. Trusts the text to hold a `T`: both sides come from one build. */
-export function fromJson<T>(text: Json<T>): T {
-  const parse: (text: string) => T = JSON.parse
-  return parse(text)
 }
 
 /** Options of a load, for the engine. */
@@ -71,7 +65,7 @@ export interface WasmLoader {
 
 /** A loaded model. Every method throws errors that carry a `code`. */
 export interface WasmEngine {
-  info(): Json<EngineInfo>
+  info(): EngineInfo
   tokenize(text: string, options: Json<{ readonly addSpecial?: boolean; readonly parseSpecial?: boolean }>): Uint32Array
   detokenize(ids: Uint32Array, skipSpecial: boolean): string
   applyChatTemplate(messages: Json<readonly ChatMessage[]>, addGenerationPrompt: boolean): string
@@ -80,9 +74,9 @@ export interface WasmEngine {
    * Runs forward passes, at least one, for about this long. The last event of the last pass is
    * `done`.
    */
-  step(milliseconds: number): Json<readonly EngineEvent[]>
+  step(milliseconds: number): readonly EngineEvent[]
   /** Ends the run and returns its remaining events, `done` last. */
-  cancel(): Json<readonly EngineEvent[]>
+  cancel(): readonly EngineEvent[]
 }
 
 /** Named files that the engine reads in parts. */
@@ -132,15 +126,15 @@ export interface WasmModule extends WasmInstance {
  * that carry a `code`.
  */
 export interface WasmConverter extends WasmInstance {
-  inspectCheckpoint(files: WasmFiles, options: Json<ConverterOptions>): Json<CheckpointReport>
+  inspectCheckpoint(files: WasmFiles, options: Json<ConverterOptions>): CheckpointReport
   convertCheckpoint(
     files: WasmFiles,
     options: Json<ConverterOptions>,
     sink: WasmSink,
     progress: WasmProgress,
-  ): Json<CheckpointReport>
-  inspectModel(files: WasmFiles, name: string, progress: WasmProgress): Json<ModelReport>
-  verifyModel(files: WasmFiles, name: string, checkpoint: WasmFiles, progress: WasmProgress): Json<Verification>
+  ): CheckpointReport
+  inspectModel(files: WasmFiles, name: string, progress: WasmProgress): ModelReport
+  verifyModel(files: WasmFiles, name: string, checkpoint: WasmFiles, progress: WasmProgress): Verification
 }
 
 /** A WebAssembly feature that a build may need. */

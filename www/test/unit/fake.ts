@@ -8,7 +8,6 @@ import type { HostPort } from '../../src/host.js'
 import type { FromWorker, ToWorker } from '../../src/protocol.js'
 import type { Spawn, Started } from '../../src/spawn.js'
 import type { LoadModel } from '../../src/types.js'
-import { fromJson, toJson } from '../../src/wasm.js'
 import type {
   Build,
   ConverterOptions,
@@ -183,22 +182,22 @@ export class Fake {
       inspectCheckpoint: (files, options) => {
         this.log.push(`inspect ${files.fileNames().join()}`)
         this.converterOptions = fromJson(options)
-        return toJson(REPORT)
+        return REPORT
       },
       convertCheckpoint: (files, options, sink, progress) => {
         this.converterOptions = fromJson(options)
         this.script.onConvert?.(files, sink, progress)
-        return toJson(REPORT)
+        return REPORT
       },
       inspectModel: (files, name, progress) => {
         this.log.push(`inspect ${name} of ${files.fileNames().join()}, ${String(files.sizeOf(name))} bytes`)
         progress(8, 8)
-        return toJson(MODEL_REPORT)
+        return MODEL_REPORT
       },
       verifyModel: (files, name, checkpoint, progress) => {
         this.log.push(`verify ${String(files.sizeOf(name))} ${checkpoint.fileNames().join()}`)
         progress(8, 8)
-        return toJson(VERIFICATION)
+        return VERIFICATION
       },
     }
   }
@@ -238,7 +237,7 @@ export class Fake {
       },
     })
     return {
-      info: () => toJson({ ...INFO, ...this.script.info }),
+      info: () => ({ ...INFO, ...this.script.info }),
       tokenize: (text, options) => Uint32Array.from([text.length, options.length]),
       detokenize: (ids, skipSpecial) => `${[...ids].join(' ')} ${String(skipSpecial)}`,
       applyChatTemplate: (messages, addGenerationPrompt) => `${messages} ${String(addGenerationPrompt)}`,
@@ -256,14 +255,20 @@ export class Fake {
         const text = words[step++] ?? ''
         const last = step >= words.length
         if (last) this.log.push('done')
-        return toJson<EngineEvent[]>([{ type: 'text', text }, ...(last ? [done('stop')] : [])])
+        return [{ type: 'text', text }, ...(last ? [done('stop')] : [])]
       },
       cancel: () => {
         this.log.push('cancel')
-        return toJson([done('abort')])
+        return [done('abort')]
       },
     }
   }
+}
+
+/** Reads an argument of the edge. */
+function fromJson<T>(text: Json<T>): T {
+  const parse: (text: string) => T = JSON.parse
+  return parse(text)
 }
 
 /** An error as the WebAssembly edge throws it. */
