@@ -1,24 +1,25 @@
-# webtern, from a machine with Rust (by rustup), Node 20 and make.
+# webtern, on a machine with Rust (by rustup), Node 20 and make; `make test` needs Python 3 as well.
 #
-#   make demo    builds everything and serves the demo page
+#   make demo    serves the demo page, after compiling what it needs (PORT=4173)
+#   make build   compiles every WebAssembly build and makes the npm package, www/dist
 #   make test    runs every check and test, natively and in headless Chromium
 #   make bench   times forward passes and kernels natively, then webtern beside wllama in headless Chromium
 #                (MODEL=file.gguf to choose the model, BENCH="--rounds 2 --busy" for options of the second half)
 #   make eval    asks the embedded model its held-out questions in every decode mode, and writes models/tiny/modes.{json,svg}
+#   make deny    checks the dependencies for advisories, licenses and duplicates, by cargo-deny
 #   make convert-memory   converts a checkpoint of 2 GB and shows how much memory that takes (Linux)
 #
-# What a step installs goes to cargo's and npm's usual places and to target/.
+# Each installs what it lacks, in the usual places of rustup, cargo and npm, in target/ and, for tests, by apt.
 
-WASM_BINDGEN := 0.2.130
-WASM_PACK := 0.15.1
-# Builds the standard library for threads in a browser: see wasm-pack.toml.
-NIGHTLY := $(shell sed -n 's/^toolchain = "\(nightly-.*\)"/\1/p' wasm-pack.toml | head -1)
 PORT ?= 4173
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo build test test-rust test-wasm test-www test-e2e lint bench eval convert-memory tools test-tools
+.PHONY: demo build test lint test-rust test-wasm test-www test-e2e bench eval deny convert-memory toolchains test-runner browser
 
+# The standard library for threads in a browser is built by a nightly toolchain: see wasm-pack.toml.
+NIGHTLY := $(shell sed -n 's/^toolchain = "\(nightly-.*\)"/\1/p' wasm-pack.toml)
+WASM_BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 NODE_MODULES := www/node_modules/.package-lock.json
 VENV := $(TARGET_DIR)/venv
@@ -30,24 +31,26 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || comman
 CHROMEDRIVER ?= $(shell command -v chromedriver)
 export CHROMIUM CHROMEDRIVER
 
-demo: build
-	cd www && npx vite build demo --logLevel warn
-	node www/scripts/serve.mjs --port $(PORT) www/demo/dist
+demo: toolchains $(NODE_MODULES)
+	node www/scripts/demo.mjs --port $(PORT)
 
-build: tools $(NODE_MODULES)
-	cd www && npm run --silent build
+build: toolchains $(NODE_MODULES)
+	node www/scripts/build.mjs
 
 # --- tests
 
-test: lint test-rust test-wasm test-www test-e2e
+test: lint test-rust build test-wasm test-www test-e2e
 
-lint: $(NODE_MODULES)
-	cargo fmt --check
-	cargo clippy --quiet --all-targets -- -D warnings
+lint: toolchains $(NODE_MODULES)
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	RUSTFLAGS="-C target-feature=+simd128,+relaxed-simd" \
 	  cargo clippy --quiet --lib --no-default-features --features engine,converter,bench --target wasm32-unknown-unknown -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --lib
-	cd www && npm run --silent check
+	cd www && npm run --silent check && npm audit --omit=dev
+	node www/scripts/licenses.mjs > $(TARGET_DIR)/THIRD-PARTY.txt
+	if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; else \
+	  echo "skipped: cargo-deny is not installed, so duplicates were not listed; make deny installs and runs it"; fi
 
 test-rust: $(VENV)/ready
 	mkdir -p $(TARGET_DIR)/tokenizer-cases
@@ -57,24 +60,23 @@ test-rust: $(VENV)/ready
 	WEBTERN_TOKENIZER_CASES=$(abspath $(TARGET_DIR))/tokenizer-cases cargo test
 	$(VENV)/bin/python tests/reference/gguf_reads.py $(TARGET_DIR)/debug/webtern
 
-# The same unit tests, in the browser, with every backend; those that need files of their own run natively only. The golden models leave their logits
-# in target/tmp natively, and the browser is compared with them.
-test-wasm: test-tools
+# The same unit tests, in the browser, with every backend; those that need files of their own run natively only. The
+# golden models leave their logits in target/tmp natively, and the browser is compared with them.
+test-wasm: toolchains test-runner browser
 	cargo test --quiet --test it model_golden
 	RUSTFLAGS="-C target-feature=+simd128,+relaxed-simd" WASM_BINDGEN_USE_BROWSER=1 \
-	  wasm-pack test --headless --chrome --mode no-install . --no-default-features \
-	  --features engine,converter --lib --test it
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
+	  cargo test --target wasm32-unknown-unknown --no-default-features --features engine,converter --lib --test it
 
-test-www: $(NODE_MODULES) build
+test-www: build
 	cd www && npx vitest run
 
-test-e2e: test-tools build $(VENV)/ready
+test-e2e: build browser $(VENV)/ready
 	cargo build --quiet
 	cd www && npx vite build demo --logLevel warn && WEBTERN_PYTHON=$(abspath $(VENV))/bin/python npm run --silent test:e2e
 
-bench: build $(BENCH_MODELS)
-	cd www && npm run --silent build -- --bench
-	[ -n "$(CHROMIUM)" ] || { echo "The benchmark needs Chromium: apt-get install chromium, or set CHROMIUM." >&2; exit 1; }
+bench: build browser $(BENCH_MODELS)
+	node www/scripts/build.mjs --bench
 	for model in $(BENCH_MODELS); do echo "== $$model"; cargo run --quiet --release -- bench $$model; done
 	cd www && npm run --silent bench -- $(foreach model,$(BENCH_MODELS),--models $(abspath $(model))) \
 	  --out $(abspath $(TARGET_DIR))/bench $(BENCH)
@@ -88,20 +90,34 @@ $(TARGET_DIR)/models/smollm2-135m-%.gguf: $(wildcard examples/random_model/*.rs)
 	mkdir -p $(@D)
 	cargo run --quiet --release --example random_model -- --tokenizer $(SMOLLM2) --type $* --mask-token-id 4 -o $@
 
+# Advisories, duplicates, licenses and sources of the dependencies. Installing it takes longer than all the tests.
+deny:
+	command -v cargo-deny >/dev/null || cargo install cargo-deny
+	cargo deny check
+
 convert-memory:
 	WEBTERN_CHECKPOINT_MB=2048 cargo test --quiet --test it convert_memory -- --nocapture
 
 # --- what the steps need
 
-tools:
-	rustup target add wasm32-unknown-unknown
-	rustup toolchain list | grep -qF $(NIGHTLY) || rustup toolchain install $(NIGHTLY) --profile minimal -c rust-src -t wasm32-unknown-unknown
-	wasm-bindgen --version 2>/dev/null | grep -qF $(WASM_BINDGEN) || cargo install wasm-bindgen-cli@$(WASM_BINDGEN)
+toolchains:
+	@command -v rustup >/dev/null || { echo "webtern is built with Rust: install it by https://rustup.rs" >&2; exit 1; }
+	rustup --quiet target add wasm32-unknown-unknown
+	rustup toolchain list | grep -qF $(NIGHTLY) || \
+	  rustup --quiet toolchain install $(NIGHTLY) --profile minimal -c rust-src -t wasm32-unknown-unknown
 
-test-tools: tools
-	wasm-pack --version 2>/dev/null | grep -qF $(WASM_PACK) || cargo install wasm-pack@$(WASM_PACK)
-	[ -n "$(CHROMIUM)" ] && [ -n "$(CHROMEDRIVER)" ] || { echo "The browser tests need Chromium and ChromeDriver: \
-	apt-get install chromium chromium-driver, or set CHROMIUM and CHROMEDRIVER." >&2; exit 1; }
+# Runs tests in a browser. It does not take part in a build, so compiling it quickly is better than running it quickly.
+test-runner:
+	wasm-bindgen-test-runner --version 2>/dev/null | grep -qF $(WASM_BINDGEN) || \
+	  CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	  cargo install --force --no-default-features wasm-bindgen-cli@$(WASM_BINDGEN) --bin wasm-bindgen-test-runner
+
+# $(call apt,packages): by Debian's and Ubuntu's package manager, as root or with sudo.
+apt = sudo=$$([ $$(id -u) = 0 ] || echo "sudo -n"); $$sudo apt-get update -qq && $$sudo apt-get install -y -qq $(1) >/dev/null
+
+browser:
+	[ -n "$(CHROMIUM)" ] && [ -n "$(CHROMEDRIVER)" ] || { $(call apt,chromium chromium-driver); } || { echo "The browser tests \
+	need Chromium and ChromeDriver of one version: install them, or set CHROMIUM and CHROMEDRIVER to their paths." >&2; exit 1; }
 
 $(NODE_MODULES): www/package-lock.json
 	cd www && npm ci --no-progress
@@ -109,6 +125,6 @@ $(NODE_MODULES): www/package-lock.json
 
 # From PyPI: the reference of the tokenizer tests, and a reader for the files of the converter.
 $(VENV)/ready: Makefile
-	python3 -m venv $(VENV)
+	python3 -m venv $(VENV) || { $(call apt,python3-venv) && python3 -m venv $(VENV); }
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check tokenizers==0.22.2 gguf==0.19.0
 	touch $@

@@ -22,5 +22,5 @@ await build({
   sourcemap: 'inline',
   logLevel: 'warning',
 })
-const { main } = await import(pathToFileURL(outfile))
+const { main } = await import(pathToFileURL(outfile).href)
 process.exitCode = await main(process.argv.slice(2), root, join(cache, 'page'))
