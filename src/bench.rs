@@ -77,7 +77,7 @@ pub fn kernels(runs: usize) -> Result<Vec<KernelTiming>> {
     let mut grouped = Vec::new();
     for ty in [GgmlType::Q8_0, GgmlType::Q4_0] {
         let bytes = vec![1; out * cols / ty.block_len() * ty.block_bytes()];
-        grouped.extend(PackedGroups::pack(ty, out, cols, &bytes)?.map(|matrix| (ty, matrix)));
+        grouped.push((ty, PackedGroups::pack(ty, out, cols, &bytes)?));
     }
     let mut timings = Vec::new();
     for kernels in available() {

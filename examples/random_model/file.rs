@@ -44,6 +44,8 @@ pub(crate) struct RandomModel {
     pub(crate) shape: Shape,
     /// The type of the linear layers. The embedding, which is also the head, is Q8_0; the norms are F32.
     pub(crate) linear: GgmlType,
+    /// Gives every block of a ternary type its own scale, instead of one to the matrix.
+    pub(crate) grouped: bool,
     /// Makes it a block-diffusion model.
     pub(crate) mask_token: Option<u32>,
     /// Makes it write text without end and in whole characters.
@@ -65,6 +67,8 @@ impl RandomModel {
             ("attention.head_count", heads),
             ("attention.head_count_kv", kv_heads),
             ("rope.dimension_count", head_dim),
+            ("attention.key_length", head_dim),
+            ("attention.value_length", head_dim),
         ] {
             metadata.insert(format!("llama.{key}"), size as u32);
         }
@@ -119,7 +123,8 @@ impl RandomModel {
         let mut normal = Normal::new(self.seed);
         let unwritten = if self.unending { unwritten(&Tokenizer::from_metadata(tokenizer)?) } else { Vec::new() };
         for spec in &tensors {
-            let mut bytes = weights(spec, &mut normal)?;
+            let mut bytes =
+                if self.grouped { grouped_weights(spec, &mut normal)? } else { weights(spec, &mut normal)? };
             if spec.name == EMBEDDING {
                 let row = bytes.len() / vocab;
                 for &id in &unwritten {
@@ -157,6 +162,23 @@ pub(crate) fn weights(spec: &TensorSpec, normal: &mut Normal) -> Result<Vec<u8>>
             row.fill_with(|| normal.draw());
             quant::quantize(spec.ty, &row, &mut bytes)?;
         }
+    }
+    Ok(bytes)
+}
+
+/// As [`weights`], with each block of a ternary type ternarized by itself.
+fn grouped_weights(spec: &TensorSpec, normal: &mut Normal) -> Result<Vec<u8>> {
+    if !spec.ty.is_ternary() {
+        return weights(spec, normal);
+    }
+    let blocks = spec.dims.iter().product::<u64>() as usize / spec.ty.block_len();
+    let mut bytes = Vec::new();
+    let mut block = vec![0.0; spec.ty.block_len()];
+    for _ in 0..blocks {
+        block.fill_with(|| normal.draw());
+        let quant::Ternary { codes, scale } = quant::ternarize(&block);
+        block.iter_mut().zip(codes).for_each(|(weight, code)| *weight = scale * (f32::from(code) - 1.0));
+        quant::quantize(spec.ty, &block, &mut bytes)?;
     }
     Ok(bytes)
 }

@@ -1,4 +1,4 @@
-//! Writes a model of random weights in the shape of SmolLM2-135M, for benchmarks and load tests.
+//! Writes a model of random weights in the shape of SmolLM2-135M or Qwen3-0.6B, for benchmarks and load tests.
 //!
 //! Speed, memory and loading depend on shapes and types, not on what the weights say, so no download is needed to measure
 //! them: a checkpoint's tokenizer is enough. The file is valid in every respect, and what the model writes, greedily decoded, is noise
@@ -19,10 +19,21 @@ use std::io::BufWriter;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use webtern::convert::{TokenizerFiles, tokenizer_metadata};
-use webtern::gguf::GgmlType;
+use webtern::gguf::{Array, GgmlType, Metadata, Value};
 use webtern::{Error, ErrorCode, Result};
 
-/// Writes a GGUF file of random weights in the shape of SmolLM2-135M.
+/// <https://huggingface.co/Qwen/Qwen3-0.6B>, but for its norms of queries and keys.
+const QWEN3_0_6B: Shape = Shape {
+    layers: 28,
+    hidden: 1024,
+    heads: 16,
+    kv_heads: 8,
+    head_dim: 128,
+    feed_forward: 3072,
+    context_length: 40960,
+};
+
+/// Writes a GGUF file of random weights in the shape of a published model.
 #[derive(Parser)]
 struct Args {
     /// A checkpoint's folder with tokenizer.json, tokenizer_config.json and config.json
@@ -37,18 +48,39 @@ struct Args {
     /// Same seed, same weights
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// How many layers
-    #[arg(long, default_value_t = SMOLLM2_135M.layers)]
-    layers: usize,
+    /// Whose shape
+    #[arg(long = "shape", value_enum, default_value = "smollm2-135m")]
+    model: Model,
+    /// How many layers, if not as many as that model
+    #[arg(long)]
+    layers: Option<usize>,
+    /// Tokens: those of the tokenizer are filled up with unused ones
+    #[arg(long, default_value_t = 0)]
+    vocab: usize,
+    /// Give every block of a ternary type its own scale
+    #[arg(long)]
+    grouped: bool,
     /// Make it a block-diffusion model with this token as its mask
     #[arg(long, value_name = "ID")]
     mask_token_id: Option<u32>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum Model {
+    #[value(name = "smollm2-135m")]
+    SmolLm2,
+    #[value(name = "qwen3-0.6b")]
+    Qwen3,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum Type {
     #[value(name = "q2_0")]
     Q2_0,
+    #[value(name = "pq2_0")]
+    Pq2_0,
+    #[value(name = "tq2_0")]
+    Tq2_0,
     #[value(name = "q8_0")]
     Q8_0,
     #[value(name = "q4_0")]
@@ -71,16 +103,24 @@ fn run(args: &Args) -> Result<()> {
         let path = args.tokenizer.join(name);
         fs::read_to_string(&path).map_err(|error| Error::new(ErrorCode::Io, format!("{}: {error}", path.display())))
     };
-    let tokenizer = tokenizer_metadata(&TokenizerFiles {
+    let mut tokenizer = tokenizer_metadata(&TokenizerFiles {
         tokenizer: Some(&read("tokenizer.json")?),
         tokenizer_config: Some(&read("tokenizer_config.json")?),
         config: Some(&read("config.json")?),
         ..TokenizerFiles::default()
     })?;
+    pad_vocabulary(&mut tokenizer, args.vocab)?;
+    let shape = match args.model {
+        Model::SmolLm2 => SMOLLM2_135M,
+        Model::Qwen3 => QWEN3_0_6B,
+    };
     let model = RandomModel {
-        shape: Shape { layers: args.layers, ..SMOLLM2_135M },
+        shape: Shape { layers: args.layers.unwrap_or(shape.layers), ..shape },
+        grouped: args.grouped,
         linear: match args.ty {
             Type::Q2_0 => GgmlType::Q2_0,
+            Type::Pq2_0 => GgmlType::Pq2_0,
+            Type::Tq2_0 => GgmlType::Tq2_0,
             Type::Q8_0 => GgmlType::Q8_0,
             Type::Q4_0 => GgmlType::Q4_0,
             Type::F16 => GgmlType::F16,
@@ -92,5 +132,20 @@ fn run(args: &Args) -> Result<()> {
     let out = File::create(&args.output)
         .map_err(|error| Error::new(ErrorCode::Io, format!("{}: {error}", args.output.display())))?;
     model.write(BufWriter::new(out), &tokenizer)?;
+    Ok(())
+}
+
+/// Fills the vocabulary up to `vocab` tokens, which are no text.
+fn pad_vocabulary(tokenizer: &mut Metadata, vocab: usize) -> Result<()> {
+    const UNUSED: i32 = 5;
+    let mut tokens = tokenizer.require_strings("tokenizer.ggml.tokens")?.to_vec();
+    let Some(Value::Array(Array::I32(types))) = tokenizer.get("tokenizer.ggml.token_type") else { return Ok(()) };
+    let mut types = types.clone();
+    for place in tokens.len()..vocab {
+        tokens.push(format!("[PAD{place}]"));
+        types.push(UNUSED);
+    }
+    tokenizer.insert("tokenizer.ggml.tokens", tokens);
+    tokenizer.insert("tokenizer.ggml.token_type", types);
     Ok(())
 }

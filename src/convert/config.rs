@@ -7,7 +7,7 @@ use super::rope::RopeScaling;
 use crate::error::Result;
 
 /// The classes of `transformers` that are converted, and what tells them apart.
-const CLASSES: [(&str, Class); 8] = [
+const CLASSES: [(&str, Class); 9] = [
     ("LlamaForCausalLM", Class::Llama),
     ("MistralForCausalLM", Class::Mistral),
     ("BitNetForCausalLM", Class::BitNet),
@@ -16,6 +16,7 @@ const CLASSES: [(&str, Class); 8] = [
     ("Fast_dLLM_QwenForCausalLM", Class::FastDllm),
     ("Fast_dLLM_Qwen2ForCausalLM", Class::FastDllm),
     ("Qwen3ForCausalLM", Class::Qwen3),
+    ("MiniCPMForCausalLM", Class::MiniCpm),
 ];
 
 /// A family of models.
@@ -28,6 +29,19 @@ pub(super) enum Class {
     /// Qwen2 trained for block diffusion.
     FastDllm,
     Qwen3,
+    /// Llama with factors on embedding, residual branches and logits.
+    MiniCpm,
+}
+
+/// The factors of MiniCPM (arXiv:2404.06395).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Factors {
+    /// What embeddings are multiplied with.
+    pub(super) embedding: f32,
+    /// What the output of a residual branch is multiplied with.
+    pub(super) residual: f32,
+    /// What logits are divided by.
+    pub(super) logits: f32,
 }
 
 /// Which way round `weight_scale` is stored beside packed weights.
@@ -70,6 +84,7 @@ pub(super) struct Config {
     pub(super) window: Option<u32>,
     pub(super) rope_base: f32,
     pub(super) rope_scaling: RopeScaling,
+    pub(super) factors: Option<Factors>,
     pub(super) bitnet: Option<BitNetConfig>,
     pub(super) eos: Vec<u32>,
     /// Fast-dLLM writes the block size here.
@@ -134,6 +149,7 @@ impl Config {
             window: window(&json, class, context_length)?,
             rope_base,
             rope_scaling,
+            factors: if class == Class::MiniCpm { Some(factors(&json, hidden)?) } else { None },
             bitnet: bitnet(&json)?,
             eos: json.ids("eos_token_id")?,
             block_size: json.size("bd_size")?,
@@ -158,6 +174,17 @@ fn class(json: &Json) -> Result<(String, Class)> {
     let name = named.first().map_or("none", String::as_str);
     let known = CLASSES.map(|(name, _)| name).join(", ");
     bail!(UnsupportedArchitecture, "config.json: architecture {name} is not supported; webtern converts {known}")
+}
+
+fn factors(json: &Json, hidden: u32) -> Result<Factors> {
+    if json.integer("num_experts")?.is_some_and(|experts| experts > 0) {
+        bail!(UnsupportedArchitecture, "config.json: num_experts is set: webtern runs dense transformers only");
+    }
+    Ok(Factors {
+        embedding: json.require_number("scale_emb")?,
+        residual: json.require_number("scale_depth")? / (json.require_size("num_hidden_layers")? as f32).sqrt(),
+        logits: hidden as f32 / json.require_number("dim_model_base")?,
+    })
 }
 
 /// Positions a query sees, where that is fewer than all.
@@ -255,6 +282,19 @@ mod tests {
             let config = with(json!({ "architectures": [class], "quantization_config": quantization })).unwrap();
             assert_eq!((config.class, config.bitnet.unwrap().weight_scale), (Class::BitNet, expected));
         }
+    }
+
+    #[test]
+    fn factors_of_minicpm_are_those_of_its_model_code() {
+        let minicpm = json!({
+            "architectures": ["MiniCPMForCausalLM"], "scale_emb": 12, "scale_depth": 1.4, "dim_model_base": 16,
+        });
+        let factors = with(minicpm.clone()).unwrap().factors.unwrap();
+        assert_eq!(factors, Factors { embedding: 12.0, residual: 1.4 / 2f32.sqrt(), logits: 4.0 });
+        let mut incomplete = minicpm;
+        incomplete["scale_depth"] = json!(null);
+        assert!(with(incomplete).unwrap_err().message().contains("scale_depth is missing"));
+        assert_eq!(with(json!({ "scale_emb": 12 })).unwrap().factors, None);
     }
 
     #[test]

@@ -73,6 +73,14 @@ impl Json {
         self.number(key)?.ok_or_else(|| err!(Malformed, "{}: {key} is missing", self.place))
     }
 
+    /// A list of positive numbers that must be there.
+    pub(super) fn require_numbers(&self, key: &str) -> Result<Vec<f32>> {
+        let number = |value: &Value| value.as_f64().map(|x| x as f32).filter(|x| x.is_finite() && *x > 0.0);
+        let all = |value: &Value| value.as_array()?.iter().map(number).collect();
+        let found = self.typed(key, "a list of positive numbers", all)?;
+        found.ok_or_else(|| err!(Malformed, "{}: {key} is missing", self.place))
+    }
+
     pub(super) fn string(&self, key: &str) -> Result<Option<&str>> {
         self.typed(key, "a string", Value::as_str)
     }

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::config::{Class, Config};
+use super::config::{Class, Config, Factors};
 use super::json::Json;
 use super::options::ConvertOptions;
 use super::tokenizer::{TokenizerFiles, tokenizer_metadata};
@@ -40,6 +40,11 @@ pub(super) fn shape(config: &Config, architecture: &str, sub_epsilon: Option<f32
     }
     if let Some(window) = config.window {
         metadata.insert(key("attention.sliding_window"), window);
+    }
+    if let Some(Factors { embedding, residual, logits }) = config.factors {
+        metadata.insert(key("embedding_scale"), embedding);
+        metadata.insert(key("residual_scale"), residual);
+        metadata.insert(key("logit_scale"), logits);
     }
     metadata.insert(key("hidden_activation"), config.activation);
     metadata

@@ -29,7 +29,7 @@ mod verify;
 mod weights;
 mod write;
 
-pub use options::{ConvertOptions, SubLn, output_type};
+pub use options::{ConvertOptions, Scales, SubLn, output_type};
 pub use plan::Plan;
 pub use report::{Dropped, Report, TensorReport};
 pub use tokenizer::{TokenizerFiles, tokenizer_metadata};

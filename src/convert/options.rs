@@ -8,8 +8,9 @@ use crate::gguf::GgmlType;
 use serde::{Deserialize, Deserializer};
 
 /// The types that can be written.
-const WRITABLE: [GgmlType; 9] = [
+const WRITABLE: [GgmlType; 10] = [
     GgmlType::Q2_0,
+    GgmlType::Pq2_0,
     GgmlType::Tq1_0,
     GgmlType::Tq2_0,
     GgmlType::I2S,
@@ -30,7 +31,7 @@ type ChosenType = Option<GgmlType>;
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct ConvertOptions {
-    /// Type of the linear layers: auto, q2_0, tq1_0, tq2_0, i2_s, q8_0, q4_0, f16, bf16 or f32.
+    /// Type of the linear layers: auto, q2_0, pq2_0, tq1_0, tq2_0, i2_s, q8_0, q4_0, f16, bf16 or f32.
     /// auto is q2_0 for ternary layers, 16-bit floats for others.
     #[serde(rename = "type", deserialize_with = "type_name")]
     #[cfg_attr(feature = "cli", arg(long = "type", default_value = "auto", value_name = "TYPE", value_parser = type_or_auto))]
@@ -47,6 +48,10 @@ pub struct ConvertOptions {
     /// Ternarize the linear layers of a model that does not say that it is BitNet.
     #[cfg_attr(feature = "cli", arg(long))]
     pub ternarize: bool,
+    /// How the scales of ternary linear layers with one scale are written: f32 in tensors of their
+    /// own, exactly, or f16 in every block, for runtimes that refuse unknown tensors.
+    #[cfg_attr(feature = "cli", arg(long, default_value = "f32", value_name = "F32|F16"))]
+    pub scales: Scales,
     /// `general.name`.
     #[cfg_attr(feature = "cli", arg(skip))]
     pub name: Option<String>,
@@ -57,6 +62,19 @@ pub struct ConvertOptions {
     #[serde(flatten)]
     #[cfg_attr(feature = "cli", command(flatten))]
     pub diffusion: DiffusionOverrides,
+}
+
+/// How the scale of a ternary layer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Scales {
+    /// As f32, in a tensor `*.scale` that the output of the layer is multiplied with; the scales of
+    /// blocks are 1.
+    #[default]
+    F32,
+    /// In every block, rounded to f16.
+    F16,
 }
 
 /// What to do with SubLN norms.

@@ -7,7 +7,7 @@ use super::config::{Class, Config, WeightScale};
 use super::inventory::{Inventory, SubNorms};
 use super::metadata;
 use super::names::{K, LayerPart, NormStyle, PROJECTIONS, Part, Q};
-use super::options::{ConvertOptions, SubLn};
+use super::options::{ConvertOptions, Scales, SubLn};
 use super::report::{Dropped, Report, TensorReport};
 use super::weights::{BitLinear, Matrix, RowOrder, floats};
 use crate::decode::decode_modes;
@@ -16,7 +16,7 @@ use crate::files::{Files, text};
 use crate::findings::{self, Finding};
 use crate::gguf::{GgmlType, Metadata, TensorSpec, Writer};
 use crate::model::check_headers;
-use crate::quant::detect_ternary;
+use crate::quant::{TernaryGroups, detect_ternary};
 use crate::tokenizer;
 use safetensors::Dtype;
 
@@ -43,8 +43,14 @@ pub(super) enum Recipe {
     Values(Vec<f32>),
     /// Floats, encoded.
     Float(Matrix),
-    /// A BitLinear layer.
+    /// A BitLinear layer, its scale in the blocks.
     BitLinear(Matrix, BitLinear),
+    /// A BitLinear layer without its scale, which comes next.
+    Codes(Matrix, BitLinear),
+    /// The scale of the layer before.
+    Scale,
+    /// A layer that is three-valued in groups.
+    Groups(Matrix),
 }
 
 impl Plan {
@@ -143,9 +149,9 @@ impl<'a> Builder<'a> {
         if keep_head {
             self.table("output.weight", Part::Head)?;
         }
-        if let Some(divisors) = self.config.rope_scaling.divisors(self.config.rope_base, self.config.head_dim) {
+        for (name, divisors) in self.config.rope_scaling.tensors(self.config.rope_base, self.config.head_dim)? {
             let dims = vec![divisors.len() as u64];
-            self.add("rope_freqs.weight".into(), dims, GgmlType::F32, None, Recipe::Values(divisors), None);
+            self.add(name.into(), dims, GgmlType::F32, None, Recipe::Values(divisors), None);
         }
         (0..self.config.layers as usize).try_for_each(|layer| self.layer(architecture, layer))?;
         Ok(architecture)
@@ -170,7 +176,9 @@ impl<'a> Builder<'a> {
                 (None, None) => {}
             }
             let order = match architecture {
-                "llama" if [Q, K].contains(&place) => RowOrder::Interleaved { head_dim: self.config.head_dim as usize },
+                "llama" | "minicpm" if [Q, K].contains(&place) => {
+                    RowOrder::Interleaved { head_dim: self.config.head_dim as usize }
+                }
                 _ => RowOrder::Same,
             };
             let prefix = format!("blk.{layer}.{}", projection.name);
@@ -216,7 +224,8 @@ impl<'a> Builder<'a> {
         let matrix = Matrix { weight: stored.clone(), rows, cols, order };
         let module = format!("model.layers.{layer}.{}", PROJECTIONS[place].module);
         let scale = self.inventory.get(Part::Layer(layer, LayerPart::WeightScale(place)));
-        let (wanted, recipe) = if self.because.is_some() && !self.is_excluded(&module) {
+        let grouped = self.because == Some(THREE_VALUED_GROUPS);
+        let (wanted, recipe) = if self.because.is_some() && !grouped && !self.is_excluded(&module) {
             if stored.dtype != Dtype::U8 {
                 stored.floats()?;
             }
@@ -235,6 +244,8 @@ impl<'a> Builder<'a> {
             };
             let layer = BitLinear { scale, masters: self.because != Some(THREE_VALUED) };
             (self.options.ty.unwrap_or(GgmlType::Q2_0), Recipe::BitLinear(matrix, layer))
+        } else if grouped && self.options.ty.is_none_or(GgmlType::is_ternary) {
+            (self.options.ty.unwrap_or(GgmlType::Q2_0), Recipe::Groups(matrix))
         } else {
             if let Some(scale) = scale {
                 bail!(Malformed, "tensor {} scales a layer that is not BitLinear", scale.name);
@@ -244,7 +255,15 @@ impl<'a> Builder<'a> {
             (wanted, Recipe::Float(matrix))
         };
         let (ty, fallback) = fitting(wanted, cols);
-        self.add(name, vec![cols as u64, rows as u64], ty, Some(stored), recipe, fallback);
+        let dims = vec![cols as u64, rows as u64];
+        match recipe {
+            Recipe::BitLinear(matrix, layer) if self.options.scales == Scales::F32 && ty.has_ternary_blocks() => {
+                let scale = format!("{}scale", name.trim_end_matches("weight"));
+                self.add(name, dims, ty, Some(stored), Recipe::Codes(matrix, layer), fallback);
+                self.add(scale, vec![1], GgmlType::F32, Some(stored), Recipe::Scale, None);
+            }
+            recipe => self.add(name, dims, ty, Some(stored), recipe, fallback),
+        }
         Ok(())
     }
 
@@ -269,6 +288,7 @@ impl<'a> Builder<'a> {
             fallback,
             origin: None,
             scale: None,
+            group: None,
             zeros: None,
         });
         self.outputs.push(Output { spec: TensorSpec { name, dims, ty }, recipe });
@@ -316,6 +336,7 @@ impl<'a> Builder<'a> {
         match self.config.class {
             Class::Qwen2 | Class::FastDllm => "qwen2",
             Class::Qwen3 => "qwen3",
+            Class::MiniCpm => "minicpm",
             Class::Llama | Class::Mistral | Class::BitNet if plain => "llama",
             Class::Llama | Class::Mistral | Class::BitNet => "bitnet",
         }
@@ -328,6 +349,9 @@ impl<'a> Builder<'a> {
         if self.options.ty == Some(GgmlType::Q4_0) && self.because.is_some() {
             let message = "Q4_0 cannot hold ternary weights exactly: one of the two signs becomes 7/8 of its value";
             self.find(Finding::warning("lossy-type", message).remedy("choose q2_0, which is smaller and exact"));
+        }
+        if self.options.ty == Some(GgmlType::I2S) && self.because == Some(THREE_VALUED_GROUPS) {
+            bail!(BadOption, "I2_S has one scale for a tensor, and these layers have one for each group; choose q2_0");
         }
         let rounds = |ty: &GgmlType| matches!(ty, GgmlType::Q8_0 | GgmlType::Q4_0);
         if let Some(ty) = self.options.ty.filter(|ty| rounds(ty) && self.because.is_some()) {
@@ -384,8 +408,9 @@ impl<'a> Builder<'a> {
 }
 
 const THREE_VALUED: &str = "the first layer's weights are three-valued";
+const THREE_VALUED_GROUPS: &str = "the first layer's weights are three-valued in each group of columns";
 
-/// Why linear layers are BitLinear: without a reason, weights are not ternarized.
+/// Why linear layers are ternary: without a reason, weights are not ternarized.
 fn evidence(
     files: &mut dyn Files,
     config: &Config,
@@ -410,8 +435,12 @@ fn evidence(
     }
     let (rows, cols) = config.shape(Q);
     let matrix = Matrix { weight: first.clone(), rows, cols, order: RowOrder::Same };
-    let found = detect_ternary(&floats(files, &matrix)?).is_some_and(|ternary| ternary.scale != 0.0);
-    Ok(found.then_some(THREE_VALUED))
+    let weights = floats(files, &matrix)?;
+    if weights.iter().all(|&weight| weight == 0.0) {
+        return Ok(None);
+    }
+    let whole = detect_ternary(&weights).map(|_| THREE_VALUED);
+    Ok(whole.or_else(|| TernaryGroups::detect(&weights, cols).map(|_| THREE_VALUED_GROUPS)))
 }
 
 /// The 16-bit type nearest to what a tensor has.

@@ -62,8 +62,10 @@ pub struct TensorReport {
     /// For matrices, once read: the form of the weights in the checkpoint. [`super::Plan::sample`]
     /// reads those of the first layer.
     pub origin: Option<Origin>,
-    /// For ternary weights, once read: their scale.
+    /// For ternary weights, once read: their scale, where they have one.
     pub scale: Option<f32>,
+    /// For weights that are three-valued in groups, once read: the columns of a group.
+    pub group: Option<usize>,
     /// For ternary weights, once read: the share of zeros, from 0 to 1.
     pub zeros: Option<f64>,
 }

@@ -28,6 +28,12 @@ pub(super) enum RopeScaling {
         high: f32,
         original: u32,
     },
+    /// LongRoPE: each pair is divided by a factor of its own, of two lists by the length of the context.
+    LongRope {
+        short: Vec<f32>,
+        long: Vec<f32>,
+        original: u32,
+    },
 }
 
 impl RopeScaling {
@@ -85,9 +91,21 @@ impl RopeScaling {
                 }
                 Self::Llama3 { factor: json.require_number("factor")?, low, high, original: original()? }
             }
+            "longrope" | "su" => {
+                let [short, long] = ["short_factor", "long_factor"].map(|key| json.require_numbers(key));
+                let original = original()?;
+                if original != context_length {
+                    bail!(
+                        UnsupportedArchitecture,
+                        "config.json: rope_scaling: longrope from {original} to {context_length} positions also scales the \
+                         attention, which webtern does not run"
+                    );
+                }
+                Self::LongRope { short: short?, long: long?, original }
+            }
             other => bail!(
                 UnsupportedArchitecture,
-                "config.json: rope scaling \"{other}\" is not supported; webtern runs default, linear, yarn and llama3"
+                "config.json: rope scaling \"{other}\" is not supported; webtern runs default, linear, yarn, llama3 and longrope"
             ),
         };
         Ok((base, scaling))
@@ -117,15 +135,38 @@ impl RopeScaling {
                 metadata.insert(format!("{architecture}.rope.scaling.original_context_length"), original);
                 "yarn"
             }
+            Self::LongRope { original, .. } => {
+                metadata.insert(format!("{architecture}.rope.scaling.original_context_length"), original);
+                "longrope"
+            }
         };
         metadata.insert(format!("{architecture}.rope.scaling.type"), kind);
     }
 
-    /// The divisors of the `rope_freqs` tensor for heads of `head_dim`; `None` when there is no
-    /// such tensor.
+    /// Tensors of divisors of the frequencies, for heads of `head_dim`.
+    ///
+    /// # Errors
+    ///
+    /// `malformed` for lists of another length.
+    pub(super) fn tensors(&self, base: f32, head_dim: u32) -> Result<Vec<(&'static str, Vec<f32>)>> {
+        match self {
+            Self::LongRope { short, long, .. } => {
+                if let Some(factors) = [short, long].into_iter().find(|factors| factors.len() != head_dim as usize / 2)
+                {
+                    bail!(Malformed, "config.json: rope_scaling: {} factors for heads of {head_dim}", factors.len());
+                }
+                Ok(vec![("rope_factors_short.weight", short.clone()), ("rope_factors_long.weight", long.clone())])
+            }
+            _ => {
+                Ok(self.divisors(base, head_dim).map(|divisors| ("rope_freqs.weight", divisors)).into_iter().collect())
+            }
+        }
+    }
+
+    /// The divisors of Llama 3.
     ///
     /// Source: `_compute_llama3_parameters` of transformers.
-    pub(super) fn divisors(&self, base: f32, head_dim: u32) -> Option<Vec<f32>> {
+    fn divisors(&self, base: f32, head_dim: u32) -> Option<Vec<f32>> {
         let Self::Llama3 { factor, low, high, original } = *self else { return None };
         let divisor = |pair: u32| {
             let frequency = base.powf(-(2.0 * pair as f32) / head_dim as f32);
@@ -187,7 +228,13 @@ mod tests {
     #[test]
     fn rejects_other_scalings() {
         for (scaling, code, words) in [
-            (json!({ "rope_type": "longrope", "factor": 4.0 }), ErrorCode::UnsupportedArchitecture, "\"longrope\""),
+            (json!({ "rope_type": "longrope", "factor": 4.0 }), ErrorCode::Malformed, "short_factor is missing"),
+            (
+                json!({ "rope_type": "longrope", "short_factor": [1], "long_factor": [1], "original_max_position_embeddings": 9 }),
+                ErrorCode::UnsupportedArchitecture,
+                "longrope from 9",
+            ),
+            (json!({ "rope_type": "dynamic" }), ErrorCode::UnsupportedArchitecture, "\"dynamic\""),
             (json!({ "type": "dynamic", "factor": 4.0 }), ErrorCode::UnsupportedArchitecture, "\"dynamic\""),
             (json!({ "type": "linear" }), ErrorCode::Malformed, "factor is missing"),
             (json!({ "type": "yarn", "factor": 4.0, "mscale": 1.0 }), ErrorCode::UnsupportedArchitecture, "mscale"),

@@ -18,7 +18,7 @@ use super::config::WeightScale;
 use crate::error::Result;
 use crate::files::Files;
 use crate::gguf::GgmlType;
-use crate::quant::{Ternary, dequantize, detect_ternary, quantize, ternarize};
+use crate::quant::{Ternary, TernaryGroups, dequantize, detect_ternary, quantize, ternarize};
 use crate::tensor::try_zeroed;
 use safetensors::Dtype;
 use serde::Serialize;
@@ -36,6 +36,8 @@ pub enum Origin {
     Ternary,
     /// Two-bit codes in bytes, with `weight_scale`.
     Packed,
+    /// Floats that are `{-s, 0, +s}` with a scale for each group of columns or each row.
+    Groups,
     /// Floats that are not a BitLinear layer's.
     Float,
 }
@@ -81,6 +83,18 @@ pub(super) struct BitLinear {
     pub(super) scale: Option<(Stored, WeightScale)>,
     /// Whether floats may be masters.
     pub(super) masters: bool,
+}
+
+/// The codes and scales of a matrix that is three-valued in groups.
+pub(super) fn groups(files: &mut dyn Files, matrix: &Matrix) -> Result<TernaryGroups> {
+    let values = floats(files, matrix)?;
+    TernaryGroups::detect(&values, matrix.cols).ok_or_else(|| {
+        err!(
+            BadOption,
+            "tensor {} is not three-valued in groups of 64 columns, as the first layer of this model is; choose a float type",
+            matrix.weight.name
+        )
+    })
 }
 
 /// Gives runs of whole rows to `each`, with the place of the first.

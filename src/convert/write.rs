@@ -4,13 +4,13 @@
 
 use super::plan::{Output, Plan, Recipe};
 use super::report::{Report, TensorReport};
-use super::weights::{BitLinear, Matrix, Origin, encode_floats, ternary};
+use super::weights::{BitLinear, Matrix, Origin, encode_floats, groups, ternary};
 use crate::error::Result;
 use crate::files::Files;
 use crate::findings;
 use crate::findings::weights::TernaryLayers;
 use crate::gguf::{GgmlType, TensorSpec, Writer};
-use crate::quant::{Ternary, TernaryStats, encode_ternary, quantize};
+use crate::quant::{Ternary, TernaryGroups, TernaryStats, encode_ternary, quantize};
 use std::io::Write;
 
 impl Plan {
@@ -27,9 +27,12 @@ impl Plan {
                 continue;
             }
             match &output.recipe {
-                Recipe::BitLinear(matrix, layer) => drop(read_ternary(files, matrix, layer, report, &mut layers)?),
+                Recipe::BitLinear(matrix, layer) | Recipe::Codes(matrix, layer) => {
+                    drop(read_ternary(files, matrix, layer, report, &mut layers)?);
+                }
+                Recipe::Groups(matrix) => drop(read_groups(files, matrix, report, &mut layers)?),
                 Recipe::Float(_) => report.origin = (report.dims.len() > 1).then_some(Origin::Float),
-                Recipe::Values(_) => {}
+                Recipe::Values(_) | Recipe::Scale => {}
             }
         }
         for finding in layers.finish() {
@@ -58,8 +61,10 @@ impl Plan {
         let mut writer = Writer::new(out, &self.metadata, &specs)?;
         let mut written = 0;
         let mut layers = TernaryLayers::default();
+        // Of the layer written last.
+        let mut scale = 1.0;
         for (output, report) in self.outputs.iter().zip(&mut self.report.tensors) {
-            let bytes = encode(files, output, report, &mut layers)?;
+            let bytes = encode(files, output, report, &mut layers, &mut scale)?;
             writer.write_tensor(&output.spec.name, &bytes)?;
             written += bytes.len() as u64;
             progress(written)?;
@@ -77,6 +82,7 @@ fn encode(
     output: &Output,
     report: &mut TensorReport,
     layers: &mut TernaryLayers,
+    scale: &mut f32,
 ) -> Result<Vec<u8>> {
     let TensorSpec { name, ty, dims } = &output.spec;
     let mut bytes = Vec::new();
@@ -90,8 +96,35 @@ fn encode(
             let weights = read_ternary(files, matrix, layer, report, layers)?;
             encode_codes(*ty, matrix, &weights, &mut bytes).map_err(|error| error.at(format!("tensor {name}")))?;
         }
+        Recipe::Codes(matrix, layer) => {
+            let mut weights = read_ternary(files, matrix, layer, report, layers)?;
+            *scale = std::mem::replace(&mut weights.scale, 1.0);
+            encode_ternary(*ty, &weights, matrix.cols, &mut bytes)
+                .map_err(|error| error.at(format!("tensor {name}")))?;
+        }
+        Recipe::Scale => quantize(*ty, &[*scale], &mut bytes)?,
+        Recipe::Groups(matrix) => {
+            let weights = read_groups(files, matrix, report, layers)?;
+            weights.encode(*ty, &mut bytes).map_err(|error| error.at(format!("tensor {name}")))?;
+        }
     }
     Ok(bytes)
+}
+
+/// The weights of a layer that is three-valued in groups, which are noted in `report` and `layers`.
+fn read_groups(
+    files: &mut dyn Files,
+    matrix: &Matrix,
+    report: &mut TensorReport,
+    layers: &mut TernaryLayers,
+) -> Result<TernaryGroups> {
+    let weights = groups(files, matrix)?;
+    let stats = TernaryStats::from(&weights);
+    layers.look(&report.name, &stats);
+    report.origin = Some(Origin::Groups);
+    report.group = Some(weights.group);
+    report.zeros = Some(stats.zero_share());
+    Ok(weights)
 }
 
 /// The weights of a BitLinear layer, which are noted in `report` and `layers`.
@@ -104,7 +137,7 @@ fn read_ternary(
 ) -> Result<Ternary> {
     let (weights, origin) = ternary(files, matrix, layer)?;
     let census = TernaryStats::from(&weights);
-    layers.look(&report.name, &census, false);
+    layers.look(&report.name, &census);
     report.origin = Some(origin);
     report.scale = Some(weights.scale);
     report.zeros = Some(census.zero_share());

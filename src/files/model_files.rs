@@ -6,6 +6,7 @@ use super::Files;
 use crate::error::Result;
 use crate::gguf::split::SplitName;
 use crate::gguf::{Decoder, Header, Limits, TensorInfo};
+use crate::quant;
 
 /// Bytes of a header read at a time.
 const CHUNK: u64 = 1 << 20;
@@ -59,6 +60,21 @@ impl<'a> ModelFiles<'a> {
         bytes.resize(size, 0);
         self.files.read_at(&self.names[file], at, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// What the output of the layer with the matrix `weight` is multiplied with: the value of the
+    /// tensor `*.scale` beside it, and 1 where there is none.
+    ///
+    /// # Errors
+    ///
+    /// `malformed` when that tensor is not one float; those of [`ModelFiles::read`].
+    pub fn output_scale(&mut self, weight: &str) -> Result<f32> {
+        let name = format!("{}scale", weight.trim_end_matches("weight"));
+        let Some(info) = self.tensors().find(|info| info.name == name).cloned() else { return Ok(1.0) };
+        let mut scale = [1.0];
+        quant::dequantize(info.ty, &self.read(&name)?, &mut scale)
+            .map_err(|error| error.at(format!("tensor {name}")))?;
+        Ok(scale[0])
     }
 }
 

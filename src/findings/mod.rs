@@ -18,6 +18,7 @@
 //! | `fallback-type` | `model` | rows do not fit the blocks of a ternary type |
 //! | `raw-weights` | `weights` | a ternary type made from weights that were not ternary |
 //! | `unused-code` | `weights` | code 3, which no ternary weight has |
+//! | `two-bit-weights` | `weights` | code 3 where each block has its scale: weights of two bits |
 //! | `all-zero` | `weights` | nothing but zeros |
 //! | `lost-scale`, `collapsed-scale`, `implausible-scale` | `weights` | scales of 1, those of ternarizing twice, others that training does not give |
 //! | `no-zeros`, `implausible-zeros` | `weights` | shares of zeros that ternarizing does not give |

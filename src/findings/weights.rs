@@ -1,11 +1,11 @@
 //! Findings about the weights of ternary layers.
 //!
-//! A layer that was ternarized as BitNet does has one scale, some tenths of the largest weight or
-//! less, and 20 to 50% zeros (31% when its weights were normally distributed). The usual mistakes
-//! leave traces:
+//! A layer that was ternarized as BitNet does has one scale, some tenths of the largest weight or less, and 20 to 50% zeros (31%
+//! when its weights were normally distributed). Other models are trained with a scale for every 64, 128 or 256 weights of a row:
+//! their scales differ, and their share of zeros is the same. The usual mistakes leave traces:
 //!
-//! - Each block rounded by its own largest magnitude, which is what quantizing raw weights to
-//!   TQ1_0, TQ2_0 or Q2_0 does: the scales of blocks differ.
+//! - Each block rounded by its own largest magnitude, which is what quantizing raw weights to TQ1_0, TQ2_0 or Q2_0 does: the scales
+//!   of blocks differ, and 75 to 90% of the weights are zero; or they differ in an architecture that is trained with one scale.
 //! - The sign taken instead: hardly any zeros.
 //! - The codes taken for the weights: the scale is 1. Ternarized again, mean|q| of codes q is 1
 //!   minus the share of zeros: the scale is that.
@@ -15,12 +15,13 @@
 #![forbid(unsafe_code)]
 
 use super::{Finding, add};
+use crate::model::Architecture;
 use crate::quant::TernaryStats;
 
 /// Scales that trained weights have.
 const PLAUSIBLE_SCALES: std::ops::RangeInclusive<f32> = 1e-4..=3.0;
 
-/// WorkRanges of zeros that are not worth a word.
+/// Shares of zeros that are not worth a word.
 const PLAUSIBLE_ZEROS: std::ops::RangeInclusive<f64> = 0.1..=0.75;
 
 /// Below this share of zeros there are none to speak of.
@@ -36,6 +37,8 @@ const CONVERT_AGAIN: &str = "this cannot be mended afterwards: convert the check
 /// Looks at one ternary layer after the other.
 #[derive(Debug, Default)]
 pub(crate) struct TernaryLayers {
+    /// Whether the architecture is trained with one scale for each matrix.
+    one_scale: bool,
     found: Vec<Finding>,
     /// Layers whose scale is one of the two below, and all with one scale. One alone may be chance.
     ones: Vec<String>,
@@ -44,18 +47,31 @@ pub(crate) struct TernaryLayers {
 }
 
 impl TernaryLayers {
-    /// Looks at the layer `tensor`. `scaled`: its output is multiplied by a scale of its own, so
-    /// the scale here may be anything.
-    pub(crate) fn look(&mut self, tensor: &str, census: &TernaryStats, scaled: bool) {
-        if let Some(finding) = by_codes(census) {
+    /// For layers with one scale each, as the converter makes them.
+    pub(crate) fn with_one_scale() -> Self {
+        Self { one_scale: true, ..Self::default() }
+    }
+
+    /// For the layers of a model of this architecture.
+    pub(crate) fn of(architecture: &str) -> Self {
+        let one_scale = Architecture::find(architecture).is_ok_and(|architecture| architecture.sub_norms);
+        Self { one_scale, ..Self::default() }
+    }
+
+    /// Looks at the layer `tensor`, whose scales are those of its weights and of its output together.
+    pub(crate) fn look(&mut self, tensor: &str, census: &TernaryStats) {
+        if let Some(finding) = by_codes(census, self.one_scale) {
             add(&mut self.found, finding.about(tensor));
+            return;
+        }
+        if census.is_grouped() {
             return;
         }
         let (share, scale) = (census.zero_share(), census.scale());
         if let Some(finding) = by_zeros(share) {
             add(&mut self.found, finding.about(tensor));
         }
-        let Some(scale) = scale.filter(|_| !scaled) else { return };
+        let Some(scale) = scale else { return };
         self.uniform += 1;
         if scale == 1.0 {
             self.ones.push(tensor.to_owned());
@@ -83,9 +99,10 @@ impl TernaryLayers {
     }
 }
 
-fn by_codes(census: &TernaryStats) -> Option<Finding> {
+fn by_codes(census: &TernaryStats, one_scale: bool) -> Option<Finding> {
     let TernaryStats { weights, zeros, unused, scales } = *census;
-    if unused > 0 {
+    let percent = 100.0 * census.zero_share();
+    if unused > 0 && !census.is_grouped() {
         let message = format!("{unused} of {weights} weights have code 3, which no ternary weight has");
         let remedy = "an I2_S tensor is damaged or in a layout other than that of x86 builds; a tensor of another type was not \
                       ternary when it was made. Either way, convert the original checkpoint with webtern";
@@ -95,14 +112,25 @@ fn by_codes(census: &TernaryStats) -> Option<Finding> {
         let message = "every weight is 0: the layer computes nothing";
         return Some(Finding::problem("all-zero", message).remedy(CONVERT_AGAIN));
     };
-    (least != most).then(|| {
+    if !census.is_grouped() {
+        return None;
+    }
+    if one_scale || census.zero_share() > TernaryStats::RAW_ZEROS {
+        let usual = if one_scale { "this architecture is trained with one" } else { "training leaves 30 to 50% zeros" };
         let message = format!(
-            "its blocks have scales from {least} to {most}, where a ternary layer has one: it was quantized from weights that had not \
-             been ternarized, and its output is noise"
+            "its blocks have scales from {least} to {most}, and {percent:.0}% of its weights are 0, while {usual}: it was likely \
+             quantized from weights that had not been ternarized, and its output is noise"
         );
         let remedy = "the type is not to blame, be it TQ1_0, TQ2_0 or Q2_0: webtern convert ternarizes first, with one scale for the \
                       tensor";
-        Finding::problem("raw-weights", message).remedy(remedy)
+        return Some(Finding::problem("raw-weights", message).remedy(remedy));
+    }
+    (unused > 0).then(|| {
+        let message = format!(
+            "{unused} of {weights} weights are +2 times the scale of their block: the layer is of two bits, not ternary; \
+             webtern runs it as it is"
+        );
+        Finding::note("two-bit-weights", message)
     })
 }
 
@@ -162,8 +190,8 @@ mod tests {
             (census(0, 0, Some((30.0, 30.0))), &["no-zeros", "implausible-scale"]),
         ] {
             let mut layers = TernaryLayers::default();
-            layers.look("a", &wrong, false);
-            layers.look("b", &wrong, false);
+            layers.look("a", &wrong);
+            layers.look("b", &wrong);
             let found = layers.finish();
             assert_eq!(found.iter().map(|finding| finding.code).collect::<Vec<_>>(), codes, "{wrong:?}");
             assert!(found.iter().all(|finding| finding.tensors == ["a", "b"] && finding.remedy.is_some()), "{found:?}");
@@ -176,13 +204,27 @@ mod tests {
     }
 
     #[test]
-    fn a_scale_by_chance_or_beside_the_tensor_is_no_finding() {
+    fn scales_of_groups_are_normal_unless_the_weights_were_raw() {
+        let codes = |architecture: &str, census: TernaryStats| {
+            let mut layers = TernaryLayers::of(architecture);
+            layers.look("a", &census);
+            layers.look("b", &census);
+            layers.finish().iter().map(|finding| (finding.code, finding.tensors.len())).collect::<Vec<_>>()
+        };
+        let grouped = census(380, 0, Some((0.01, 0.2)));
+        assert_eq!(codes("qwen3", grouped), []);
+        assert_eq!(codes("bitnet-b1.58", grouped), [("raw-weights", 2)]);
+        assert_eq!(codes("qwen3", census(760, 0, Some((0.01, 0.2)))), [("raw-weights", 2)]);
+        assert_eq!(codes("llama", census(380, 5, Some((0.01, 0.2)))), [("two-bit-weights", 2)]);
+    }
+
+    #[test]
+    fn a_scale_by_chance_is_no_finding() {
         let mut layers = TernaryLayers::default();
-        layers.look("chance", &census(310, 0, Some((0.69, 0.69))), false);
-        layers.look("one", &census(310, 0, Some((1.0, 1.0))), false);
-        layers.look("usual", &census(310, 0, Some((0.05, 0.05))), false);
-        layers.look("usual too", &census(310, 0, Some((0.06, 0.06))), false);
-        layers.look("beside", &census(310, 0, Some((1.0, 1.0))), true);
+        layers.look("chance", &census(310, 0, Some((0.69, 0.69))));
+        layers.look("one", &census(310, 0, Some((1.0, 1.0))));
+        layers.look("usual", &census(310, 0, Some((0.05, 0.05))));
+        layers.look("usual too", &census(310, 0, Some((0.06, 0.06))));
         assert_eq!(layers.finish(), []);
     }
 }

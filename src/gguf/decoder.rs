@@ -10,7 +10,9 @@ use super::cursor::{Bounds, Cursor, Stop};
 use super::header::Header;
 use super::limits::{Limits, MAX_BYTES};
 use super::parser::HeaderParser;
+use super::q2_layout;
 use super::sniff;
+use super::types::GgmlType;
 use crate::error::{Error, Result};
 
 /// What a [`Decoder`] found in the bytes pushed last.
@@ -135,8 +137,13 @@ impl Decoder {
                 let Some(header) = &self.header else { return Ok(()) };
                 let Some((_, tensor)) = header.by_offset(*ended) else { return Ok(()) };
                 let received = consumed.saturating_sub(header.data_offset + tensor.offset);
-                if let Some(error) = header.grouped_by_128(tensor, received) {
-                    return Err(error);
+                if q2_layout::layout(tensor, received, header.alignment) == Some(GgmlType::Pq2_0) {
+                    bail!(
+                        UnsupportedType,
+                        "tensor {} is the only one of type id 42, in blocks of 128 weights, which shows only at its end: \
+                         tell how long the file is before its bytes",
+                        tensor.name
+                    );
                 }
                 let missing = header.data_offset + header.data_end() - consumed;
                 bail!(

@@ -4,8 +4,7 @@
 //! inside the file; names must be unique; and two types whose ids have had several meanings must have the sizes that
 //! webtern's reading of them implies:
 //!
-//! - **`Q2_0`** is 64 weights in 18 bytes. Files of an older fork use the same id for 128 weights in 34 bytes. Theirs are
-//!   smaller, so ours would overlap the next tensor or leave the file, by the same amount for every tensor.
+//! - **`Q2_0`** has an id that an older fork used for blocks of another size: see [`q2_layout`].
 //! - **`I2_S`** has an id that other types had before, and exists only in the BitNet fork; it is taken at its word only in
 //!   files of that fork, and when the next tensor begins right behind it.
 
@@ -13,9 +12,10 @@
 
 use super::limits::{self, Limits};
 use super::metadata::Metadata;
+use super::q2_layout;
 use super::tensor_info::TensorInfo;
 use super::types::GgmlType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use std::collections::BTreeMap;
 
 /// The alignment of files that do not have the key `general.alignment`.
@@ -47,7 +47,7 @@ impl Header {
     pub(super) fn new(
         version: u32,
         metadata: Metadata,
-        tensors: Vec<TensorInfo>,
+        mut tensors: Vec<TensorInfo>,
         header_bytes: u64,
         file_bytes: Option<u64>,
         limits: &Limits,
@@ -69,6 +69,8 @@ impl Header {
         let mut order: Vec<usize> = (0..tensors.len()).collect();
         order.sort_by_key(|place| tensors[*place].offset);
         let data_offset = header_bytes.next_multiple_of(alignment);
+        let data_bytes = file_bytes.map(|bytes| bytes.saturating_sub(data_offset));
+        q2_layout::resolve(&mut tensors, &order, alignment, data_bytes)?;
         let header = Self { version, alignment, data_offset, metadata, tensors, places, order };
         header.check_layout(file_bytes)?;
         Ok(header)
@@ -106,9 +108,6 @@ impl Header {
             let next = self.by_offset(earlier + 1).map(|(_, next)| next);
             // Bytes up to the next tensor or, for the last, to the end of the file.
             let room = next.map(|next| next.offset).or(data_bytes).map(|end| end.saturating_sub(*offset));
-            if let Some(error) = room.and_then(|room| self.grouped_by_128(tensor, room)) {
-                return Err(error);
-            }
             let fits = next.is_none_or(|next| next.offset == tensor.end().next_multiple_of(self.alignment));
             if tensor.ty == GgmlType::I2S && !(bitnet && fits) {
                 bail!(
@@ -136,22 +135,6 @@ impl Header {
             }
         }
         Ok(())
-    }
-
-    /// The error for a `Q2_0` tensor whose `room` only fits 34 bytes for every 128 weights. (Below some thousand weights
-    /// padding can hide the difference; a model has larger tensors.)
-    pub(super) fn grouped_by_128(&self, tensor: &TensorInfo, room: u64) -> Option<Error> {
-        let groups = tensor.bytes / (2 * GgmlType::Q2_0.block_bytes() as u64);
-        let grouped = groups * 34;
-        let fits = room == grouped || room == grouped.next_multiple_of(self.alignment);
-        (tensor.ty == GgmlType::Q2_0 && tensor.cols().is_multiple_of(128) && room < tensor.bytes && fits).then(|| {
-            err!(
-                UnsupportedType,
-                "tensor {} is Q2_0 of an older PrismML layout, 128 weights in 34 bytes; webtern reads ggml's, 64 weights \
-                 in 18 bytes: convert the model again with a current llama.cpp",
-                tensor.name
-            )
-        })
     }
 
     fn is_bitnet_fork(&self) -> bool {

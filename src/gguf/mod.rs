@@ -55,6 +55,7 @@ mod header;
 mod limits;
 mod metadata;
 mod parser;
+mod q2_layout;
 mod sniff;
 pub mod split;
 mod tensor_info;

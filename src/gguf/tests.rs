@@ -314,27 +314,51 @@ fn rejects_directories_that_contradict_themselves() {
     rejects(&file(&[], &[("t", &[1], F32, 0), ("t", &[1], F32, 32)], 36), Malformed, "two tensors have the name t");
     let overlap: [Entry<'_>; 2] = [("b", &[8], F32, 32), ("a", &[16], F32, 0)];
     rejects(&file(&[], &overlap, 64), Malformed, "tensors a and b overlap");
-    rejects(&file(&[], &[("t", &[256], 16, 0)], 66), ErrorCode::UnsupportedType, "tensor t: tensor type 16 (IQ2_XXS)");
+    rejects(&file(&[], &[("t", &[64], 40, 0)], 36), ErrorCode::UnsupportedType, "tensor t: tensor type 40 (NVFP4)");
     let mut name = preamble(3, 1, 0);
     name.extend_from_slice(&[1, 0, 0, 0, 0, 0, 0, 0, 0x80]);
     rejects(&name, Malformed, "entry 1 of 1 tensors: the name is not UTF-8");
 }
 
 #[test]
+fn type_id_42_has_the_layout_that_fits_the_offsets() {
+    let rows = |second| [("a", &[256, 64][..], Q2_0, 0), ("b", &[256, 64], Q2_0, second)];
+    let (by_64, by_128) = (256 * 64 / 64 * 18, 256 * 64 / 128 * 34);
+    let types = |file: &[u8], total: bool| {
+        let total = total.then_some(file.len() as u64);
+        let (header, data, _) = push(file, 9, &Limits::default(), total).expect("a valid file");
+        assert_eq!(data.len() as u64, header.data_bytes());
+        header.tensors.iter().map(|tensor| (tensor.ty, tensor.bytes)).collect::<Vec<_>>()
+    };
+    for total in [false, true] {
+        assert_eq!(types(&file(&[], &rows(by_64), 2 * by_64 as usize), total), [(GgmlType::Q2_0, by_64); 2]);
+        assert_eq!(types(&file(&[], &rows(by_128), 2 * by_128 as usize), total), [(GgmlType::Pq2_0, by_128); 2]);
+    }
+    // Only the end of the file tells.
+    let last = file(&[], &rows(by_64)[..1], by_128 as usize);
+    assert_eq!(types(&last, true), [(GgmlType::Pq2_0, by_128)]);
+    assert_eq!(error_of(&last, &Limits::default(), None).code(), ErrorCode::UnsupportedType);
+    // 128 weights take two units of alignment either way, so the other tensor decides.
+    let small = |second| [("small", &[128][..], Q2_0, 0), ("b", &[256, 64], Q2_0, 64), ("c", &[1], F32, second)];
+    let with_small = |bytes: u64| file(&[], &small(64 + bytes.next_multiple_of(32)), 64 + bytes as usize + 4);
+    assert_eq!(types(&with_small(by_64), false)[0], (GgmlType::Q2_0, 36));
+    assert_eq!(types(&with_small(by_128), false)[0], (GgmlType::Pq2_0, 34));
+}
+
+#[test]
+fn rejects_both_layouts_of_type_id_42_in_one_file() {
+    let (by_64, by_128) = (256 * 64 / 64 * 18, 256 * 64 / 128 * 34);
+    let mixed: [Entry<'_>; 3] =
+        [("a", &[256, 64], Q2_0, 0), ("b", &[256, 64], Q2_0, by_64), ("c", &[1], F32, by_64 + by_128)];
+    let mixed = file(&[], &mixed, (by_64 + by_128 + 4) as usize);
+    rejects(&mixed, ErrorCode::Malformed, "tensor a has 64 weights in 18 bytes, tensor b 128 in 34");
+    let odd: [Entry<'_>; 2] = [("a", &[256, 64], Q2_0, 0), ("b", &[64, 3], Q2_0, by_128)];
+    rejects(&file(&[], &odd, (by_128 + 54) as usize), ErrorCode::Malformed, "tensor b has rows of 64 weights");
+}
+
+#[test]
 fn rejects_types_with_several_meanings() {
     use ErrorCode::UnsupportedType;
-    let rows = |second| [("a", &[256, 64][..], Q2_0, 0), ("b", &[256, 64], Q2_0, second)];
-    let (ours, theirs) = (256 * 64 / 64 * 18, 256 * 64 / 128 * 34);
-    assert!(push(&file(&[], &rows(ours), 2 * ours as usize), 9, &Limits::default(), None).is_ok(), "ggml's layout");
-    rejects(
-        &file(&[], &rows(theirs), 2 * theirs as usize),
-        UnsupportedType,
-        "tensor a is Q2_0 of an older PrismML layout",
-    );
-    let last = file(&[], &rows(ours)[..1], theirs as usize);
-    rejects(&last, UnsupportedType, "tensor a is Q2_0 of an older PrismML layout");
-    assert_eq!(error_of(&last, &Limits::default(), Some(last.len() as u64)).code(), UnsupportedType);
-
     let i2_s: [Entry<'_>; 2] = [("a", &[128, 2], I2_S, 0), ("b", &[1], F32, 96)];
     let bitnet = [("general.architecture", "bitnet-b1.58".into())];
     let by_type = [("general.file_type", 40u32.into())];

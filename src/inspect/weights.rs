@@ -18,16 +18,16 @@ pub(super) fn look(
 ) -> Result<()> {
     let ternary: Vec<_> = files.tensors().cloned().enumerate().filter(|(_, info)| info.ty.is_ternary()).collect();
     let (mut read, total) = (0, ternary.iter().map(|(_, info)| info.bytes).sum());
-    let mut layers = TernaryLayers::default();
+    let mut layers = TernaryLayers::of(&report.architecture);
     for (place, info) in ternary {
         progress(read, total)?;
-        match TernaryStats::new(info.ty, &files.read(&info.name)?) {
+        let stats = TernaryStats::new(info.ty, &files.read(&info.name)?)
+            .and_then(|stats| Ok(stats.times(files.output_scale(&info.name)?)));
+        match stats {
             Ok(census) => {
                 let tensor = &mut report.tensors[place];
                 (tensor.scale, tensor.zeros) = (census.scale(), Some(census.zero_share()));
-                let beside = info.name.strip_suffix("weight").map(|layer| format!("{layer}scale"));
-                let scaled = beside.is_some_and(|name| files.tensors().any(|other| other.name == name));
-                layers.look(&info.name, &census, scaled);
+                layers.look(&info.name, &census);
             }
             Err(error) => {
                 report.runs = false;

@@ -25,6 +25,8 @@ pub struct Architecture {
     pub(super) tied: bool,
     /// `{name}.attention.sliding_window` bounds the attention.
     pub(super) window: bool,
+    /// The embedding, the residual branches and the logits are scaled by factors in the metadata (arXiv:2404.06395).
+    pub(super) scaled: bool,
 }
 
 const LLAMA: Architecture = Architecture {
@@ -35,6 +37,7 @@ const LLAMA: Architecture = Architecture {
     head_norms: false,
     tied: false,
     window: true,
+    scaled: false,
 };
 
 const BITNET: Architecture = Architecture {
@@ -45,11 +48,12 @@ const BITNET: Architecture = Architecture {
     head_norms: false,
     tied: true,
     window: false,
+    scaled: false,
 };
 
 const QWEN2: Architecture = Architecture { name: "qwen2", rope: RopeStyle::Halves, window: false, ..LLAMA };
 
-static ARCHITECTURES: [Architecture; 7] = [
+static ARCHITECTURES: [Architecture; 8] = [
     LLAMA,
     Architecture { name: "mistral", ..LLAMA },
     BITNET,
@@ -57,6 +61,7 @@ static ARCHITECTURES: [Architecture; 7] = [
     Architecture { name: "bitnet-25", activation: Activation::Relu2, ..BITNET },
     QWEN2,
     Architecture { name: "qwen3", head_norms: true, ..QWEN2 },
+    Architecture { name: "minicpm", window: false, scaled: true, ..LLAMA },
 ];
 
 impl Architecture {

@@ -36,8 +36,18 @@ pub struct Config {
     pub window: Option<usize>,
     /// The gate's function.
     pub activation: Activation,
-    /// The rotation, before the factors of a `rope_freqs` tensor.
+    /// The rotation, before the factors of a `rope_freqs`, `rope_factors_short` or `rope_factors_long` tensor.
     pub rope: Rope,
+    /// Whether frequencies are divided by the factors of LongRoPE (arXiv:2402.13753), which are tensors.
+    pub long_rope: bool,
+    /// Positions up to which these are the short factors, and beyond which the long ones.
+    pub original_context_length: usize,
+    /// What the embedding of a token is multiplied with.
+    pub embedding_scale: f32,
+    /// What the output of the attention and of the feed-forward network is multiplied with before it is added.
+    pub residual_scale: f32,
+    /// What the logits are divided by.
+    pub logit_scale: f32,
 }
 
 /// The largest layer count, width or head count that is believed: far above any model that fits a page.
@@ -113,6 +123,13 @@ impl Config {
             window: window.map(|window| window as usize),
             activation,
             rope: rope(&keys, dims, context_length)?,
+            long_rope: metadata.string(&keys.name("rope.scaling.type"))? == Some("longrope"),
+            original_context_length: keys
+                .optional_size("rope.scaling.original_context_length")?
+                .unwrap_or(context_length),
+            embedding_scale: keys.scale("embedding_scale", architecture)?,
+            residual_scale: keys.scale("residual_scale", architecture)?,
+            logit_scale: keys.scale("logit_scale", architecture)?,
         })
     }
 
@@ -136,6 +153,13 @@ fn rope(keys: &Keys<'_>, dims: usize, context_length: usize) -> Result<Rope> {
     let default_kind = if old_factor.is_some() { "linear" } else { "none" };
     match keys.metadata.string(&keys.name("rope.scaling.type"))?.unwrap_or(default_kind) {
         "none" => Ok(rope),
+        "longrope" => {
+            if let Some(factor) = keys.f32("rope.scaling.attn_factor")?.filter(|&factor| factor != 1.0) {
+                let key = keys.name("rope.scaling.attn_factor");
+                bail!(UnsupportedArchitecture, "{key} is {factor}: webtern runs LongRoPE without it");
+            }
+            Ok(rope)
+        }
         "linear" => Ok(rope.linear(factor)),
         "yarn" => {
             let not_one = keys.f32("rope.scaling.yarn_ext_factor")?.filter(|&factor| factor != 1.0);
@@ -157,7 +181,7 @@ fn rope(keys: &Keys<'_>, dims: usize, context_length: usize) -> Result<Rope> {
         }
         other => bail!(
             UnsupportedArchitecture,
-            "{} is \"{other}\"; webtern runs none, linear, yarn and Llama 3's rope_freqs tensor",
+            "{} is \"{other}\"; webtern runs none, linear, yarn, longrope and Llama 3's rope_freqs tensor",
             keys.name("rope.scaling.type")
         ),
     }
@@ -187,6 +211,11 @@ impl Keys<'_> {
             }
             value => Ok(value),
         }
+    }
+
+    /// A factor that the architecture needs; 1 in those that have none.
+    fn scale(&self, key: &str, architecture: &Architecture) -> Result<f32> {
+        if architecture.scaled { self.require_f32(key) } else { Ok(1.0) }
     }
 
     fn require_f32(&self, key: &str) -> Result<f32> {

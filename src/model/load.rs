@@ -1,20 +1,22 @@
 //! From the bytes of one or more GGUF files, as they arrive, to a model.
 //!
-//! A [`Loader`] holds one unfinished tensor at a time. Everything that can be wrong with a model is found as early as its
+//! A [`Loader`] packs one tensor at a time, row by row. Everything that can be wrong with a model is found as early as its
 //! bytes allow: architecture, shapes, missing tensors and memory when the header has arrived, values when a tensor has.
 
 #![forbid(unsafe_code)]
 
 use super::config::Config;
 use super::transformer::Transformer;
-use super::weights::{Expected, Loaded, Role, Weights, check_complete, check_tensor, expect};
+use super::weights::{
+    Expected, LONG_FACTORS, Loaded, Role, SHORT_FACTORS, Weights, check_complete, check_tensor, expected_tensor,
+};
 use crate::error::Result;
 use crate::gguf::split::Part;
 use crate::gguf::{Decoder, Event, GgmlType, Header, Limits, Metadata, TensorInfo};
 use crate::kernels::KernelSelection;
-use crate::quant;
-use crate::tensor::{BlockMatrix, Matrix, try_with_capacity, try_zeroed};
-use std::collections::HashMap;
+use crate::quant::{self, TernaryStats};
+use crate::tensor::{GroupedTernary, Matrix, MatrixBuilder, try_with_capacity, try_zeroed};
+use std::collections::{BTreeMap, HashMap};
 
 /// What a caller may choose about loading.
 #[derive(Clone, Debug)]
@@ -53,23 +55,88 @@ pub struct Loader {
     /// Made first, so that a browser compiles the kernels while the model comes.
     selection: KernelSelection,
     file: Option<File>,
-    /// Of the first file, which describes the model.
-    model: Option<(Metadata, Config)>,
+    /// From the first file, which describes the model.
+    config: Option<Config>,
+    /// Of the first file, once it has ended.
+    metadata: Option<Metadata>,
     /// Files of the model, and headers read so far.
     splits: u32,
     headers: u32,
     tensors: HashMap<String, Loaded>,
     rope_factors: Option<Vec<f32>>,
     parameters: u64,
-    linear_weights: HashMap<u32, u64>,
+    linear_weights: BTreeMap<GgmlType, u64>,
+    grouped: GroupedLayers,
     notices: Vec<String>,
 }
 
 struct File {
     name: String,
     decoder: Decoder,
-    /// The tensor whose bytes are arriving.
-    current: Option<(usize, Vec<u8>)>,
+    /// The tensor whose bytes are arriving, unless it is one that the model does not use.
+    current: Option<Current>,
+}
+
+struct Current {
+    expected: Expected,
+    form: Arriving,
+}
+
+enum Arriving {
+    Matrix(MatrixBuilder),
+    Vector(Vec<u8>),
+}
+
+impl Arriving {
+    fn new(expected: Expected, info: &TensorInfo) -> Result<Self> {
+        let Expected { role, rows, cols } = expected;
+        Ok(match role {
+            Role::Embedding => Self::Matrix(MatrixBuilder::embedding(info.ty, rows, cols)?),
+            Role::Linear => Self::Matrix(MatrixBuilder::linear(info.ty, rows, cols)?),
+            Role::Vector => Self::Vector(try_with_capacity(info.bytes as usize)?),
+        })
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::Matrix(builder) => builder.push(bytes),
+            Self::Vector(vector) => {
+                vector.extend_from_slice(bytes);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What the group-wise ternary layers hold, counted.
+#[derive(Default)]
+struct GroupedLayers {
+    layers: usize,
+    weights: usize,
+    zeros: usize,
+}
+
+impl GroupedLayers {
+    fn add(&mut self, matrix: &GroupedTernary) {
+        self.layers += 1;
+        self.weights += matrix.rows() * matrix.cols();
+        self.zeros += matrix.zero_count();
+    }
+
+    /// What to know about them: nothing when they are as such models are trained.
+    fn notice(&self, config: &Config) -> Option<String> {
+        let share = self.zeros as f64 / self.weights.max(1) as f64;
+        let one_scale = config.architecture.sub_norms;
+        (self.layers > 0 && (one_scale || share > TernaryStats::RAW_ZEROS)).then(|| {
+            format!(
+                "{} ternary layers have scales that differ from block to block, and {:.0}% of their weights are zero: they were likely \
+                 quantized from weights that had not been ternarized, and what the model writes is noise; convert the original \
+                 checkpoint again",
+                self.layers,
+                100.0 * share
+            )
+        })
+    }
 }
 
 impl Loader {
@@ -79,13 +146,15 @@ impl Loader {
             options,
             selection: KernelSelection::new(),
             file: None,
-            model: None,
+            config: None,
+            metadata: None,
             splits: 1,
             headers: 0,
             tensors: HashMap::new(),
             rope_factors: None,
             parameters: 0,
-            linear_weights: HashMap::new(),
+            linear_weights: BTreeMap::new(),
+            grouped: GroupedLayers::default(),
             notices: Vec::new(),
         }
     }
@@ -103,10 +172,12 @@ impl Loader {
     }
 
     fn end_file(&mut self) -> Result<()> {
-        match self.file.take() {
-            Some(file) => file.decoder.finish().map_err(|error| error.at(file.name)),
-            None => Ok(()),
+        let Some(file) = self.file.take() else { return Ok(()) };
+        file.decoder.finish().map_err(|error| error.at(file.name))?;
+        if self.metadata.is_none() {
+            self.metadata = file.decoder.into_header().map(|header| header.metadata);
         }
+        Ok(())
     }
 
     /// The next bytes of the current file, any number of them.
@@ -130,22 +201,22 @@ impl Loader {
                     let header = file.decoder.header().expect("the event says that it is there");
                     self.check_header(header)?;
                 }
-                Event::Data { tensor, bytes, .. } => {
+                Event::Data { tensor, offset, bytes } => {
                     let info = tensor_info(&file.decoder, tensor);
-                    if self.expected(info).is_none() {
-                        continue;
+                    let at = |error: crate::Error| error.at(format!("tensor {}", info.name));
+                    if offset == 0 {
+                        let expected = self.config.as_ref().and_then(|config| expected_tensor(config, &info.name));
+                        let begin = |expected| Ok(Current { expected, form: Arriving::new(expected, info)? });
+                        file.current = expected.map(begin).transpose().map_err(at)?;
                     }
-                    if file.current.as_ref().is_none_or(|(current, _)| *current != tensor) {
-                        let size = usize::try_from(info.bytes).map_err(|_| too_large(info.bytes, u64::MAX))?;
-                        file.current = Some((tensor, try_with_capacity(size).map_err(|error| error.at(&info.name))?));
+                    if let Some(Current { form, .. }) = &mut file.current {
+                        form.push(bytes).map_err(at)?;
                     }
-                    let (_, buffer) = file.current.as_mut().expect("just set");
-                    buffer.extend_from_slice(bytes);
                 }
                 Event::TensorEnd { tensor } => {
-                    if let Some((_, bytes)) = file.current.take() {
+                    if let Some(current) = file.current.take() {
                         let info = tensor_info(&file.decoder, tensor);
-                        self.finish_tensor(info, bytes).map_err(|error| error.at(format!("tensor {}", info.name)))?;
+                        self.finish_tensor(info, current).map_err(|error| error.at(format!("tensor {}", info.name)))?;
                     }
                 }
             }
@@ -153,13 +224,9 @@ impl Loader {
         Ok(())
     }
 
-    fn expected(&self, info: &TensorInfo) -> Option<Expected> {
-        self.model.as_ref().and_then(|(_, config)| expect(config, &info.name))
-    }
-
     fn check_header(&mut self, header: &Header) -> Result<()> {
         let part = Part::of(header)?;
-        if self.model.is_none() {
+        if self.config.is_none() {
             part.expect(0, part.count)?;
             let config = Config::from_metadata(&header.metadata)?;
             if let Some(wanted) = self.options.context_length
@@ -171,7 +238,7 @@ impl Loader {
                     "contextLength {wanted} is out of range: this model was made for 1 to {most} positions"
                 );
             }
-            self.model = Some((header.metadata.clone(), config));
+            self.config = Some(config);
             self.splits = part.count;
         }
         part.expect(self.headers, self.splits)?;
@@ -180,14 +247,14 @@ impl Loader {
         if bytes > self.options.memory_limit {
             return Err(too_large(bytes, self.options.memory_limit));
         }
-        let (_, config) = self.model.as_ref().expect("set above");
+        let config = self.config.as_ref().expect("set above");
         for info in &header.tensors {
             match check_tensor(config, info)? {
                 None => self.notices.push(format!("tensor {} is not used", info.name)),
                 Some(expected) => {
                     self.parameters += info.cols() * info.rows();
                     if expected.role == Role::Linear {
-                        *self.linear_weights.entry(info.ty.id()).or_default() += info.cols() * info.rows();
+                        *self.linear_weights.entry(info.ty).or_default() += info.cols() * info.rows();
                     }
                 }
             }
@@ -198,24 +265,30 @@ impl Loader {
         Ok(())
     }
 
-    fn finish_tensor(&mut self, info: &TensorInfo, bytes: Vec<u8>) -> Result<()> {
-        let Some(Expected { role, rows, cols }) = self.expected(info) else { return Ok(()) };
-        let loaded = match role {
-            Role::Embedding => Loaded::Table(BlockMatrix::new(info.ty, rows, cols, bytes)?),
-            Role::Linear => Loaded::Linear(self.linear(info, rows, cols, bytes)?),
-            Role::Vector => {
+    fn finish_tensor(&mut self, info: &TensorInfo, Current { expected, form }: Current) -> Result<()> {
+        let loaded = match form {
+            Arriving::Matrix(builder) => Loaded::Matrix(builder.finish()?),
+            Arriving::Vector(bytes) => {
                 quant::check_finite(info.ty, &bytes)?;
-                let mut values = try_zeroed(cols)?;
+                let mut values = try_zeroed(expected.cols)?;
                 quant::dequantize(info.ty, &bytes, &mut values)?;
                 Loaded::Vector(values)
             }
         };
+        if let Loaded::Matrix(Matrix::TernaryGroups(matrix)) = &loaded
+            && expected.role == Role::Linear
+            && info.ty.is_ternary()
+        {
+            self.grouped.add(matrix);
+        }
         match loaded {
-            Loaded::Vector(factors) if info.name == "rope_freqs.weight" => {
+            Loaded::Vector(factors) if info.name.starts_with("rope_") => {
                 if let Some(factor) = factors.iter().find(|&&factor| factor <= 0.0) {
                     bail!(Malformed, "frequencies cannot be divided by {factor}");
                 }
-                self.rope_factors = Some(factors);
+                if self.is_in_force(&info.name) {
+                    self.rope_factors = Some(factors);
+                }
             }
             loaded => {
                 if self.tensors.insert(info.name.clone(), loaded).is_some() {
@@ -226,20 +299,21 @@ impl Loader {
         Ok(())
     }
 
-    fn linear(&mut self, info: &TensorInfo, rows: usize, cols: usize, bytes: Vec<u8>) -> Result<Matrix> {
-        let matrix = Matrix::linear(info.ty, rows, cols, bytes)?;
-        if info.ty.is_ternary() && matches!(matrix, Matrix::Blocks(_)) {
-            self.notices.push(format!(
-                "tensor {} of type {} is not ternary (its blocks have different scales): it was made from weights that had not been ternarized, and its output is likely wrong",
-                info.name, info.ty
-            ));
-        }
-        Ok(matrix)
+    /// Whether the divisors of frequencies called `name` are those of the context that the model is to have.
+    fn is_in_force(&self, name: &str) -> bool {
+        let Some(config) = &self.config else { return false };
+        let long = self.context_length(config) > config.original_context_length;
+        name != if long { SHORT_FACTORS } else { LONG_FACTORS }
+    }
+
+    fn context_length(&self, config: &Config) -> usize {
+        self.options.context_length.unwrap_or(config.context_length)
     }
 
     /// Every key of the first file, once its header is there.
     pub fn metadata(&self) -> Option<&Metadata> {
-        self.model.as_ref().map(|(metadata, _)| metadata)
+        let current = || self.file.as_ref()?.decoder.header().map(|header| &header.metadata);
+        self.metadata.as_ref().or_else(current)
     }
 
     /// The finished model.
@@ -249,7 +323,7 @@ impl Loader {
     /// `truncated` when the last file or a split is incomplete, `malformed` for missing tensors.
     pub fn finish(mut self) -> Result<LoadedModel> {
         self.end_file()?;
-        let Some((metadata, mut config)) = self.model else {
+        let (Some(metadata), Some(mut config)) = (self.metadata, self.config) else {
             bail!(Truncated, "no model: not a byte of a GGUF file has arrived");
         };
         if self.headers < self.splits {
@@ -263,18 +337,19 @@ impl Loader {
         if let Some(factors) = self.rope_factors {
             config.rope = config.rope.divided(&factors);
         }
-        let (&id, _) = self
+        let (&quantization, _) = self
             .linear_weights
             .iter()
-            .max_by_key(|&(id, weights)| (weights, id))
+            .max_by_key(|&(ty, weights)| (weights, ty))
             .ok_or_else(|| err!(Malformed, "the file has no linear layers"))?;
+        self.notices.extend(self.grouped.notice(&config));
         let weights = Weights::assemble(&config, self.tensors)?;
         let context_length = self.options.context_length.unwrap_or(config.context_length);
         Ok(LoadedModel {
             transformer: Transformer::new(config, weights, self.selection, context_length),
             metadata,
             parameters: self.parameters,
-            quantization: GgmlType::from_id(id)?,
+            quantization,
             notices: self.notices,
         })
     }

@@ -144,9 +144,9 @@ impl Network {
         norm: Option<Norm<'_>>,
         projections: [&Projection; N],
     ) -> Inputs<N> {
-        let cols = projections[0].matrix.operand().cols();
+        let cols = projections[0].matrix.cols();
         let input = |x: &[f32], norm, readers: &[&Projection]| {
-            let readers = readers.iter().map(|reader| reader.matrix.operand());
+            let readers = readers.iter().map(|reader| &reader.matrix);
             Activations::new(scope, self.kernels, (x, cols), norm, readers)
         };
         if projections.iter().all(|projection| projection.input_norm.is_none()) {
@@ -217,10 +217,11 @@ impl Network {
     /// The output head and its input.
     fn head(&self, scope: &Scope<'_>, x: &[f32]) -> (Linear<'_>, Activations) {
         let Config { hidden, epsilon, .. } = self.config;
-        let weights = self.weights.head.as_ref().unwrap_or(&self.weights.embedding).operand();
+        let weights = self.weights.head.as_ref().unwrap_or(&self.weights.embedding);
         let norm = Norm { weight: &self.weights.norm, epsilon };
         let input = Activations::new(scope, self.kernels, (x, hidden), Some(norm), [weights]);
-        (Linear { weights, scale: None, bias: None }, input)
+        let scale = (self.config.logit_scale != 1.0).then(|| 1.0 / self.config.logit_scale);
+        (Linear { weights, scale, bias: None }, input)
     }
 }
 
@@ -254,6 +255,9 @@ impl Transformer {
         let rows = s.x.chunks_exact_mut(config.hidden).zip(s.rope.chunks_exact_mut(config.rope.dims()));
         scope.for_each(rows.zip(pass.tokens).zip(pass.position..), |(((x, table), &token), position)| {
             weights.embedding.decode_row(token as usize, x);
+            if config.embedding_scale != 1.0 {
+                x.iter_mut().for_each(|x| *x *= config.embedding_scale);
+            }
             config.rope.fill(position, table);
         });
         let positions = pass.position..pass.position + pass.tokens.len();

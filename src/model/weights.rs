@@ -1,7 +1,7 @@
 //! The tensors of a model: what each must look like, and where it goes.
 //!
-//! [`expect`] knows every tensor name webtern gives a meaning to, so that a file can be checked when its header has arrived
-//! and each tensor can be brought into its final form when its last byte has. [`Weights::assemble`] then builds the layers.
+//! [`expected_tensor`] knows every tensor name webtern gives a meaning to, so that a file can be checked when its header has arrived
+//! and each tensor can be brought into its final form as its bytes do. [`Weights::assemble`] then builds the layers.
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +9,7 @@ use super::config::Config;
 use crate::error::Result;
 use crate::gguf::{Header, TensorInfo};
 use crate::ops::Linear;
-use crate::tensor::{BlockMatrix, Matrix};
+use crate::tensor::Matrix;
 use std::collections::HashMap;
 
 /// The form a tensor is kept in.
@@ -46,8 +46,12 @@ fn projections(config: &Config) -> [(&'static str, usize, usize, &'static [&'sta
     ]
 }
 
+/// LongRoPE's divisors of the frequencies, in contexts up to the original length and in longer ones.
+pub(super) const SHORT_FACTORS: &str = "rope_factors_short.weight";
+pub(super) const LONG_FACTORS: &str = "rope_factors_long.weight";
+
 /// What the tensor `name` must be in this model; `None` when it has no meaning to it.
-pub(super) fn expect(config: &Config, name: &str) -> Option<Expected> {
+pub(super) fn expected_tensor(config: &Config, name: &str) -> Option<Expected> {
     let vector = |len| Some(Expected { role: Role::Vector, rows: 1, cols: len });
     match name {
         "token_embd.weight" => {
@@ -56,7 +60,7 @@ pub(super) fn expect(config: &Config, name: &str) -> Option<Expected> {
         "output.weight" if config.architecture.tied => return None,
         "output.weight" => return Some(Expected { role: Role::Embedding, rows: config.vocab, cols: config.hidden }),
         "output_norm.weight" => return vector(config.hidden),
-        "rope_freqs.weight" => return vector(config.rope.dims() / 2),
+        "rope_freqs.weight" | SHORT_FACTORS | LONG_FACTORS => return vector(config.rope.dims() / 2),
         _ => {}
     }
     let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
@@ -95,7 +99,7 @@ pub(super) fn expect(config: &Config, name: &str) -> Option<Expected> {
 /// meaning to.
 pub(super) fn check_tensor(config: &Config, info: &TensorInfo) -> Result<Option<Expected>> {
     let name = &info.name;
-    let Some(expected) = expect(config, name) else {
+    let Some(expected) = expected_tensor(config, name) else {
         let matters = ["blk.", "token_", "position_", "rope_", "output"].iter().any(|prefix| name.starts_with(prefix));
         if matters && name != "output.weight" {
             let architecture = config.architecture.name;
@@ -140,6 +144,10 @@ pub(super) fn check_complete(config: &Config, has: impl Fn(&str) -> bool) -> Res
     let require = |name: String| if has(&name) { Ok(()) } else { Err(missing(config, &name)) };
     require("token_embd.weight".into())?;
     require("output_norm.weight".into())?;
+    if config.long_rope {
+        require(SHORT_FACTORS.into())?;
+        require(LONG_FACTORS.into())?;
+    }
     for layer in 0..config.layers {
         require(format!("blk.{layer}.attn_norm.weight"))?;
         require(format!("blk.{layer}.ffn_norm.weight"))?;
@@ -168,8 +176,7 @@ fn missing(config: &Config, name: &str) -> crate::Error {
 
 /// A tensor in its final form.
 pub(super) enum Loaded {
-    Table(BlockMatrix),
-    Linear(Matrix),
+    Matrix(Matrix),
     Vector(Vec<f32>),
 }
 
@@ -183,9 +190,18 @@ pub(super) struct Projection {
 }
 
 impl Projection {
+    /// With an output that is `factor` times as large.
+    fn scaled(mut self, factor: f32) -> Self {
+        if factor != 1.0 {
+            self.scale = Some(self.scale.unwrap_or(1.0) * factor);
+            self.bias.iter_mut().flatten().for_each(|bias| *bias *= factor);
+        }
+        self
+    }
+
     /// All of it but the norm.
     pub(super) fn linear(&self) -> Linear<'_> {
-        Linear { weights: self.matrix.operand(), scale: self.scale, bias: self.bias.as_deref() }
+        Linear { weights: &self.matrix, scale: self.scale, bias: self.bias.as_deref() }
     }
 }
 
@@ -206,15 +222,15 @@ pub(super) struct Layer {
 
 /// All weights of a model.
 pub(super) struct Weights {
-    pub(super) embedding: BlockMatrix,
+    pub(super) embedding: Matrix,
     /// The output head, when it is not the embedding.
-    pub(super) head: Option<BlockMatrix>,
+    pub(super) head: Option<Matrix>,
     pub(super) norm: Vec<f32>,
     pub(super) layers: Vec<Layer>,
 }
 
 impl Weights {
-    /// Takes the tensors, each under its name and in the form [`expect`] asks for.
+    /// Takes the tensors, each under its name and in the form [`expected_tensor`] asks for.
     ///
     /// # Errors
     ///
@@ -223,8 +239,8 @@ impl Weights {
         let mut parts = Parts { config, tensors };
         let layers = (0..config.layers).map(|layer| parts.layer(layer)).collect::<Result<_>>()?;
         Ok(Self {
-            embedding: parts.require_table("token_embd.weight")?,
-            head: parts.table("output.weight"),
+            embedding: parts.require_matrix("token_embd.weight")?,
+            head: parts.matrix("output.weight"),
             norm: parts.require_vector("output_norm.weight")?,
             layers,
         })
@@ -237,22 +253,22 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn table(&mut self, name: &str) -> Option<BlockMatrix> {
+    fn matrix(&mut self, name: &str) -> Option<Matrix> {
         match self.tensors.remove(name)? {
-            Loaded::Table(matrix) => Some(matrix),
-            Loaded::Linear(_) | Loaded::Vector(_) => None,
+            Loaded::Matrix(matrix) => Some(matrix),
+            Loaded::Vector(_) => None,
         }
     }
 
     fn vector(&mut self, name: &str) -> Option<Vec<f32>> {
         match self.tensors.remove(name)? {
             Loaded::Vector(values) => Some(values),
-            Loaded::Table(_) | Loaded::Linear(_) => None,
+            Loaded::Matrix(_) => None,
         }
     }
 
-    fn require_table(&mut self, name: &str) -> Result<BlockMatrix> {
-        self.table(name).ok_or_else(|| missing(self.config, name))
+    fn require_matrix(&mut self, name: &str) -> Result<Matrix> {
+        self.matrix(name).ok_or_else(|| missing(self.config, name))
     }
 
     fn require_vector(&mut self, name: &str) -> Result<Vec<f32>> {
@@ -262,6 +278,8 @@ impl Parts<'_> {
     fn layer(&mut self, layer: usize) -> Result<Layer> {
         let [q, k, v, output, gate, up, down] =
             projections(self.config).map(|(name, _, _, norms)| self.projection(layer, name, norms));
+        let residual = |projection: Result<Projection>| projection.map(|p| p.scaled(self.config.residual_scale));
+        let (output, down) = (residual(output), residual(down));
         Ok(Layer {
             attn_norm: self.require_vector(&format!("blk.{layer}.attn_norm.weight"))?,
             q: q?,
@@ -279,11 +297,8 @@ impl Parts<'_> {
 
     fn projection(&mut self, layer: usize, name: &str, norms: &[&str]) -> Result<Projection> {
         let prefix = format!("blk.{layer}.{name}");
-        let Some(Loaded::Linear(matrix)) = self.tensors.remove(&format!("{prefix}.weight")) else {
-            return Err(missing(self.config, &format!("{prefix}.weight")));
-        };
         Ok(Projection {
-            matrix,
+            matrix: self.require_matrix(&format!("{prefix}.weight"))?,
             bias: self.vector(&format!("{prefix}.bias")),
             scale: self.vector(&format!("{prefix}.scale")).map(|scale| scale[0]),
             input_norm: norms.iter().find_map(|norm| self.vector(&format!("blk.{layer}.{norm}.weight"))),

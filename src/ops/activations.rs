@@ -9,7 +9,7 @@
 use super::norm::Norm;
 use crate::kernels::{Kernels, Q8_ROWS, Q8Part, Q8Rows};
 use crate::parallel::Scope;
-use crate::tensor::{Operand, TILE};
+use crate::tensor::{Matrix, TILE};
 use smallvec::{SmallVec, smallvec};
 use std::cell::RefCell;
 
@@ -45,7 +45,7 @@ impl Activations {
         kernels: &dyn Kernels,
         (x, cols): (&[f32], usize),
         norm: Option<Norm<'_>>,
-        readers: impl IntoIterator<Item = Operand<'a>>,
+        readers: impl IntoIterator<Item = &'a Matrix>,
     ) -> Self {
         let rows = x.len() / cols;
         let mut input = Self { rows, cols, values: None, int8: None, q8: None };
@@ -55,17 +55,17 @@ impl Activations {
         }
         for reader in readers {
             match reader {
-                Operand::Ternary(_) => {
+                Matrix::Ternary(_) => {
                     input.int8.get_or_insert_with(|| Int8 {
                         values: vec![0; rows * cols.next_multiple_of(TILE)],
                         scales: smallvec![0.0; rows],
                         x_sums: smallvec![0; rows],
                     });
                 }
-                Operand::Groups(_) => {
+                Matrix::Groups(_) => {
                     input.q8.get_or_insert_with(|| Q8Rows::zeroed(rows, cols));
                 }
-                Operand::Blocks(_) => {
+                Matrix::Floats(_) | Matrix::TernaryGroups(_) => {
                     input.values.get_or_insert_with(|| vec![0.0; x.len()]);
                 }
             }

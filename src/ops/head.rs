@@ -130,24 +130,26 @@ mod tests {
     use crate::kernels::KernelSelection;
     use crate::parallel::pool;
     use crate::quant;
-    use crate::tensor::BlockMatrix;
+    use crate::tensor::{Matrix, MatrixBuilder};
     use crate::testing::test;
 
     const COLS: usize = 32;
 
-    fn head(weights: &[f32]) -> BlockMatrix {
+    fn head(weights: &[f32]) -> Matrix {
         let mut bytes = Vec::new();
         quant::quantize(GgmlType::F32, weights, &mut bytes).unwrap();
-        BlockMatrix::new(GgmlType::F32, weights.len() / COLS, COLS, bytes).unwrap()
+        let mut builder = MatrixBuilder::embedding(GgmlType::F32, weights.len() / COLS, COLS).unwrap();
+        builder.push(&bytes).unwrap();
+        builder.finish().unwrap()
     }
 
     /// Logits, and what [`argmax`] and [`argmax_row`] make of them.
     fn run(vocab: usize, rows: usize, excluded: Option<u32>, x: impl Fn(usize) -> f32) -> (Vec<f32>, Vec<Argmax>) {
         let weights: Vec<f32> = (0..vocab * COLS).map(|i| ((i * i % 101) as f32 - 50.0) / 100.0).collect();
         let (matrix, kernels, scope) = (head(&weights), KernelSelection::new().kernels(), pool().scope(1));
-        let linear = Linear { weights: matrix.operand(), scale: None, bias: None };
+        let linear = Linear { weights: &matrix, scale: None, bias: None };
         let x: Vec<f32> = (0..rows * COLS).map(x).collect();
-        let input = Activations::new(&scope, kernels, (&x, COLS), None, [matrix.operand()]);
+        let input = Activations::new(&scope, kernels, (&x, COLS), None, [&matrix]);
         let logits = linear.with_products(kernels, &input, 0..vocab, |logits| logits.to_vec());
         let found = argmax(&scope, kernels, linear, &input, excluded).unwrap();
         let each: Vec<Argmax> = logits.chunks(vocab).map(|logits| argmax_row(logits, excluded).unwrap()).collect();

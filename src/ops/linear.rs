@@ -11,7 +11,7 @@ use super::activations::Activations;
 use super::column_blocks::ColumnBlocks;
 use crate::kernels::{Kernels, LANES};
 use crate::parallel::Scope;
-use crate::tensor::{BlockMatrix, Operand, PANEL_ROWS, PackedGroups, PackedTernary, TILE};
+use crate::tensor::{Matrix, PANEL_ROWS, PackedGroups, PackedTernary, TILE};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ use std::ops::Range;
 #[derive(Clone, Copy)]
 pub struct Linear<'a> {
     /// The weights.
-    pub weights: Operand<'a>,
+    pub weights: &'a Matrix,
     /// A factor of all products.
     pub scale: Option<f32>,
     /// Added to each product, one value an output feature.
@@ -202,9 +202,9 @@ impl Linear<'_> {
             take(column - columns.start, products);
         };
         match self.weights {
-            Operand::Ternary(matrix) => ternary(kernels, matrix, input, columns.clone(), tile, take),
-            Operand::Groups(matrix) => grouped(kernels, matrix, input, columns.clone(), tile, take),
-            Operand::Blocks(matrix) => decoded(kernels, matrix, input, columns.clone(), tile, take),
+            Matrix::Ternary(matrix) => ternary(kernels, matrix, input, columns.clone(), tile, take),
+            Matrix::Groups(matrix) => grouped(kernels, matrix, input, columns.clone(), tile, take),
+            matrix => decoded(kernels, matrix, input, columns.clone(), tile, take),
         }
     }
 }
@@ -250,7 +250,7 @@ fn grouped(
 /// The precise path of every other type: each weight row is decoded once and multiplied with all rows of the input.
 fn decoded(
     kernels: &dyn Kernels,
-    matrix: &BlockMatrix,
+    matrix: &Matrix,
     input: &Activations,
     columns: Range<usize>,
     TileBuffers { products, .. }: &mut TileBuffers,
@@ -275,7 +275,7 @@ mod tests {
     use crate::kernels::KernelSelection;
     use crate::parallel::pool;
     use crate::quant;
-    use crate::tensor::Matrix;
+    use crate::tensor::MatrixBuilder;
     use crate::testing::test;
 
     const SHAPE: (usize, usize, usize) = (20, 256, 3);
@@ -285,7 +285,9 @@ mod tests {
         let weights: Vec<f32> = (0..rows * cols).map(|i| ((i * 31 % 17 % values) as f32 - 1.0) * 0.25).collect();
         let mut bytes = Vec::new();
         quant::quantize(ty, &weights, &mut bytes).unwrap();
-        let matrix = Matrix::linear(ty, rows, cols, bytes).unwrap();
+        let mut builder = MatrixBuilder::linear(ty, rows, cols).unwrap();
+        builder.push(&bytes).unwrap();
+        let matrix = builder.finish().unwrap();
         assert_eq!(matches!(matrix, Matrix::Ternary(_)), values == 3 && ty != GgmlType::Q8_0, "{ty}");
         (matrix, weights)
     }
@@ -300,9 +302,9 @@ mod tests {
         let (rows, cols, count) = SHAPE;
         let (x, (matrix, weights)) = (activations(), matrix(ty, values));
         let bias: Vec<f32> = (0..rows).map(|row| row as f32).collect();
-        let linear = Linear { weights: matrix.operand(), scale: Some(2.0), bias: Some(&bias) };
+        let linear = Linear { weights: &matrix, scale: Some(2.0), bias: Some(&bias) };
         let scope = pool().scope(1);
-        let input = Activations::new(&scope, KernelSelection::new().kernels(), (&x, cols), None, [matrix.operand()]);
+        let input = Activations::new(&scope, KernelSelection::new().kernels(), (&x, cols), None, [&matrix]);
         let (mut set, mut added) = (vec![f32::NAN; count * rows], vec![100.0; count * rows]);
         multiply(
             &scope,
@@ -331,7 +333,7 @@ mod tests {
     fn a_gate_is_applied_to_its_own_column() {
         let (rows, cols, count) = SHAPE;
         let (x, (gate, _), (up, _)) = (activations(), matrix(GgmlType::Q2_0, 3), matrix(GgmlType::Q8_0, 4));
-        let [gate, up] = [&gate, &up].map(|matrix| Linear { weights: matrix.operand(), scale: None, bias: None });
+        let [gate, up] = [&gate, &up].map(|matrix| Linear { weights: matrix, scale: None, bias: None });
         let scope = pool().scope(1);
         let input =
             Activations::new(&scope, KernelSelection::new().kernels(), (&x, cols), None, [gate.weights, up.weights]);

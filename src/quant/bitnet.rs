@@ -4,89 +4,15 @@
 //! whole matrix and `q = clamp(round(W / s), -1, 1)`: see [`ternarize`]. Doing that again to the result would keep the
 //! signs and shrink the scale by the share of zeros, so weights that already have three values are recognized by
 //! [`detect_ternary`].
-//!
-//! Block formats repeat the scale in every block. [`ternary`] undoes that: it accepts a tensor if all its scales are
-//! equal, passing over blocks of scale 0, which are zero whatever their codes. Floats it accepts if they are three-valued:
-//! a BitNet matrix does not become another layer because it was stored as F16.
 
 #![forbid(unsafe_code)]
 
 use super::float::to_f16;
-use super::{check_finite, check_lengths, dequantize, i2_s, ternary as blocks};
+use super::i2_s;
+use super::ternary::{self as blocks, Ternary};
 use crate::error::Result;
 use crate::gguf::GgmlType;
 use half::f16;
-
-/// The weights `scale * (code - 1)` of a tensor.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ternary {
-    /// One code a weight, row after row: 0, 1, 2 for -1, 0, +1.
-    pub codes: Vec<u8>,
-    /// What the codes minus 1 are multiplied by; 0 only when every weight is zero.
-    pub scale: f32,
-}
-
-/// Weights looked at together when floats are told apart.
-const CHUNK: usize = 4096;
-
-/// Reads the `weights` weights of a tensor of a ternary or float type as codes and one scale.
-///
-/// `Ok(None)` when it is not of that form: another type, code 3 (`+2 d`), block scales that differ, or floats of more than
-/// three values. Such a tensor has to go through [`super::dequantize`].
-///
-/// # Errors
-///
-/// `malformed` when `src` has the wrong length, a scale that is NaN or infinite, or is an implausible `I2_S` tensor.
-pub fn ternary(ty: GgmlType, src: &[u8], weights: usize) -> Result<Option<Ternary>> {
-    check_lengths(ty, src, weights)?;
-    check_finite(ty, src)?;
-    match ty {
-        GgmlType::Tq1_0 => Ok(uniform(src, blocks::unpack_tq1_0)),
-        GgmlType::Tq2_0 => Ok(uniform(src, blocks::unpack_tq2_0)),
-        GgmlType::Q2_0 => Ok(uniform(src, blocks::unpack_q2_0)),
-        GgmlType::I2S => i2_s::unpack(src).map(Some),
-        GgmlType::F32 | GgmlType::F16 | GgmlType::Bf16 => floats(ty, src),
-        _ => Ok(None),
-    }
-}
-
-/// Stops at the first chunk with a fourth value: for most float tensors, the very first.
-fn floats(ty: GgmlType, src: &[u8]) -> Result<Option<Ternary>> {
-    let mut tensor = Ternary { codes: Vec::new(), scale: 0.0 };
-    let mut chunk = [0.0; CHUNK];
-    for bytes in src.chunks(CHUNK * ty.block_bytes()) {
-        let chunk = &mut chunk[..bytes.len() / ty.block_bytes()];
-        dequantize(ty, bytes, chunk)?;
-        match detect_ternary(chunk) {
-            Some(part) if part.scale == 0.0 || tensor.scale == 0.0 || part.scale == tensor.scale => {
-                tensor.scale = tensor.scale.max(part.scale);
-                tensor.codes.extend(part.codes);
-            }
-            _ => return Ok(None),
-        }
-    }
-    Ok(Some(tensor))
-}
-
-fn uniform<const B: usize, const L: usize>(
-    src: &[u8],
-    unpack: impl Fn(&[u8; B], &mut [u8; L]) -> f32,
-) -> Option<Ternary> {
-    let (src, _) = src.as_chunks();
-    let mut codes = vec![0; src.len() * L];
-    let mut scale = 0.0;
-    for (block, codes) in src.iter().zip(codes.as_chunks_mut().0) {
-        let d = unpack(block, codes);
-        if d == 0.0 {
-            codes.fill(1);
-        } else if codes.contains(&3) || (scale != 0.0 && d != scale) {
-            return None;
-        } else {
-            scale = d;
-        }
-    }
-    Some(Ternary { codes, scale })
-}
 
 /// Ternarizes master weights as BitNet b1.58 does: `s = max(mean|W|, 1e-5)` over all of them (summed in f64),
 /// `q = clamp(round(W / s), -1, 1)` with ties to even.
@@ -121,8 +47,11 @@ pub fn detect_ternary(weights: &[f32]) -> Option<Ternary> {
 /// hold, and for what a reader of `I2_S` would take for damage.
 pub fn encode_ternary(ty: GgmlType, tensor: &Ternary, cols: usize, dst: &mut Vec<u8>) -> Result<()> {
     let Ternary { codes, scale } = tensor;
-    if !ty.is_ternary() {
-        bail!(UnsupportedType, "{ty} is not a ternary type; these are Q2_0, TQ1_0, TQ2_0 and I2_S");
+    if !ty.is_ternary() || ty == GgmlType::Ptq1_0 {
+        bail!(
+            UnsupportedType,
+            "{ty} is not a ternary type that can be written; these are Q2_0, PQ2_0, TQ1_0, TQ2_0 and I2_S"
+        );
     }
     if cols == 0 || !cols.is_multiple_of(ty.block_len()) || !codes.len().is_multiple_of(cols) {
         bail!(
@@ -145,6 +74,7 @@ pub fn encode_ternary(ty: GgmlType, tensor: &Ternary, cols: usize, dst: &mut Vec
     match ty {
         GgmlType::Tq1_0 => pack_all(codes, dst, |codes| blocks::pack_tq1_0(codes, d)),
         GgmlType::Tq2_0 => pack_all(codes, dst, |codes| blocks::pack_tq2_0(codes, d)),
+        GgmlType::Pq2_0 => pack_all(codes, dst, |codes| blocks::pack_pq2_0(codes, d)),
         _ => pack_all(codes, dst, |codes| blocks::pack_q2_0(codes, d)),
     }
     Ok(())

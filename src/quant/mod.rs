@@ -8,8 +8,8 @@
 //! Decoding multiplies in the order of the Python package `gguf` (the reference for every format that it knows), so the
 //! results agree with it to the last bit, signs of zeros included. So do the bytes that [`quantize`] writes.
 //!
-//! The ternary formats have a second reading. A BitNet matrix is *one* scale and codes `{-1, 0, +1}`, and kernels want
-//! it that way: [`ternary()`] gives it when a tensor really has that form, and [`encode_ternary`] writes it.
+//! Kernels do not want floats but the integers: [`groups`] gives a type's blocks as int8 codes with a scale (and a minimum) for each
+//! 16 or 32, and [`code_blocks`] those of the ternary types as codes of two bits.
 
 #![forbid(unsafe_code)]
 
@@ -17,14 +17,19 @@ mod bitnet;
 mod float;
 mod groups;
 mod i2_s;
+mod iq;
 mod k_quants;
 mod q4_q5;
 mod q8;
 mod ternary;
+mod ternary_groups;
 mod ternary_stats;
 
-pub use bitnet::{Ternary, detect_ternary, encode_ternary, ternarize, ternary};
-pub use groups::{Groups, groups};
+pub use bitnet::{detect_ternary, encode_ternary, ternarize};
+pub use groups::Groups;
+pub use i2_s::I2sReader;
+pub use ternary::Ternary;
+pub use ternary_groups::TernaryGroups;
 pub use ternary_stats::TernaryStats;
 
 use crate::error::Result;
@@ -45,14 +50,16 @@ pub fn dequantize(ty: GgmlType, src: &[u8], dst: &mut [f32]) -> Result<()> {
         GgmlType::Bf16 => decode_blocks(src, dst, float::decode_bf16),
         GgmlType::Q8_0 => decode_blocks(src, dst, q8::decode_q8_0),
         GgmlType::Q4_0 => decode_blocks(src, dst, q4_q5::decode_q4_0),
-        GgmlType::Q4_1
-        | GgmlType::Q5_0
-        | GgmlType::Q5_1
-        | GgmlType::Q2K
-        | GgmlType::Q3K
-        | GgmlType::Q4K
-        | GgmlType::Q5K
-        | GgmlType::Q6K => {
+        GgmlType::I2S => return i2_s::decode(src, dst),
+        _ if ty.has_ternary_blocks() => {
+            let mut rest = dst;
+            code_blocks(ty, src, |codes, scale| {
+                let (out, after) = std::mem::take(&mut rest).split_at_mut(codes.len());
+                out.iter_mut().zip(codes).for_each(|(out, code)| *out = scale * (f32::from(*code) - 1.0));
+                rest = after;
+            });
+        }
+        _ => {
             let mut rest = dst;
             groups(ty, src, |group| {
                 let (out, after) = std::mem::take(&mut rest).split_at_mut(group.codes.len());
@@ -60,12 +67,57 @@ pub fn dequantize(ty: GgmlType, src: &[u8], dst: &mut [f32]) -> Result<()> {
                 rest = after;
             });
         }
-        GgmlType::Tq1_0 => decode_blocks(src, dst, |block, out| ternary::decode(block, out, ternary::unpack_tq1_0)),
-        GgmlType::Tq2_0 => decode_blocks(src, dst, |block, out| ternary::decode(block, out, ternary::unpack_tq2_0)),
-        GgmlType::Q2_0 => decode_blocks(src, dst, |block, out| ternary::decode(block, out, ternary::unpack_q2_0)),
-        GgmlType::I2S => return i2_s::decode(src, dst),
     }
     Ok(())
+}
+
+/// Calls `each` with the groups of whole blocks of type `ty`, in order.
+///
+/// # Panics
+///
+/// For a type that is not made of groups of integers: floats and the ternary types.
+pub fn groups(ty: GgmlType, blocks: &[u8], mut each: impl FnMut(Groups<'_>)) {
+    match ty {
+        GgmlType::Q8_0 => of_blocks(blocks, |block| q8::groups_q8_0(block, &mut each)),
+        GgmlType::Q4_0 => of_blocks(blocks, |block| q4_q5::groups_q4_0(block, &mut each)),
+        GgmlType::Q4_1 => of_blocks(blocks, |block| q4_q5::groups_q4_1(block, &mut each)),
+        GgmlType::Q5_0 => of_blocks(blocks, |block| q4_q5::groups_q5_0(block, &mut each)),
+        GgmlType::Q5_1 => of_blocks(blocks, |block| q4_q5::groups_q5_1(block, &mut each)),
+        GgmlType::Q2K => of_blocks(blocks, |block| k_quants::groups_q2_k(block, &mut each)),
+        GgmlType::Q3K => of_blocks(blocks, |block| k_quants::groups_q3_k(block, &mut each)),
+        GgmlType::Q4K => of_blocks(blocks, |block| k_quants::groups_q4_k(block, &mut each)),
+        GgmlType::Q5K => of_blocks(blocks, |block| k_quants::groups_q5_k(block, &mut each)),
+        GgmlType::Q6K => of_blocks(blocks, |block| k_quants::groups_q6_k(block, &mut each)),
+        GgmlType::Iq1S => of_blocks(blocks, |block| iq::groups_iq1_s(block, &mut each)),
+        GgmlType::Iq1M => of_blocks(blocks, |block| iq::groups_iq1_m(block, &mut each)),
+        GgmlType::Iq2Xxs => of_blocks(blocks, |block| iq::groups_iq2_xxs(block, &mut each)),
+        GgmlType::Iq2Xs => of_blocks(blocks, |block| iq::groups_iq2_xs(block, &mut each)),
+        GgmlType::Iq2S => of_blocks(blocks, |block| iq::groups_iq2_s(block, &mut each)),
+        GgmlType::Iq3Xxs => of_blocks(blocks, |block| iq::groups_iq3_xxs(block, &mut each)),
+        GgmlType::Iq3S => of_blocks(blocks, |block| iq::groups_iq3_s(block, &mut each)),
+        GgmlType::Iq4Nl => of_blocks(blocks, |block| iq::groups_iq4_nl(block, &mut each)),
+        GgmlType::Iq4Xs => of_blocks(blocks, |block| iq::groups_iq4_xs(block, &mut each)),
+        GgmlType::Mxfp4 => of_blocks(blocks, |block| iq::groups_mxfp4(block, &mut each)),
+        _ => panic!("type {ty} is not made of groups of integers"),
+    }
+}
+
+/// Calls `each` with the codes and the scale of every block of type `ty`, in order. A weight is `scale * (code - 1)` with a code of
+/// 0 to 3.
+///
+/// # Panics
+///
+/// For a type without [`GgmlType::has_ternary_blocks`].
+pub fn code_blocks(ty: GgmlType, blocks: &[u8], each: impl FnMut(&mut [u8], f32)) {
+    match ty {
+        GgmlType::Tq1_0 => unpack_blocks(blocks, ternary::unpack_tq1_0, each),
+        GgmlType::Tq2_0 => unpack_blocks(blocks, ternary::unpack_tq2_0, each),
+        GgmlType::Q1_0 => unpack_blocks(blocks, ternary::unpack_q1_0, each),
+        GgmlType::Q2_0 => unpack_blocks(blocks, ternary::unpack_q2_0, each),
+        GgmlType::Pq2_0 => unpack_blocks(blocks, ternary::unpack_pq2_0, each),
+        GgmlType::Ptq1_0 => unpack_blocks(blocks, ternary::unpack_ptq1_0, each),
+        _ => panic!("type {ty} has no blocks of ternary codes"),
+    }
 }
 
 /// Encodes whole blocks of weights, appended to `dst`.
@@ -95,6 +147,7 @@ pub fn quantize(ty: GgmlType, src: &[f32], dst: &mut Vec<u8>) -> Result<()> {
         GgmlType::Tq1_0 => encode_blocks(ty, src, dst, |weights| ternary::encode(weights, ternary::pack_tq1_0)),
         GgmlType::Tq2_0 => encode_blocks(ty, src, dst, |weights| ternary::encode(weights, ternary::pack_tq2_0)),
         GgmlType::Q2_0 => encode_blocks(ty, src, dst, |weights| ternary::encode(weights, ternary::pack_q2_0)),
+        GgmlType::Pq2_0 => encode_blocks(ty, src, dst, |weights| ternary::encode(weights, ternary::pack_pq2_0)),
         GgmlType::I2S => match detect_ternary(src) {
             Some(tensor) => i2_s::encode(&tensor, dst),
             None => bail!(
@@ -104,7 +157,7 @@ pub fn quantize(ty: GgmlType, src: &[f32], dst: &mut Vec<u8>) -> Result<()> {
         },
         _ => bail!(
             UnsupportedType,
-            "webtern reads {ty} but writes only F32, F16, BF16, Q8_0, Q4_0, TQ1_0, TQ2_0, Q2_0 and I2_S"
+            "webtern reads {ty} but writes only F32, F16, BF16, Q8_0, Q4_0, TQ1_0, TQ2_0, Q2_0, PQ2_0 and I2_S"
         ),
     }
 }
@@ -122,13 +175,15 @@ pub fn check_finite(ty: GgmlType, src: &[u8]) -> Result<()> {
     let (halves, exponent): (&[usize], u16) = match ty {
         GgmlType::F32 | GgmlType::I2S => (&[2], 0x7F80),
         GgmlType::Bf16 => (&[0], 0x7F80),
-        GgmlType::F16 | GgmlType::Q8_0 | GgmlType::Q4_0 | GgmlType::Q5_0 | GgmlType::Q2_0 => (&[0], 0x7C00),
         GgmlType::Q4_1 | GgmlType::Q5_1 | GgmlType::Q4K | GgmlType::Q5K => (&[0, 2], 0x7C00),
         GgmlType::Q2K => (&[80, 82], 0x7C00),
         GgmlType::Q3K => (&[108], 0x7C00),
         GgmlType::Q6K => (&[208], 0x7C00),
         GgmlType::Tq1_0 => (&[52], 0x7C00),
         GgmlType::Tq2_0 => (&[64], 0x7C00),
+        GgmlType::Ptq1_0 => (&[26], 0x7C00),
+        GgmlType::Iq1M | GgmlType::Mxfp4 => (&[], 0),
+        _ => (&[0], 0x7C00),
     };
     let size = ty.block_bytes();
     if !src.len().is_multiple_of(size) || (ty == GgmlType::I2S && src.is_empty()) {
@@ -136,8 +191,11 @@ pub fn check_finite(ty: GgmlType, src: &[u8]) -> Result<()> {
     }
     // The tail of I2_S, which begins with its only scale, is as long as one of its blocks.
     let first = if ty == GgmlType::I2S { src.len() / size - 1 } else { 0 };
-    let finite =
-        |block: &[u8]| halves.iter().all(|&at| u16::from_le_bytes([block[at], block[at + 1]]) & exponent != exponent);
+    let finite = |block: &[u8]| match ty {
+        GgmlType::Iq1M => iq::iq1_m_scale(block).is_finite(),
+        GgmlType::Mxfp4 => block[0] < iq::MXFP4_INFINITE,
+        _ => halves.iter().all(|&at| u16::from_le_bytes([block[at], block[at + 1]]) & exponent != exponent),
+    };
     match src.chunks_exact(size).skip(first).position(|block| !finite(block)) {
         None => Ok(()),
         Some(_) if ty == GgmlType::I2S => bail!(Malformed, "the scale of the tensor is NaN or infinite"),
@@ -167,6 +225,23 @@ fn decode_blocks<const B: usize, const L: usize>(
 ) {
     for (block, out) in src.as_chunks().0.iter().zip(dst.as_chunks_mut().0) {
         decode(block, out);
+    }
+}
+
+fn of_blocks<const B: usize>(blocks: &[u8], each: impl FnMut(&[u8; B])) {
+    blocks.as_chunks().0.iter().for_each(each);
+}
+
+/// Calls `each` with the codes and the scale of every block, which `unpack` tells.
+fn unpack_blocks<const B: usize, const L: usize>(
+    blocks: &[u8],
+    unpack: impl Fn(&[u8; B], &mut [u8; L]) -> f32,
+    mut each: impl FnMut(&mut [u8], f32),
+) {
+    let mut codes = [0; L];
+    for block in blocks.as_chunks().0 {
+        let scale = unpack(block, &mut codes);
+        each(&mut codes, scale);
     }
 }
 

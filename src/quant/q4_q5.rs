@@ -43,7 +43,7 @@ pub(super) fn groups_q5_1(block: &[u8; 24], mut each: impl FnMut(Groups<'_>)) {
 }
 
 /// The codes in the first 16 bytes.
-fn nibbles(bytes: &[u8]) -> [i8; 32] {
+pub(super) fn nibbles(bytes: &[u8]) -> [i8; 32] {
     let mut codes = [0; 32];
     let (low, high) = codes.split_at_mut(16);
     for ((low, high), byte) in low.iter_mut().zip(high).zip(bytes) {

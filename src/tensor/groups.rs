@@ -77,6 +77,7 @@ pub struct RowPanel<'a> {
 
 /// A `rows` by `cols` matrix of grouped integers.
 pub struct PackedGroups {
+    ty: GgmlType,
     layout: GroupLayout,
     zero: i32,
     mins: bool,
@@ -86,31 +87,59 @@ pub struct PackedGroups {
 }
 
 impl PackedGroups {
-    /// Packs a tensor of `rows` whole rows of blocks; `None` for a type without such a form.
+    /// A matrix whose rows are to be set from whole blocks of type `ty`.
     ///
     /// # Errors
     ///
-    /// `out-of-memory` when the packed form cannot be had.
-    pub fn pack(ty: GgmlType, rows: usize, cols: usize, bytes: &[u8]) -> Result<Option<Self>> {
+    /// `out-of-memory` when it cannot be allocated.
+    ///
+    /// # Panics
+    ///
+    /// For floats and ternary types, which have no such form.
+    pub(super) fn zeros(ty: GgmlType, rows: usize, cols: usize) -> Result<Self> {
         let (layout, zero, mins) = match ty {
-            GgmlType::Q8_0 | GgmlType::Q5_0 => (GroupLayout::Bytes32, 0, false),
-            GgmlType::Q5_1 | GgmlType::Q5K => (GroupLayout::Bytes32, 0, true),
-            GgmlType::Q3K | GgmlType::Q6K => (GroupLayout::Bytes16, 0, false),
-            GgmlType::Q2K => (GroupLayout::Bytes16, 0, true),
             GgmlType::Q4_0 => (GroupLayout::Nibbles32, 8, false),
             GgmlType::Q4_1 | GgmlType::Q4K => (GroupLayout::Nibbles32, 0, true),
-            _ => return Ok(None),
+            GgmlType::Q5_1 | GgmlType::Q5K => (GroupLayout::Bytes32, 0, true),
+            GgmlType::Q2K => (GroupLayout::Bytes16, 0, true),
+            GgmlType::Q3K | GgmlType::Q6K | GgmlType::Iq1M | GgmlType::Iq2Xs | GgmlType::Iq2S => {
+                (GroupLayout::Bytes16, 0, false)
+            }
+            GgmlType::Q8_0
+            | GgmlType::Q5_0
+            | GgmlType::Iq1S
+            | GgmlType::Iq2Xxs
+            | GgmlType::Iq3Xxs
+            | GgmlType::Iq3S
+            | GgmlType::Iq4Nl
+            | GgmlType::Iq4Xs
+            | GgmlType::Mxfp4 => (GroupLayout::Bytes32, 0, false),
+            _ => panic!("type {ty} is not made of groups of integers"),
         };
-        let mut packed = Self { layout, zero, mins, rows, cols, panels: AlignedBytes::zeroed(0)? };
-        packed.panels = AlignedBytes::zeroed(rows.div_ceil(PANEL_ROWS) * packed.panel_chunks() * CHUNK_BYTES)?;
-        for (row, blocks) in bytes.chunks_exact(bytes.len() / rows).enumerate() {
-            let mut col = 0;
-            quant::groups(ty, blocks, |group| {
-                packed.set(row, col, &group);
-                col += group.codes.len();
-            });
-        }
-        Ok(Some(packed))
+        let mut matrix = Self { ty, layout, zero, mins, rows, cols, panels: AlignedBytes::zeroed(0)? };
+        matrix.panels = AlignedBytes::zeroed(rows.div_ceil(PANEL_ROWS) * matrix.panel_chunks() * CHUNK_BYTES)?;
+        Ok(matrix)
+    }
+
+    /// Packs a tensor of `rows` whole rows of blocks.
+    ///
+    /// # Errors
+    ///
+    /// `out-of-memory` when the packed form cannot be allocated.
+    pub fn pack(ty: GgmlType, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
+        let mut matrix = Self::zeros(ty, rows, cols)?;
+        let rows = bytes.chunks_exact(bytes.len() / rows).enumerate();
+        rows.for_each(|(row, blocks)| matrix.set_row(row, blocks));
+        Ok(matrix)
+    }
+
+    /// Sets a row from its blocks.
+    pub(super) fn set_row(&mut self, row: usize, blocks: &[u8]) {
+        let mut col = 0;
+        quant::groups(self.ty, blocks, |group| {
+            self.set(row, col, &group);
+            col += group.codes.len();
+        });
     }
 
     /// Lines of a group before its codes.
@@ -190,41 +219,5 @@ impl PackedGroups {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::test;
-
-    #[test]
-    fn rows_decode_to_the_bits_of_the_format() {
-        let (rows, cols) = (11, 512);
-        for ty in [
-            GgmlType::Q8_0,
-            GgmlType::Q4_0,
-            GgmlType::Q4_1,
-            GgmlType::Q5_0,
-            GgmlType::Q5_1,
-            GgmlType::Q2K,
-            GgmlType::Q3K,
-            GgmlType::Q4K,
-            GgmlType::Q5K,
-            GgmlType::Q6K,
-        ] {
-            // The upper byte of an f16 below 0x7C is that of a finite number, whatever the lower one.
-            let size = rows * cols / ty.block_len() * ty.block_bytes();
-            let bytes: Vec<u8> = (0..size).map(|i| (i * i * 31 % 251) as u8 & 0xBB).collect();
-            let packed = PackedGroups::pack(ty, rows, cols, &bytes).unwrap().unwrap();
-            for row in 0..rows {
-                let (mut expected, mut got) = (vec![0.0; cols], vec![1.0; cols]);
-                quant::dequantize(ty, &bytes[row * size / rows..][..size / rows], &mut expected).unwrap();
-                packed.decode_row(row, &mut got);
-                let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                assert_eq!(bits(&got), bits(&expected), "{ty} row {row}");
-            }
-        }
-        assert!(PackedGroups::pack(GgmlType::F16, 1, 32, &[0; 64]).unwrap().is_none());
     }
 }

@@ -1,17 +1,21 @@
 //! Weights in memory: aligned storage and matrices that know their own layout.
 //!
-//! A [`Matrix`] is made from the bytes of one GGUF tensor, once, when the last of them has arrived; from then on only the
-//! kernels look inside. Ternary tensors are repacked to 2 bits a weight ([`PackedTernary`]), the usual quantized types to groups of
-//! integers ([`PackedGroups`]); the others keep the blocks of the file ([`BlockMatrix`]).
+//! A [`Matrix`] is made from the bytes of one GGUF tensor, row by row as they arrive ([`MatrixBuilder`]); from then on only the
+//! kernels look inside. Ternary tensors are repacked to 2 bits a weight ([`PackedTernary`], [`GroupedTernary`]), the other quantized
+//! types to groups of integers ([`PackedGroups`]); floats stay as in the file ([`FloatMatrix`]).
 
 #![forbid(unsafe_code)]
 
 mod aligned;
+mod builder;
+mod code_tiles;
 mod groups;
 mod matrix;
 mod ternary;
 
 pub use aligned::{try_with_capacity, try_zeroed};
+pub use builder::MatrixBuilder;
+pub use code_tiles::{TILE, TILE_BYTES};
 pub use groups::{CHUNK_BYTES, GroupLayout, PANEL_ROWS, PackedGroups, RowPanel};
-pub use matrix::{BlockMatrix, Matrix, Operand};
-pub use ternary::{PackedTernary, TILE, TILE_BYTES};
+pub use matrix::{FloatMatrix, Matrix};
+pub use ternary::{GroupedTernary, PackedTernary, TernaryPanel};

@@ -1,81 +1,56 @@
-//! Ternary matrices at 2 bits a weight, in the order in which the kernels read them.
+//! Ternary matrices at 2 bits a weight: one scale for the matrix, or one for every group of a row.
 //!
-//! The matrix is cut into tiles of 16 rows by 16 columns, one cache line each, stored row-tile after row-tile and within a
-//! row-tile from left to right, so that a matrix-vector product reads memory strictly forwards. Inside a tile:
-//!
-//! ```text
-//! byte 16 g + 4 r + k, bits 2 s .. 2 s + 1   =   code of row 4 g + r, column 4 s + k      (g, r, s, k in 0..4)
-//! ```
-//!
-//! A code is the weight plus one (0, 1, 2 for -1, 0, +1). Shifting the 16 bytes of a group `g` right by `2 s` and keeping two
-//! bits of each byte thus gives 4 rows of 4 adjacent columns, which is the operand shape of the dot-product instructions.
-//! Rows and columns beyond the matrix are padded with zero weights (code 1).
+//! BitNet models are trained with one scale a matrix, so that a product is one integer sum, scaled once ([`PackedTernary`]). Others
+//! have a scale for every 64, 128 or 256 weights of a row ([`GroupedTernary`]). Both have the same tiles, and the scales of groups
+//! stand beside them: 16 for each group of 16 rows, in the order in which the kernels use them.
 
 #![forbid(unsafe_code)]
 
 use super::aligned::AlignedBytes;
+use super::code_tiles::{CodeTiles, TILE};
 use crate::error::Result;
 use crate::quant::Ternary;
 
-/// Rows and columns of a tile.
-pub const TILE: usize = 16;
-
-/// Bytes of a tile: 256 weights of 2 bits.
-pub const TILE_BYTES: usize = 64;
-
-/// Four codes of 1: zero weights.
-const ZERO_WEIGHTS: u8 = 0b01_01_01_01;
-
 /// A `rows` by `cols` matrix of `scale * {-1, 0, +1}`.
 pub struct PackedTernary {
-    rows: usize,
-    cols: usize,
+    tiles: CodeTiles,
     scale: f32,
-    tiles: AlignedBytes,
 }
 
 impl PackedTernary {
+    pub(super) fn new(tiles: CodeTiles, scale: f32) -> Self {
+        Self { tiles, scale }
+    }
+
     /// Packs `rows * cols` row-major codes.
     ///
     /// # Errors
     ///
-    /// `out-of-memory` when the packed form cannot be had.
+    /// `out-of-memory` when the packed form cannot be allocated.
     ///
     /// # Panics
     ///
     /// When `ternary` does not hold `rows * cols` codes.
     pub fn pack(ternary: &Ternary, rows: usize, cols: usize) -> Result<Self> {
         assert_eq!(ternary.codes.len(), rows * cols, "one code a weight");
-        let row_tiles = rows.div_ceil(TILE);
-        let col_tiles = cols.div_ceil(TILE);
-        let mut tiles = AlignedBytes::zeroed(row_tiles * col_tiles * TILE_BYTES)?;
-        tiles.fill(ZERO_WEIGHTS);
-        for (row, codes) in ternary.codes.chunks_exact(cols).enumerate() {
-            let row_tile = &mut tiles[row / TILE * col_tiles * TILE_BYTES..][..col_tiles * TILE_BYTES];
-            let words = row_tile.as_chunks_mut::<4>().0.iter_mut().skip(row % TILE).step_by(TILE);
-            let (whole, rest) = codes.as_chunks::<TILE>();
-            let mut last = [1; TILE];
-            last[..rest.len()].copy_from_slice(rest);
-            for (word, codes) in words.zip(whole.iter().chain((!rest.is_empty()).then_some(&last))) {
-                *word = pack_row(codes);
-            }
-        }
-        Ok(Self { rows, cols, scale: ternary.scale, tiles })
+        let mut tiles = CodeTiles::zeros(rows, cols)?;
+        ternary.codes.chunks_exact(cols).enumerate().for_each(|(row, codes)| tiles.set_row(row, codes));
+        Ok(Self { tiles, scale: ternary.scale })
     }
 
     /// Output features.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.tiles.rows()
     }
 
     /// Input features.
     pub fn cols(&self) -> usize {
-        self.cols
+        self.tiles.cols()
     }
 
     /// Input features rounded up to whole tiles: the length the kernels want of an activation row.
     pub fn padded_cols(&self) -> usize {
-        self.cols.next_multiple_of(TILE)
+        self.cols().next_multiple_of(TILE)
     }
 
     /// The magnitude of every non-zero weight.
@@ -85,15 +60,106 @@ impl PackedTernary {
 
     /// The tiles of the `index`-th 16 rows, left to right.
     pub fn row_tile(&self, index: usize) -> &[u8] {
-        let bytes = self.padded_cols() / TILE * TILE_BYTES;
-        &self.tiles[index * bytes..][..bytes]
+        self.tiles.row_tile(index)
+    }
+
+    /// Row `row` as f32, in `out` of length [`PackedTernary::cols`].
+    pub fn decode_row(&self, row: usize, out: &mut [f32]) {
+        out.iter_mut().zip(self.tiles.row(row)).for_each(|(out, code)| *out = self.scale * (f32::from(code) - 1.0));
     }
 }
 
-/// The 16 codes of a row of a tile in 4 bytes: of each 4 adjacent ones, two bits higher than of the 4 before.
-fn pack_row(codes: &[u8; TILE]) -> [u8; 4] {
-    let quads = codes.as_chunks::<4>().0.iter().map(|quad| u32::from_le_bytes(*quad));
-    quads.rev().fold(0, |word, quad| word << 2 | quad).to_le_bytes()
+/// Sixteen rows of a [`GroupedTernary`].
+#[derive(Clone, Copy)]
+pub struct TernaryPanel<'a> {
+    /// The scales of each group of columns: one for each row.
+    pub scales: &'a [[f32; TILE]],
+    /// The tiles, left to right: equally many for each group.
+    pub tiles: &'a [u8],
+}
+
+/// A `rows` by `cols` matrix of `scale * {-1, 0, +1, +2}` with a scale for each group of columns of a row.
+pub struct GroupedTernary {
+    tiles: CodeTiles,
+    group: usize,
+    /// Of each 16 rows: of each group 16 scales.
+    scales: AlignedBytes,
+    /// Whether a weight is +2.
+    beyond: bool,
+}
+
+impl GroupedTernary {
+    /// Zeros, with groups of `group` columns.
+    ///
+    /// # Errors
+    ///
+    /// `out-of-memory` when the matrix cannot be allocated.
+    pub(super) fn zeros(rows: usize, cols: usize, group: usize) -> Result<Self> {
+        let scales = AlignedBytes::zeroed(rows.div_ceil(TILE) * (cols / group) * size_of::<[f32; TILE]>())?;
+        Ok(Self { tiles: CodeTiles::zeros(rows, cols)?, group, scales, beyond: false })
+    }
+
+    /// Sets a row from its codes and from the scale of each group. The codes of groups of scale 0 become those of zeros.
+    pub(super) fn set_row(&mut self, row: usize, codes: &mut [u8], scales: &[f32]) {
+        let at = self.scales_at(row / TILE);
+        let lines = &mut bytemuck::cast_slice_mut::<u8, [f32; TILE]>(&mut self.scales)[at..];
+        for ((line, scale), codes) in lines.iter_mut().zip(scales).zip(codes.chunks_exact_mut(self.group)) {
+            line[row % TILE] = *scale;
+            if *scale == 0.0 {
+                codes.fill(1);
+            } else {
+                self.beyond |= codes.contains(&3);
+            }
+        }
+        self.tiles.set_row(row, codes);
+    }
+
+    fn scales_at(&self, row_tile: usize) -> usize {
+        row_tile * (self.cols() / self.group)
+    }
+
+    fn scales(&self) -> &[[f32; TILE]] {
+        bytemuck::cast_slice::<u8, _>(&self.scales)
+    }
+
+    /// The same matrix with one scale, where all groups that are not zero have the same, and no weight is +2.
+    pub(super) fn with_one_scale(self) -> std::result::Result<PackedTernary, Self> {
+        let mut scales = self.scales().as_flattened().iter().copied().filter(|&scale| scale != 0.0);
+        let first = scales.next().unwrap_or(0.0);
+        if !self.beyond && scales.all(|scale| scale == first) {
+            return Ok(PackedTernary::new(self.tiles, first));
+        }
+        Err(self)
+    }
+
+    /// Output features.
+    pub fn rows(&self) -> usize {
+        self.tiles.rows()
+    }
+
+    /// Input features.
+    pub fn cols(&self) -> usize {
+        self.tiles.cols()
+    }
+
+    /// How many weights are zero.
+    pub fn zero_count(&self) -> usize {
+        self.tiles.zero_count()
+    }
+
+    /// The `index`-th 16 rows.
+    pub fn panel(&self, index: usize) -> TernaryPanel<'_> {
+        let groups = self.cols() / self.group;
+        TernaryPanel { scales: &self.scales()[self.scales_at(index)..][..groups], tiles: self.tiles.row_tile(index) }
+    }
+
+    /// Row `row` as f32, in `out` of length [`GroupedTernary::cols`].
+    pub fn decode_row(&self, row: usize, out: &mut [f32]) {
+        let scales = self.panel(row / TILE).scales;
+        for (col, (out, code)) in out.iter_mut().zip(self.tiles.row(row)).enumerate() {
+            *out = scales[col / self.group][row % TILE] * (f32::from(code) - 1.0);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -101,23 +167,45 @@ mod tests {
     use super::*;
     use crate::testing::test;
 
+    /// Codes 0 to 3 in rows of two groups.
+    fn grouped(scale: impl Fn(usize, usize) -> f32, code: impl Fn(usize) -> u8) -> GroupedTernary {
+        let (rows, cols, group) = (19, 128, 64);
+        let mut matrix = GroupedTernary::zeros(rows, cols, group).unwrap();
+        for row in 0..rows {
+            let mut codes: Vec<u8> = (0..cols).map(|col| code(row * cols + col)).collect();
+            matrix.set_row(row, &mut codes, &[scale(row, 0), scale(row, 1)]);
+        }
+        matrix
+    }
+
     #[test]
-    fn every_weight_is_where_the_layout_says() {
-        let (rows, cols) = (19, 37);
-        let codes: Vec<u8> = (0..rows * cols).map(|i| (i * 7 % 11 % 3) as u8).collect();
-        let packed = PackedTernary::pack(&Ternary { codes: codes.clone(), scale: 0.5 }, rows, cols).unwrap();
-        assert_eq!(packed.padded_cols(), 48);
-        for tile_row in 0..2 {
-            let tiles = packed.row_tile(tile_row);
-            for row in 0..TILE {
-                for col in 0..packed.padded_cols() {
-                    let (g, r, s, k) = (row / 4, row % 4, col % TILE / 4, col % 4);
-                    let code = tiles[col / TILE * TILE_BYTES + 16 * g + 4 * r + k] >> (2 * s) & 3;
-                    let row = tile_row * TILE + row;
-                    let expected = if row < rows && col < cols { codes[row * cols + col] } else { 1 };
-                    assert_eq!(code, expected, "row {row} column {col}");
-                }
+    fn each_group_of_a_row_has_its_scale() {
+        let (scale, code) = (|row, group| (row * 2 + group) as f32, |i: usize| (i * 5 % 7 % 4) as u8);
+        let matrix = grouped(scale, code);
+        assert_eq!(matrix.panel(1).scales[1][..4], [33.0, 35.0, 37.0, 0.0], "rows beyond the matrix have scales of 0");
+        let mut out = [f32::NAN; 128];
+        for row in 0..19 {
+            matrix.decode_row(row, &mut out);
+            for (col, &out) in out.iter().enumerate() {
+                assert_eq!(
+                    out,
+                    scale(row, col / 64) * (f32::from(code(row * 128 + col)) - 1.0),
+                    "row {row} column {col}"
+                );
             }
         }
+        assert!(matrix.with_one_scale().is_err());
+    }
+
+    #[test]
+    fn one_scale_is_found_past_groups_of_zeros() {
+        let ternary = |i: usize| (i % 3) as u8;
+        let scale = |row, _| if row == 0 { 0.0 } else { 0.5 };
+        let one = grouped(scale, ternary).with_one_scale().ok().expect("one scale");
+        assert_eq!((one.scale(), one.rows(), one.cols()), (0.5, 19, 128));
+        assert!(one.tiles.row(0).all(|code| code == 1), "a group of scale 0 is zero whatever its codes");
+        assert!(one.tiles.row(1).eq((128..256).map(ternary)));
+        assert!(grouped(scale, |i| (i % 4) as u8).with_one_scale().is_err(), "+2 is not ternary");
+        assert_eq!(grouped(|_, _| 0.0, ternary).with_one_scale().ok().expect("all zero").scale(), 0.0);
     }
 }

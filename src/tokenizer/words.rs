@@ -25,8 +25,9 @@ pub(crate) enum PreTokenizer {
     Gpt2,
     LlamaBpe,
     Qwen2,
-    /// `smollm`, `starcoder` and `refact` are one: single digits, then GPT-2's.
+    /// `smollm`, `starcoder`, `refact` and `command-r` are one: single digits, then GPT-2's.
     Smollm,
+    Falcon,
 }
 
 impl PreTokenizer {
@@ -34,13 +35,16 @@ impl PreTokenizer {
     pub(crate) fn from_name(name: &str) -> Result<Self> {
         Ok(match name {
             "default" => Self::Default,
-            "gpt-2" => Self::Gpt2,
-            "llama-bpe" | "llama3" | "llama-v3" => Self::LlamaBpe,
-            "qwen2" | "deepseek-r1-qwen" => Self::Qwen2,
-            "smollm" | "starcoder" | "refact" => Self::Smollm,
+            "gpt-2" | "phi-2" | "mpt" | "olmo" | "gigachat" | "mellum" | "a.x-4.0" => Self::Gpt2,
+            "llama-bpe" | "llama3" | "llama-v3" | "falcon3" | "falcon_e" | "falcon-h1" | "pixtral" | "lfm2"
+            | "midm-2.0" => Self::LlamaBpe,
+            "qwen2" | "deepseek-r1-qwen" | "kormo" => Self::Qwen2,
+            "smollm" | "starcoder" | "refact" | "command-r" => Self::Smollm,
+            "falcon" => Self::Falcon,
             other => bail!(
                 UnsupportedArchitecture,
-                "tokenizer.ggml.pre \"{other}\" is not supported; supported are default, gpt-2, llama-bpe, qwen2, smollm, starcoder and refact"
+                "tokenizer.ggml.pre \"{other}\" is not supported; supported are default, gpt-2, llama-bpe, qwen2, smollm, falcon and \
+                 those that are one of these under another name"
             ),
         })
     }
@@ -53,6 +57,7 @@ impl PreTokenizer {
             Self::LlamaBpe => "llama-bpe",
             Self::Qwen2 => "qwen2",
             Self::Smollm => "smollm",
+            Self::Falcon => "falcon",
         }
     }
 
@@ -69,6 +74,7 @@ impl PreTokenizer {
             Self::LlamaBpe => &[llama_bpe],
             Self::Qwen2 => &[qwen2],
             Self::Smollm => &[single_digits, gpt2],
+            Self::Falcon => &[falcon_punctuation, gpt2, three_digits],
         };
         cut(text, steps, each)
     }
@@ -141,10 +147,17 @@ fn llama(text: &str, digits: usize) -> usize {
 
 /// `[\p{P}\$\+<=>\^~\|]+`
 fn punctuation(text: &str) -> usize {
-    in_or_out(text, |c| {
-        matches!(c, '$' | '+' | '<' | '=' | '>' | '^' | '~' | '|')
-            || c.general_category_group() == GeneralCategoryGroup::Punctuation
-    })
+    in_or_out(text, is_punctuation)
+}
+
+/// ``[\p{P}\$\+<=>\^~\|`]+``
+fn falcon_punctuation(text: &str) -> usize {
+    in_or_out(text, |c| c == '`' || is_punctuation(c))
+}
+
+fn is_punctuation(c: char) -> bool {
+    matches!(c, '$' | '+' | '<' | '=' | '>' | '^' | '~' | '|')
+        || c.general_category_group() == GeneralCategoryGroup::Punctuation
 }
 
 /// `\p{N}+`
@@ -240,7 +253,7 @@ mod tests {
     use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _, SplitDelimiterBehavior};
 
     /// The expressions of each, as they are published.
-    const PUBLISHED: [(PreTokenizer, &[&str]); 5] = [
+    const PUBLISHED: [(PreTokenizer, &[&str]); 6] = [
         (
             PreTokenizer::Default,
             &[
@@ -254,6 +267,14 @@ mod tests {
         (PreTokenizer::LlamaBpe, &[LLAMA_BPE_PATTERN]),
         (PreTokenizer::Qwen2, &[QWEN2_PATTERN]),
         (PreTokenizer::Smollm, &[r"\p{N}", GPT2]),
+        (
+            PreTokenizer::Falcon,
+            &[
+                r"[\p{P}\$\+<=>\^~\|`]+",
+                r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
+                r"[0-9][0-9][0-9]",
+            ],
+        ),
     ];
     const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 

@@ -154,7 +154,13 @@ const MODELS: &[Case<Draft>] = &[
     ("odd rotation", |m| m.set("llama.rope.dimension_count", 15u32), Malformed, &["llama.rope.dimension_count", "15"]),
     ("wide rotation", |m| m.set("llama.rope.dimension_count", 32u32), Malformed, &["llama.rope.dimension_count", "32"]),
     ("rope base NaN", |m| m.set("llama.rope.freq_base", f32::NAN), Malformed, &["llama.rope.freq_base", "NaN"]),
-    ("rope scaling", |m| m.set("llama.rope.scaling.type", "longrope"), UnsupportedArchitecture, &["longrope", "yarn"]),
+    ("rope scaling", |m| m.set("llama.rope.scaling.type", "su"), UnsupportedArchitecture, &["\"su\"", "yarn"]),
+    (
+        "no factors of LongRoPE",
+        |m| m.set("llama.rope.scaling.type", "longrope"),
+        Malformed,
+        &["rope_factors_short.weight is missing"],
+    ),
     ("no epsilon", |m| m.without_key("llama.attention.layer_norm_rms_epsilon"), Malformed, &["layer_norm_rms_epsilon"]),
     (
         "epsilon below zero",
@@ -205,13 +211,13 @@ const MODELS: &[Case<Draft>] = &[
         "NaN in a ternary scale",
         |m| m.poke("blk.1.attn_v.weight", 18, &NAN_F16),
         Malformed,
-        &["blk.1.attn_v.weight", "block 1", "NaN"],
+        &["blk.1.attn_v.weight", "row 1", "NaN"],
     ),
     (
         "NaN in the embedding",
         |m| m.poke("token_embd.weight", 34 * 7, &NAN_F16),
         Malformed,
-        &["token_embd.weight", "block 7", "NaN"],
+        &["token_embd.weight", "row 3", "block 1", "NaN"],
     ),
     ("no vocabulary", |m| m.without_key("tokenizer.ggml.tokens"), Malformed, &["tokenizer.ggml.tokens", "missing"]),
     (
@@ -351,9 +357,9 @@ const FILES: &[Case<Vec<u8>>] = &[
     ),
     (
         "an unsupported type",
-        |f| put_after(f, "token_embd.weight", 20, [16]),
+        |f| put_after(f, "token_embd.weight", 20, [40]),
         UnsupportedType,
-        &["token_embd.weight", "IQ2_XXS"],
+        &["token_embd.weight", "NVFP4"],
     ),
     (
         "an unknown type",

@@ -183,8 +183,14 @@ fn models_in_the_shape_of_smollm2_load_and_decode() {
     .unwrap();
     for linear in [GgmlType::Q2_0, GgmlType::Q8_0] {
         let mask_token = Some(16);
-        let model =
-            RandomModel { shape: Shape { layers: 2, ..SMOLLM2_135M }, linear, mask_token, unending: true, seed: 7 };
+        let model = RandomModel {
+            shape: Shape { layers: 2, ..SMOLLM2_135M },
+            linear,
+            grouped: false,
+            mask_token,
+            unending: true,
+            seed: 7,
+        };
         let file = model.write(Vec::new(), &tokenizer).unwrap();
         let mut engine = engine(&file);
         let info = engine.info();

@@ -3,8 +3,9 @@
     pip install gguf numpy
     python tests/reference/quant_golden.py
 
-`gguf` decodes and encodes every type that it knows. It does not know Q2_0 (block layout of ggml-common.h) and I2_S
-(bitnet.cpp); for these the layout is written out below, with numpy reshapes rather than with the shifts of src/quant.
+`gguf` decodes and encodes every type that it knows. It does not know Q1_0 and Q2_0 (block layouts of ggml-common.h), PQ2_0 and PTQ1_0
+(PrismML's llama.cpp) and I2_S (bitnet.cpp); for these the layout is written out below, with numpy reshapes rather than with the
+shifts of src/quant.
 
 A file is a sequence of records, little-endian:
     u32 tag, u32 length, `length` bytes of input, u32 length, `length` bytes of expected output
@@ -27,7 +28,11 @@ HALVES = {
     T.Q8_0: [0], T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q2_K: [80, 82], T.Q3_K: [108],
     T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208], T.TQ1_0: [52], T.TQ2_0: [64],
 }
-Q2_0, I2_S = 42, 36
+# The same for types that are only decoded.
+IQ_HALVES = {
+    T.IQ1_S: [0], T.IQ2_XXS: [0], T.IQ2_XS: [0], T.IQ2_S: [0], T.IQ3_XXS: [0], T.IQ3_S: [0], T.IQ4_NL: [0], T.IQ4_XS: [0],
+}
+Q1_0, Q2_0, PQ2_0, PTQ1_0, I2_S = 41, 42, 142, 143, 36
 
 # Zeros, subnormals, the smallest normal, one, the largest.
 EXTREME_HALVES = np.array([0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0xBC00, 0x7BFF, 0xFBFF], dtype="<u2")
@@ -51,18 +56,36 @@ def random_blocks(count, size, halves):
 
 
 def q2_0_decode(blocks):
+    """Q2_0 and PQ2_0."""
     d = blocks[:, :2].copy().view("<f2").astype(np.float32)
-    bits = np.unpackbits(blocks[:, 2:], axis=1, bitorder="little").reshape(len(blocks), 64, 2)
+    bits = np.unpackbits(blocks[:, 2:], axis=1, bitorder="little").reshape(len(blocks), -1, 2)
     return d * (bits[:, :, 0] + 2.0 * bits[:, :, 1] - 1.0).astype(np.float32)
 
 
-def q2_0_encode(weights):
-    weights = weights.reshape(-1, 64)
+def q1_0_decode(blocks):
+    d = blocks[:, :2].copy().view("<f2").astype(np.float32)
+    bits = np.unpackbits(blocks[:, 2:], axis=1, bitorder="little").astype(np.float32)
+    return d * (np.float32(2) * bits - np.float32(1))
+
+
+def ptq1_0_decode(blocks):
+    """Digits of base 3, the most significant first, in fixed point: digit n of byte b is floor(3^(n + 1) b / 256) mod 3."""
+    d = blocks[:, 26:].copy().view("<f2").astype(np.float32)
+    runs = []
+    for first, last, digits in [(0, 16, 5), (16, 24, 5), (24, 26, 4)]:
+        bytes_ = blocks[:, None, first:last].astype(np.int64)
+        powers = 3 ** np.arange(1, digits + 1).reshape(1, -1, 1)
+        runs.append((bytes_ * powers // 256 % 3).reshape(len(blocks), -1))
+    return d * (np.hstack(runs).astype(np.float32) - np.float32(1))
+
+
+def q2_0_encode(weights, group=64):
+    weights = weights.reshape(-1, group)
     d = np.abs(weights).max(axis=1, keepdims=True)
     with np.errstate(divide="ignore"):
         inverse = np.where(d == 0, np.float32(0), np.float32(1) / d)
     codes = (quants.np_roundf(weights * inverse) + 1).astype(np.uint8)
-    bits = np.stack([codes & 1, codes >> 1], axis=2).reshape(len(weights), 128)
+    bits = np.stack([codes & 1, codes >> 1], axis=2).reshape(len(weights), 2 * group)
     return np.hstack([d.astype("<f2").view(np.uint8), np.packbits(bits, axis=1, bitorder="little")])
 
 
@@ -87,6 +110,27 @@ def decode_records():
         yield record(ty, blocks, quants.dequantize(blocks, ty))
     blocks = random_blocks(16, 18, [0])
     yield record(Q2_0, blocks, q2_0_decode(blocks))
+    blocks = random_blocks(8, 18, [0])
+    yield record(Q1_0, blocks, q1_0_decode(blocks))
+    blocks = random_blocks(8, 34, [0])
+    yield record(PQ2_0, blocks, q2_0_decode(blocks))
+    blocks = random_blocks(8, 28, [26])
+    yield record(PTQ1_0, blocks, ptq1_0_decode(blocks))
+    for ty, halves in IQ_HALVES.items():
+        block, size = GGML_QUANT_SIZES[ty]
+        blocks = random_blocks(16 if block == 32 else 8, size, halves)
+        yield record(ty, blocks, quants.dequantize(blocks, ty))
+    blocks = random_blocks(8, 56, [])
+    # The bits of the scale are the upper nibbles of the last four u16.
+    scales = blocks[:, 48:].copy().view("<u2")
+    bits = (rng.standard_normal(8) * 0.1).astype("<f2").view("<u2")
+    for i in range(4):
+        scales[:, i] = scales[:, i] & 0x0FFF | (bits >> 4 * i & 15) << 12
+    blocks[:, 48:] = scales.view(np.uint8)
+    yield record(T.IQ1_M, blocks, quants.dequantize(blocks, T.IQ1_M))
+    blocks = random_blocks(16, 17, [])
+    blocks[:, 0] = [0, 1, 2, 3, 251, 250, *rng.integers(110, 140, 10)]
+    yield record(T.MXFP4, blocks, quants.dequantize(blocks, T.MXFP4))
     codes = rng.choice(np.array([0, 1, 2], dtype=np.uint8), 576, p=[0.35, 0.3, 0.35])
     codes = np.concatenate([codes, codes[:64]])
     scale = np.float32(0.0317)
@@ -123,6 +167,8 @@ def encode_records():
         yield record(ty, weights, quants.quantize(weights.reshape(-1, block), ty))
     weights = weights_of(64)
     yield record(Q2_0, weights, q2_0_encode(weights))
+    weights = weights_of(128)
+    yield record(PQ2_0, weights, q2_0_encode(weights, 128))
     codes = rng.integers(0, 3, 384, dtype=np.uint8)
     scale = np.float32(0.0291)
     yield record(I2_S, scale * (codes.astype("<f4") - 1), i2_s_encode(codes, scale))

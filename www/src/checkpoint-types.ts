@@ -14,7 +14,17 @@ import type { Attention, DecodeMode, DiffusionInfo, ModelSource } from './types.
 export type CheckpointFiles = Iterable<File>
 
 /** The types that can be written. */
-export type TensorType = 'q2_0' | 'tq1_0' | 'tq2_0' | 'i2_s' | 'q8_0' | 'q4_0' | 'f16' | 'bf16' | 'f32'
+export type TensorType =
+  | 'q2_0'
+  | 'pq2_0'
+  | 'tq1_0'
+  | 'tq2_0'
+  | 'i2_s'
+  | 'q8_0'
+  | 'q4_0'
+  | 'f16'
+  | 'bf16'
+  | 'f32'
 
 /** Options of every call that has its own worker. */
 export interface TaskOptions {
@@ -56,12 +66,17 @@ export interface CheckpointOptions extends TaskOptions {
    * Type of the token embedding and the output head. Default: `type` if that is not ternary (`q8_0`
    * for `q4_0`), else the checkpoint's.
    */
-  readonly embeddingType?: Exclude<TensorType, 'q2_0' | 'tq1_0' | 'tq2_0' | 'i2_s'>
+  readonly embeddingType?: Exclude<TensorType, 'q2_0' | 'pq2_0' | 'tq1_0' | 'tq2_0' | 'i2_s'>
   /**
    * `drop` omits SubLN norms, for runtimes without them. This changes what the model computes, for
    * the worse.
    */
   readonly subln?: 'keep' | 'drop'
+  /**
+   * Scales of ternary layers: `f32` in tensors of their own, exact; `f16` in every block, for
+   * runtimes that refuse unknown tensors. Default `f32`.
+   */
+  readonly scales?: 'f32' | 'f16'
   /** Ternarize the layers of a model that is not marked as BitNet. */
   readonly ternarize?: boolean
   /** The model's name, `general.name` of the file. */
@@ -191,7 +206,9 @@ export interface TensorReport extends ModelTensor {
   /** Why its type is not the requested one. */
   readonly fallback: string | null
   /** For matrices, once read: the form of the weights in the checkpoint. */
-  readonly origin: 'master' | 'ternary' | 'packed' | 'float' | null
+  readonly origin: 'master' | 'ternary' | 'packed' | 'groups' | 'float' | null
+  /** For weights that are three-valued in groups, once read: the columns of a group. */
+  readonly group: number | null
 }
 
 /** A converted checkpoint. */

@@ -28,6 +28,7 @@ const MODES: Readonly<Record<DecodeMode, true>> = {
 }
 const TYPES: Readonly<Record<TensorType, true>> = {
   q2_0: true,
+  pq2_0: true,
   tq1_0: true,
   tq2_0: true,
   i2_s: true,
@@ -93,6 +94,7 @@ const CHECKPOINT_RULES: Rules<CheckpointOptions> = {
   type: oneOf(TYPES),
   embeddingType: oneOf(EMBEDDING_TYPES),
   subln: oneOf({ keep: true, drop: true }),
+  scales: oneOf({ f32: true, f16: true }),
   ternarize: flag,
   name: text,
   maskTokenId: integer(0),

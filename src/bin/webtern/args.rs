@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Tokenize(TokenizeArgs),
     /// Print the logits of every position of a token sequence.
     Logits(LogitsArgs),
+    /// Measure how well a model predicts a text, and how far another file of it is from that.
+    Perplexity(PerplexityArgs),
     /// Measure accuracy and speed of each decode mode on questions with known answers.
     Eval(EvalArgs),
     /// Time forward passes and kernels.
@@ -160,6 +162,20 @@ pub(crate) struct LogitsArgs {
     /// Token ids.
     #[arg(long, value_name = "1,2,3", value_delimiter = ',', required = true)]
     pub(crate) tokens: Vec<u32>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct PerplexityArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// A file of UTF-8 text.
+    pub(crate) text: PathBuf,
+    /// Another file of the same model, whose predictions are compared with those of the first.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) against: Option<Model>,
+    /// Positions in a window; the second half of each is scored.
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(4..))]
+    pub(crate) window: u32,
 }
 
 #[derive(ClapArgs)]

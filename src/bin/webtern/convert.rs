@@ -79,6 +79,7 @@ fn origins(report: &Report) -> Vec<&'static str> {
         (Origin::Master, "full-precision masters, ternarized with one scale a tensor"),
         (Origin::Ternary, "ternary floats, taken as they are"),
         (Origin::Packed, "two-bit codes, unpacked"),
+        (Origin::Groups, "ternary floats with a scale for each group of columns, taken as they are"),
         (Origin::Float, "floats, not ternarized"),
     ];
     forms.into_iter().filter(|(origin, _)| has(*origin)).map(|(_, words)| words).collect()

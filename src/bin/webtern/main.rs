@@ -15,6 +15,7 @@ mod load;
 mod logits;
 mod model;
 mod output;
+mod perplexity;
 mod tokenize;
 mod verify;
 
@@ -61,6 +62,7 @@ fn run(Args { json, threads, command }: Args) -> Result<()> {
         Command::Chat(args) => chat::run(&args, json),
         Command::Tokenize(args) => tokenize::run(&args, json),
         Command::Logits(args) => logits::run(&args, json),
+        Command::Perplexity(args) => perplexity::run(&args, json),
         Command::Eval(args) => eval::run(&args, json),
         Command::Bench(args) => bench::run(&args, json),
     }

@@ -13,9 +13,9 @@ mod tokenizer;
 pub use product::Product;
 pub use tokenizer::TokenizerCheck;
 
-use super::options::{ConvertOptions, SubLn};
+use super::options::{ConvertOptions, Scales, SubLn};
 use super::plan::{Output, Plan, Recipe};
-use super::weights::{floats, ternary};
+use super::weights::{floats, groups, ternary};
 use crate::error::Result;
 use crate::files::{Files, ModelFiles};
 use crate::findings::weights::TernaryLayers;
@@ -89,8 +89,10 @@ pub fn verify(
 
     let mut comparison = Comparison { file, checkpoint, matrices: Vec::new(), vectors: 0, findings };
     let (mut done, total) = (0, tensors.iter().map(|info| info.bytes).sum());
-    let mut layers = TernaryLayers::default();
-    for output in &plan.outputs {
+    let grouped = plan.outputs.iter().any(|output| matches!(output.recipe, Recipe::Groups(_)));
+    let mut layers = if grouped { TernaryLayers::default() } else { TernaryLayers::with_one_scale() };
+    // The scale of a layer is part of the product of its matrix.
+    for output in plan.outputs.iter().filter(|output| !matches!(output.recipe, Recipe::Scale)) {
         progress(done, total)?;
         let Some(info) = tensors.iter().find(|info| info.name == output.spec.name) else {
             let message = "the file lacks a tensor of the checkpoint";
@@ -112,12 +114,19 @@ fn options(file: &mut ModelFiles<'_>, tensors: &[TensorInfo]) -> Result<ConvertO
     let has = |part: &str| tensors.iter().any(|info| info.name.contains(part));
     let drop_sub_norms = !has("_sub_norm.") && !has("_norm_in.");
     let mut ternarize = tensors.iter().any(|info| info.ty.is_ternary());
-    if let Some(info) = tensors.iter().find(|info| info.name == "blk.0.attn_q.weight" && !ternarize) {
-        let weights = decoded(info, &file.read(&info.name)?)?;
-        ternarize = quant::detect_ternary(&weights).is_some_and(|ternary| ternary.scale != 0.0);
+    if let Some(info) = tensors.iter().find(|info| info.name == "blk.0.attn_q.weight") {
+        let bytes = file.read(&info.name)?;
+        if info.ty.is_ternary() {
+            // Scales for groups are never made from master weights.
+            ternarize = !TernaryStats::new(info.ty, &bytes)?.is_grouped();
+        } else if !ternarize {
+            let weights = decoded(info, &bytes)?;
+            ternarize = quant::detect_ternary(&weights).is_some_and(|ternary| ternary.scale != 0.0);
+        }
     }
+    let scales = if tensors.iter().any(|info| info.name.ends_with(".scale")) { Scales::F32 } else { Scales::F16 };
     let subln = if drop_sub_norms { SubLn::Drop } else { SubLn::Keep };
-    Ok(ConvertOptions { subln, ternarize, ..ConvertOptions::default() })
+    Ok(ConvertOptions { subln, ternarize, scales, ..ConvertOptions::default() })
 }
 
 /// The architecture, and what both sides say about the model's shape.
@@ -169,14 +178,17 @@ impl Comparison<'_> {
         }
         let bytes = self.file.read(&info.name)?;
         let expected = expected_weights(self.checkpoint, output)?;
-        let census = if info.ty.is_ternary() { Some(TernaryStats::new(info.ty, &bytes)?) } else { None };
+        let scale = self.file.output_scale(&info.name)?;
+        let census = if info.ty.is_ternary() { Some(TernaryStats::new(info.ty, &bytes)?.times(scale)) } else { None };
         if let Some(census) = &census {
-            layers.look(&info.name, census, false);
-            if census.scale().is_none() || census.unused > 0 {
+            let grouped = matches!(output.recipe, Recipe::Groups(_));
+            layers.look(&info.name, census);
+            if !grouped && (census.scale().is_none() || census.unused > 0) {
                 self.problem("not-ternary", format!("it is {}, but not ternary with one scale", info.ty), info);
             }
         }
-        let weights = decoded(info, &bytes)?;
+        let mut weights = decoded(info, &bytes)?;
+        weights.iter_mut().for_each(|weight| *weight *= scale);
         if info.dims.len() == 1 {
             self.vectors += 1;
             if weights != expected {
@@ -212,9 +224,11 @@ fn expected_weights(checkpoint: &mut dyn Files, output: &Output) -> Result<Vec<f
     match &output.recipe {
         Recipe::Values(values) => Ok(values.clone()),
         Recipe::Float(matrix) => floats(checkpoint, matrix),
-        Recipe::BitLinear(matrix, layer) => {
+        Recipe::BitLinear(matrix, layer) | Recipe::Codes(matrix, layer) => {
             let (weights, _) = ternary(checkpoint, matrix, layer)?;
             Ok(weights.codes.iter().map(|code| weights.scale * (f32::from(*code) - 1.0)).collect())
         }
+        Recipe::Groups(matrix) => Ok(groups(checkpoint, matrix)?.weights().collect()),
+        Recipe::Scale => Ok(Vec::new()),
     }
 }

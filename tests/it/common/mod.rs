@@ -128,6 +128,7 @@ pub(crate) fn tokenizer_json() -> String {
 pub(crate) const TOY: RandomModel = RandomModel {
     shape: Shape { layers: 2, hidden: 64, heads: 4, kv_heads: 2, head_dim: 16, feed_forward: 128, context_length: 128 },
     linear: GgmlType::Q2_0,
+    grouped: false,
     mask_token: Some(259),
     unending: false,
     seed: 1,

@@ -11,7 +11,8 @@ use crate::common;
 fn a_trained_checkpoint_gives_the_reference_file_and_outputs() {
     let Some(tiny) = common::fixture("tiny-dlm") else { return };
     let mut folder = Folder::open(&tiny.join("checkpoint")).unwrap();
-    let (file, report) = convert(&mut folder, &ConvertOptions::default()).unwrap();
+    let f16 = ConvertOptions { scales: Scales::F16, ..ConvertOptions::default() };
+    let (file, report) = convert(&mut folder, &f16).unwrap();
     assert_eq!((report.architecture, report.sub_norms), ("bitnet", "two"));
     assert!(
         report.tensors.iter().filter(|tensor| tensor.ty == "Q2_0").all(|tensor| tensor.origin == Some(Origin::Master))

@@ -82,7 +82,7 @@ fn the_answers_of_people_are_aligned_and_complete() {
 
     let inspected = text(path, &["inspect", "model.gguf"]);
     has(&inspected, &["architecture   bitnet", "sub-norms      two", "runs: yes"]);
-    assert_eq!((columns(&inspected, "scale ").len(), inspected.matches("% zeros").count()), (1, 12), "{inspected}");
+    assert_eq!((columns(&inspected, "  scale ").len(), inspected.matches("% zeros").count()), (1, 12), "{inspected}");
 
     let verified = text(path, &["verify", "model.gguf", "--against", "."]);
     has(&verified, &["15 matrices and 9 vectors compared", "verified: the file computes what the checkpoint does"]);
@@ -96,7 +96,7 @@ fn the_answers_of_programs_keep_their_keys() {
     let json = |args: &[&str]| serde_json::from_str::<Value>(&text(path, &[args, &["--json"]].concat())).unwrap();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     let report = "class architecture ternaryBecause weightScale subNorms tokenizer chatTemplate diffusion maskTokenText modes bytes tensors dropped findings";
-    let tensor = "name source sourceType type dims fallback origin scale zeros";
+    let tensor = "name source sourceType type dims fallback origin scale group zeros";
     for args in [&["inspect", "."][..], &["convert", ".", "-o", "model.gguf"]] {
         let found = json(args);
         assert_eq!((keys(&found), keys(&found["tensors"][0])), (report.to_owned(), tensor.to_owned()));

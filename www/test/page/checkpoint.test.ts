@@ -14,6 +14,7 @@ const tensor = (name: string, rest: Partial<TensorReport> = {}): TensorReport =>
   fallback: null,
   origin: null,
   scale: null,
+  group: null,
   zeros: null,
   ...rest,
 })

@@ -29,6 +29,7 @@ function tensor(name: string, dims: readonly number[], type: string, read: boole
     fallback: null,
     origin: read && dims.length > 1 ? (ternary ? 'master' : 'float') : null,
     scale: read && ternary ? 0.0525 : null,
+    group: null,
     zeros: read && ternary ? 0.31 : null,
   }
 }

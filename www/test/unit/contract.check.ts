@@ -65,6 +65,7 @@ export async function compilesToo(input: HTMLInputElement, signal: AbortSignal):
     type: 'q2_0',
     embeddingType: 'q8_0',
     subln: 'keep',
+    scales: 'f32',
     onProgress: ({ phase, loaded, total }) => [phase, loaded / total],
     signal,
   })

@@ -103,7 +103,7 @@ describe('checkConvert', () => {
 
   it.each([
     [{ maxTokens: 1 }, 'convertCheckpoint has no option "maxTokens"; it has signal, wasmBaseUrl, workerUrl, type'],
-    [{ type: 'Q2_0' }, 'type must be one of q2_0, tq1_0, tq2_0, i2_s, q8_0, q4_0, f16, bf16, f32, not "Q2_0"'],
+    [{ type: 'Q2_0' }, 'type must be one of q2_0, pq2_0, tq1_0, tq2_0, i2_s, q8_0, q4_0, f16, bf16, f32, not "Q2_0"'],
     [{ embeddingType: 'q2_0' }, 'embeddingType must be one of q8_0, q4_0, f16, bf16, f32, not "q2_0"'],
     [{ subln: false }, 'subln must be one of keep, drop, not false'],
     [{ ternarize: 1 }, 'ternarize must be true or false, not 1'],
