@@ -1,6 +1,6 @@
 //! Timing of kernels, for `webtern bench` and the benchmark page.
 //!
-//! Every figure is the median of several runs, after some that are not counted.
+//! Every figure is the median of several runs, after a warm-up.
 
 #![forbid(unsafe_code)]
 
@@ -11,17 +11,21 @@ use crate::platform::now_ms;
 use crate::quant::Ternary;
 use crate::tensor::{PANEL_ROWS, PackedGroups, PackedTernary, TILE};
 use serde::Serialize;
+use std::hint::black_box;
 
-/// Output and input features of the matrix that kernels are timed on: the widest of SmolLM2-135M.
-const MATRIX: (usize, usize) = (1536, 576);
+/// Output features of the matrix that kernels multiply: the widest of SmolLM2-135M.
+const ROWS: usize = 1536;
 
-/// Rounds of the loop on registers: some hundred microseconds.
+/// Input features of that matrix.
+const COLS: usize = 576;
+
+/// Rounds of the loop on registers, which take some hundred microseconds.
 const PEAK_ROUNDS: usize = 100_000;
 
-/// Shorter runs are repeated.
+/// Milliseconds of a run, at least: browsers round their clocks to 0.1 ms.
 const MIN_RUN_MS: f64 = 5.0;
 
-/// A kernel and how fast it multiplies.
+/// The speed of a kernel.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KernelTiming {
@@ -38,20 +42,20 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-/// Milliseconds of one call: the median of `runs` runs, each of as many calls as the clock needs (browsers round theirs to
-/// 0.1 ms).
+/// Returns the milliseconds of one call: the median of `runs` runs, each of as many calls as take
+/// [`MIN_RUN_MS`].
 ///
 /// # Errors
 ///
-/// Those of `call`.
+/// The errors of `call`.
 pub fn time(runs: usize, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     call()?;
     let mut run = |calls: usize| -> Result<f64> {
-        let begin = now_ms();
+        let start = now_ms();
         for _ in 0..calls {
             call()?;
         }
-        Ok(now_ms() - begin)
+        Ok(now_ms() - start)
     };
     let mut calls = 1;
     while run(calls)? < MIN_RUN_MS {
@@ -64,20 +68,19 @@ pub fn time(runs: usize, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(median(times))
 }
 
-/// Times the matrix kernels of every backend on 1, 8 and 32 rows of activations, one thread, and what the processor could do: the
-/// ternary kernel's multiplications and additions on nothing but registers ([`Kernels::peak`]).
+/// Times the matrix kernels of every backend on 1, 8 and 32 rows of activations, on one thread, and
+/// the peak of the same instructions on registers alone ([`Kernels::peak`]).
 ///
 /// # Errors
 ///
-/// `out-of-memory` when the test matrices cannot be had.
+/// `out-of-memory` when the matrices cannot be allocated.
 pub fn kernels(runs: usize) -> Result<Vec<KernelTiming>> {
-    let (out, cols) = MATRIX;
-    let codes = (0..out * cols).map(|i| (i % 3) as u8).collect();
-    let ternary = PackedTernary::pack(&Ternary { codes, scale: 1.0 }, out, cols)?;
+    let codes = (0..ROWS * COLS).map(|i| (i % 3) as u8).collect();
+    let ternary = PackedTernary::pack(&Ternary { codes, scale: 1.0 }, ROWS, COLS)?;
     let mut grouped = Vec::new();
     for ty in [GgmlType::Q8_0, GgmlType::Q4_0] {
-        let bytes = vec![1; out * cols / ty.block_len() * ty.block_bytes()];
-        grouped.push((ty, PackedGroups::pack(ty, out, cols, &bytes)?));
+        let bytes = vec![1; ROWS * COLS / ty.block_len() * ty.block_bytes()];
+        grouped.push((ty, PackedGroups::pack(ty, ROWS, COLS, &bytes)?));
     }
     let mut timings = Vec::new();
     for kernels in available() {
@@ -92,11 +95,11 @@ pub fn kernels(runs: usize) -> Result<Vec<KernelTiming>> {
         }
         for rows in [1, 8, 32] {
             let mut add = |operation: &str, ms: f64| {
-                let gmacs = (rows * out * cols) as f64 / ms / 1e6;
+                let gmacs = (rows * ROWS * COLS) as f64 / ms / 1e6;
                 timings.push(KernelTiming { name: format!("{} {operation}", kernels.name()), rows, gmacs });
             };
-            let x = vec![1i8; rows * cols];
-            let q8 = Q8Rows::zeroed(rows, cols);
+            let x = vec![1i8; rows * COLS];
+            let q8 = Q8Rows::zeroed(rows, COLS);
             add("ternary", time(runs, || multiply_ternary(kernels, &ternary, &x, rows))?);
             for (ty, matrix) in &grouped {
                 add(&ty.to_string().to_lowercase(), time(runs, || multiply_groups(kernels, matrix, &q8))?);
@@ -111,7 +114,7 @@ fn multiply_ternary(kernels: &dyn Kernels, matrix: &PackedTernary, x: &[i8], row
     let x_sums = vec![(x.len() / rows) as i32; rows];
     for tile in 0..matrix.rows().div_ceil(TILE) {
         kernels.ternary_tile(matrix.row_tile(tile), x, &x_sums, &mut sums);
-        std::hint::black_box(&sums);
+        black_box(&sums);
     }
     Ok(())
 }
@@ -120,7 +123,7 @@ fn multiply_groups(kernels: &dyn Kernels, matrix: &PackedGroups, x: &Q8Rows) -> 
     let mut products = vec![[0.0; PANEL_ROWS]; x.rows()];
     for panel in 0..matrix.rows().div_ceil(PANEL_ROWS) {
         kernels.group_panel(&matrix.panel(panel), x, &mut products);
-        std::hint::black_box(&products);
+        black_box(&products);
     }
     Ok(())
 }

@@ -62,6 +62,7 @@
 
 #[macro_use]
 pub mod error;
+#[cfg(feature = "bench")]
 pub mod bench;
 pub mod chat;
 pub mod convert;

@@ -1,13 +1,13 @@
-//! What differs between a web page and a native process: the clock.
+//! What differs between a web page and a native process: the clocks.
 
 #![forbid(unsafe_code)]
 
-/// Milliseconds since an arbitrary fixed moment; never runs backwards.
+/// Milliseconds since a fixed but unspecified moment, by a clock that never runs backwards.
 pub fn now_ms() -> f64 {
     clock::now_ms()
 }
 
-/// Seconds since 1970-01-01 00:00 UTC, by the machine's clock.
+/// Seconds since 1970-01-01 00:00 UTC, by the system's clock.
 pub fn unix_seconds() -> u64 {
     clock::unix_seconds()
 }

@@ -1,18 +1,19 @@
 //! Floating-point operations, once for all backends.
 //!
-//! They work on [`LANES`] values at a time without a branch, which the compiler turns into vector instructions, each backend's
-//! own where it compiles these functions for them. Nothing is contracted or reordered, so the bits are the same everywhere.
+//! They work on [`LANES`] values at a time without branches. The compiler vectorizes them, for the
+//! instruction set of the backend that they are inlined into. Nothing is contracted or reordered, so
+//! the bits are the same everywhere.
 
 #![forbid(unsafe_code)]
 
 use super::q8::{Q8Block, sum_of};
-use super::{LANES, Q8_BLOCK, Q8Part};
-use std::hint::black_box;
+use super::{LANES, Q8_BLOCK, Q8Part, Rows, RowsMut, opaque};
 
-/// The smallest absolute maximum that an activation row is scaled by.
+/// The smallest absolute maximum that an activation row is scaled by, which bounds the scale.
 const MIN_ABSMAX: f32 = 1e-5;
 
-/// Added to a float below `2^22` in magnitude, rounds it to an integer, halves to even, which is then in the lowest bits.
+/// `1.5 * 2^23`. Added to a float below `2^22` in magnitude, it rounds that to an integer, halves to
+/// even, and leaves it in the lowest bits of the sum.
 const ROUND: f32 = 12_582_912.0;
 
 /// [`super::Kernels::quantize_row`].
@@ -26,8 +27,8 @@ pub(super) fn quantize_row(x: &[f32], out: &mut [i8]) -> (f32, i32) {
     for (block, x) in blocks.iter_mut().zip(x_blocks) {
         let mut values = [0; Q8_BLOCK];
         quantize(x, scale, &mut values);
-        // Otherwise the compiler stores four at a time.
-        *block = *black_box(&values);
+        // Otherwise the compiler stores four values at a time.
+        *block = *opaque(&values);
     }
     quantize(x_rest, scale, rest);
     (scale, sum_of(values))
@@ -56,10 +57,11 @@ fn quantize_blocks<const N: usize>(x: &[f32], blocks: &mut [Q8Block<N>]) {
     }
 }
 
-/// The largest magnitude; NaN if one is.
+/// The largest magnitude; NaN if any value is.
 #[inline(always)]
 fn absmax(x: &[f32]) -> f32 {
-    // As integers magnitudes have the same order, with NaN above all, and a maximum that is one instruction everywhere.
+    // The bits of magnitudes have the same order as integers, with NaN above all, and the maximum
+    // of integers is one instruction everywhere.
     f32::from_bits(x.iter().fold(0, |max, x| max.max(x.to_bits() & !(1 << 31))))
 }
 
@@ -90,34 +92,28 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum
 }
 
-/// [`super::Kernels::panel`], `N` rows at a time, whose sums stay in registers. What is left is done up to four rows at a time: a row
-/// alone would wait for every addition.
+/// [`super::Kernels::panel_f32`], `N` rows at a time, whose sums stay in registers. The remaining
+/// rows are done up to four at a time: with one row alone, every addition would wait for the last.
 #[inline(always)]
-pub(super) fn panel_f32<const N: usize>(
-    (a, a_stride): (&[f32], usize),
-    b: &[[f32; LANES]],
-    (out, out_stride): (&mut [f32], usize),
-) {
-    let rows = a.len().div_ceil(a_stride);
+pub(super) fn panel_f32<const N: usize>(a: Rows<'_>, b: &[[f32; LANES]], mut out: RowsMut<'_>) {
+    let count = a.count();
     let mut row = 0;
-    while row < rows {
-        let (a, out) = (&a[row * a_stride..], &mut out[row * out_stride..]);
-        row += match rows - row {
-            left if left >= N => block::<N>(a, a_stride, b, out, out_stride),
-            1 => block::<1>(a, a_stride, b, out, out_stride),
-            2 => block::<2>(a, a_stride, b, out, out_stride),
-            3 => block::<3>(a, a_stride, b, out, out_stride),
-            _ => block::<4>(a, a_stride, b, out, out_stride),
+    while row < count {
+        row += match count - row {
+            left if left >= N => panel_rows::<N>(a, b, &mut out, row),
+            1 => panel_rows::<1>(a, b, &mut out, row),
+            2 => panel_rows::<2>(a, b, &mut out, row),
+            3 => panel_rows::<3>(a, b, &mut out, row),
+            _ => panel_rows::<4>(a, b, &mut out, row),
         };
     }
 }
 
-/// Does `N` rows and returns how many they were.
+/// Does `N` rows from `first` on, and returns how many they were.
 #[inline(always)]
-fn block<const N: usize>(a: &[f32], a_stride: usize, b: &[[f32; LANES]], out: &mut [f32], out_stride: usize) -> usize {
-    let a: [&[f32]; N] = std::array::from_fn(|n| &a[n * a_stride..][..b.len()]);
-    let mut sums: [[f32; LANES]; N] =
-        std::array::from_fn(|n| *out[n * out_stride..].first_chunk().expect("a row of a panel has 8 values"));
+fn panel_rows<const N: usize>(a: Rows<'_>, b: &[[f32; LANES]], out: &mut RowsMut<'_>, first: usize) -> usize {
+    let a: [&[f32]; N] = std::array::from_fn(|n| &a.values[(first + n) * a.stride..][..b.len()]);
+    let mut sums: [[f32; LANES]; N] = std::array::from_fn(|n| *out.row(first + n));
     for (i, b) in b.iter().enumerate() {
         for n in 0..N {
             let a = a[n][i];
@@ -127,7 +123,7 @@ fn block<const N: usize>(a: &[f32], a_stride: usize, b: &[[f32; LANES]], out: &m
         }
     }
     for (n, sums) in sums.iter().enumerate() {
-        out[n * out_stride..][..LANES].copy_from_slice(sums);
+        *out.row(first + n) = *sums;
     }
     N
 }

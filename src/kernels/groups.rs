@@ -1,77 +1,69 @@
-//! Products of 8 rows of grouped integer weights with rows of int8 activations, written once for every instruction set.
+//! Matrix of grouped integers times int8 activations, written once for every instruction set.
 //!
-//! The codes of a group are multiplied as integers, exactly, by a [`Group`], 8 rows by 4 columns at a step; then
-//! `sum * (factor * scale)` is added to one f32 a row, in the order of the groups. A lane is a row, so nothing is added across
-//! lanes and the order is the same on every instruction set.
+//! A [`GroupDot`] step multiplies the codes of 8 rows and 4 columns, exactly, in integers. At the
+//! end of a group `sum * (weight_scale * scale)` is added to one f32 per row, group after group. A
+//! lane is a row: nothing is added across lanes, so the order of additions is the same on every
+//! instruction set.
 //!
-//! One row of activations takes weights that are decoded in registers. Several rows share what is decoded: some groups at a time
-//! go past all of them, four rows at a time, whose sums fit the vector registers.
+//! - **One activation row** (matrix-vector): weights are decoded in registers and used once.
+//! - **Several rows** (matrix-matrix): [`DECODED_GROUPS`] groups are decoded at a time. Four rows
+//!   at a time pass over them; their accumulators fit the vector registers.
 //!
-//! There the steps of a group are written out, and between any two of them is an exit that is never taken, which the compiler does
-//! not know. Without it, it puts the additions in another order, and then V8, which keeps the order it is given, needs more
-//! registers than there are.
+//! The matrix-matrix loop writes out the steps of a group, and between any two of them there is an
+//! exit that is never taken, of which the compiler must not know. Without it LLVM reorders the
+//! additions, and V8, which keeps that order, runs out of registers.
 
 #![forbid(unsafe_code)]
 
-use super::q8::{Q8_BLOCK, Q8_ROWS, Q8Block, Q8Rows};
+use super::isa::Isa;
+use super::opaque::opaque;
+use super::q8::{BLOCK_STEPS, Q8_ROWS, Q8Block, Q8Rows, Quad};
 use crate::tensor::{CHUNK_BYTES, GroupLayout, PANEL_ROWS, RowPanel};
-use std::hint::black_box;
+use bytemuck::Zeroable;
 
-/// Steps in a block of activations.
-const BLOCK_STEPS: usize = Q8_BLOCK / 4;
+/// Groups that are decoded before all activation rows pass over them.
+const DECODED_GROUPS: usize = 8;
 
-/// Groups that are decoded before all rows go past them.
-const PART: usize = 8;
-
+/// A chunk of a panel: 4 bytes of each row.
 type Chunk = [u8; CHUNK_BYTES];
 
-/// How an instruction set multiplies 8 rows by 4 columns. A value of the type is proof that the instructions are there.
+/// The f32 accumulators of a [`GroupDot`].
+type Floats<D> = <<D as GroupDot>::Isa as Isa>::Floats;
+
+/// How an instruction set multiplies 8 rows by 4 columns.
 pub(super) trait GroupDot: Copy {
+    /// The registers of the f32 accumulators.
+    type Isa: Isa;
     /// 32 weights in registers.
-    type Weights: Copy;
-    /// Integer sums of one group and one activation row.
-    type Sums: Copy;
-    /// What its sums are added to.
-    type Accumulators: Accumulators;
+    type Weights: Copy + Zeroable;
+    /// Integer accumulators of one group and one activation row.
+    type Sums: Copy + Zeroable;
     /// Four adjacent activations.
-    type Quad: Copy;
-    /// What multiplies several rows.
-    type Batched: GroupDot;
-    /// What [`Group::decode`] adds to each weight.
-    const OFFSET: i32;
-    /// Whether [`Group::step`] is only half of one, for want of registers.
+    type Quad: Quad;
+    /// What multiplies several activation rows.
+    type Batched: GroupDot + From<Self>;
+    /// What [`GroupDot::decode`] adds to each weight.
+    const OFFSET: i32 = 0;
+    /// Whether [`GroupDot::step`] does only half of the columns, because the accumulators of four
+    /// rows and all weights of a step do not fit the registers.
     const HAS_STEP_HI: bool = false;
 
-    fn batched(self) -> Self::Batched;
-    /// Step `F` of those in a line.
+    /// The proof that the instructions exist.
+    fn isa(self) -> Self::Isa;
+    /// Step `F` of those in a chunk.
     fn decode<const F: usize>(self, chunk: &Chunk) -> Self::Weights;
-    fn quads<const N: usize>(x: &Q8Block<N>) -> &[[Self::Quad; N]; BLOCK_STEPS];
-    fn zero(self) -> Self::Sums;
     /// `sums + weights x`.
     fn step(self, sums: Self::Sums, weights: Self::Weights, x: &Self::Quad) -> Self::Sums;
-    /// The other half.
+    /// The other half of the columns, see [`GroupDot::HAS_STEP_HI`].
+    #[inline(always)]
     fn step_hi(self, sums: Self::Sums, _weights: Self::Weights, _x: &Self::Quad) -> Self::Sums {
         sums
     }
     /// One sum for each of the 8 rows.
-    fn fold(self, sums: Self::Sums) -> <Self::Accumulators as Accumulators>::Sums;
-    fn floats(self, rows: &[f32; PANEL_ROWS]) -> Self::Accumulators;
+    fn reduce(self, sums: Self::Sums) -> <Self::Isa as Isa>::Ints;
 }
 
-/// A float for each of the 8 rows, the same for every [`Group`] of an instruction set.
-pub(super) trait Accumulators: Copy {
-    /// An i32 for each of them.
-    type Sums;
-
-    /// `self + (sums - offset) * (factors * scale)`.
-    fn add(self, sums: Self::Sums, offset: i32, weight_scales: &Chunk, scale: f32) -> Self;
-    /// `self - total * (mins * scale)`.
-    fn sub_min(self, sum_of: i32, mins: &Chunk, scale: f32) -> Self;
-    /// [`Group::floats`] turned around.
-    fn rows(self) -> [f32; PANEL_ROWS];
-}
-
-/// [`super::Kernels::strip`] with `bytes` for layouts of 8 bits, and `nibbles` for those of 4.
+/// [`super::Kernels::group_panel`] with `bytes` for codes of 8 bits, and `nibbles` for those of 4.
 #[inline(always)]
 pub(super) fn group_panel<B: GroupDot, H: GroupDot>(
     bytes: B,
@@ -87,10 +79,10 @@ pub(super) fn group_panel<B: GroupDot, H: GroupDot>(
     }
 }
 
-/// Groups of `STEPS` steps, `FIELDS` of them in a line.
+/// Multiplies groups of `STEPS` steps, `PER_CHUNK` of them in a chunk.
 #[inline(always)]
-fn multiply<G: GroupDot, const FIELDS: usize, const STEPS: usize>(
-    group: G,
+fn multiply<D: GroupDot, const PER_CHUNK: usize, const STEPS: usize>(
+    dot: D,
     zero: i32,
     panel: &RowPanel<'_>,
     x: &Q8Rows,
@@ -98,144 +90,157 @@ fn multiply<G: GroupDot, const FIELDS: usize, const STEPS: usize>(
 ) {
     match out {
         [] => {}
-        [out] => *out = vector::<_, FIELDS, STEPS>(group, zero, panel, &x.x1),
-        out => matrix::<_, FIELDS, STEPS>(group.batched(), zero, panel, x, out),
+        [out] => *out = matrix_vector::<_, PER_CHUNK, STEPS>(dot, zero, panel, &x.x1),
+        out => matrix_matrix::<_, PER_CHUNK, STEPS>(D::Batched::from(dot), zero, panel, x, out),
     }
 }
 
-/// Products with one row.
+/// Products with one activation row.
 #[inline(always)]
-fn vector<G: GroupDot, const FIELDS: usize, const STEPS: usize>(
-    group: G,
+fn matrix_vector<D: GroupDot, const PER_CHUNK: usize, const STEPS: usize>(
+    dot: D,
     zero: i32,
     panel: &RowPanel<'_>,
     x: &[Q8Block<1>],
 ) -> [f32; PANEL_ROWS] {
-    let step = |sums, weights, x: &G::Quad| group.step_hi(group.step(sums, weights, x), weights, x);
-    let mut floats = group.floats(&[0.0; PANEL_ROWS]);
+    let step = |sums, weights, x: &D::Quad| dot.step_hi(dot.step(sums, weights, x), weights, x);
+    let mut floats = dot.isa().load_floats(&[0.0; PANEL_ROWS]);
     for (index, chunks) in panel.chunks.chunks_exact(panel.group_chunks).enumerate() {
         let (head, codes) = chunks.split_at(1 + usize::from(panel.mins));
-        let part = Part::of::<STEPS>(index);
-        let x = &x[part.block];
-        let mut sums = group.zero();
-        for (chunk, quads) in codes.iter().zip(G::quads(x)[part.step..].chunks_exact(FIELDS)) {
-            sums = step(sums, group.decode::<0>(chunk), &quads[0][0]);
-            if FIELDS == 2 {
-                sums = step(sums, group.decode::<1>(chunk), &quads[1][0]);
+        let at = GroupPosition::new::<STEPS>(index);
+        let x = &x[at.block];
+        let mut sums = D::Sums::zeroed();
+        for (chunk, quads) in codes.iter().zip(D::Quad::of(x)[at.step..].chunks_exact(PER_CHUNK)) {
+            sums = step(sums, dot.decode::<0>(chunk), &quads[0][0]);
+            if PER_CHUNK == 2 {
+                sums = step(sums, dot.decode::<1>(chunk), &quads[1][0]);
             }
         }
-        floats = apply_scales::<_, STEPS, 1>(group, zero, head, (x, 0, part), floats, sums);
+        let (x_sum, scale) = (at.x_sum::<STEPS, 1>(x, 0), x.scales[0]);
+        floats = apply_scales(dot, floats, sums, head, zero, x_sum, scale);
     }
-    floats.rows()
+    dot.isa().store_floats(floats)
 }
 
-/// Products with several rows.
+/// Products with several activation rows.
 #[inline(always)]
-fn matrix<G: GroupDot, const FIELDS: usize, const STEPS: usize>(
-    group: G,
+fn matrix_matrix<D: GroupDot, const PER_CHUNK: usize, const STEPS: usize>(
+    dot: D,
     zero: i32,
     panel: &RowPanel<'_>,
     x: &Q8Rows,
     out: &mut [[f32; PANEL_ROWS]],
 ) {
     let width = x.blocks();
-    let mut decoded = [[group.decode::<0>(&[0; CHUNK_BYTES]); STEPS]; PART];
+    let mut decoded = [[D::Weights::zeroed(); STEPS]; DECODED_GROUPS];
     out.fill([0.0; PANEL_ROWS]);
-    for (part, chunks) in panel.chunks.chunks(PART * panel.group_chunks).enumerate() {
+    for (index, chunks) in panel.chunks.chunks(DECODED_GROUPS * panel.group_chunks).enumerate() {
         for (chunks, weights) in chunks.chunks_exact(panel.group_chunks).zip(&mut decoded) {
             let codes = &chunks[1 + usize::from(panel.mins)..];
-            for (chunk, weights) in codes.iter().zip(weights.chunks_exact_mut(FIELDS)) {
-                weights[0] = group.decode::<0>(chunk);
-                if FIELDS == 2 {
-                    weights[1] = group.decode::<1>(chunk);
+            for (chunk, weights) in codes.iter().zip(weights.chunks_exact_mut(PER_CHUNK)) {
+                weights[0] = dot.decode::<0>(chunk);
+                if PER_CHUNK == 2 {
+                    weights[1] = dot.decode::<1>(chunk);
                 }
             }
         }
-        let first = part * PART * STEPS / BLOCK_STEPS;
+        let panel = &RowPanel { chunks, ..*panel };
+        let first = index * DECODED_GROUPS * STEPS / BLOCK_STEPS;
         let (x4, x1) = out.as_chunks_mut::<Q8_ROWS>();
         for (x, out) in x.x4.chunks_exact(width).zip(x4) {
-            add::<_, FIELDS, STEPS, _>(group, zero, (panel, chunks), &decoded, &x[first..], out);
+            add_groups(dot, zero, panel, &decoded, &x[first..], out);
         }
         for (x, out) in x.x1.chunks_exact(width).zip(x1.as_chunks_mut().0) {
-            add::<_, FIELDS, STEPS, _>(group, zero, (panel, chunks), &decoded, &x[first..], out);
+            add_groups(dot, zero, panel, &decoded, &x[first..], out);
         }
     }
 }
 
 /// Where the activations of a group are.
 #[derive(Clone, Copy)]
-struct Part {
+struct GroupPosition {
+    /// The block of a row.
     block: usize,
-    /// In the block.
+    /// The first step in the block.
     step: usize,
 }
 
-impl Part {
-    /// Of group `index` of those with `STEPS` steps.
+impl GroupPosition {
+    /// The position of group `index` of those with `STEPS` steps.
     #[inline(always)]
-    fn of<const STEPS: usize>(index: usize) -> Self {
+    fn new<const STEPS: usize>(index: usize) -> Self {
         Self { block: index * STEPS / BLOCK_STEPS, step: index * STEPS % BLOCK_STEPS }
+    }
+
+    /// The sum of the group's activations in row `n` of `x`, its block.
+    #[inline(always)]
+    fn x_sum<const STEPS: usize, const N: usize>(self, x: &Q8Block<N>, n: usize) -> i32 {
+        x.x_sums[self.step / 4..][..STEPS / 4].iter().map(|x_sums| x_sums[n]).sum()
     }
 }
 
-/// Adds products of decoded groups with `N` rows.
+/// Adds the products of decoded groups and `N` activation rows to `out`.
 #[inline(always)]
-fn add<G: GroupDot, const FIELDS: usize, const STEPS: usize, const N: usize>(
-    group: G,
+fn add_groups<D: GroupDot, const STEPS: usize, const N: usize>(
+    dot: D,
     zero: i32,
-    (panel, chunks): (&RowPanel<'_>, &[Chunk]),
-    decoded: &[[G::Weights; STEPS]; PART],
+    panel: &RowPanel<'_>,
+    decoded: &[[D::Weights; STEPS]; DECODED_GROUPS],
     x: &[Q8Block<N>],
     out: &mut [[f32; PANEL_ROWS]; N],
 ) {
     let heads = 1 + usize::from(panel.mins);
-    let end = black_box(2 * STEPS);
-    for (index, chunks) in chunks.chunks_exact(panel.group_chunks).enumerate() {
-        let part = Part::of::<STEPS>(index);
-        let x = &x[part.block];
+    let end = opaque(2 * STEPS);
+    for (index, chunks) in panel.chunks.chunks_exact(panel.group_chunks).enumerate() {
+        let at = GroupPosition::new::<STEPS>(index);
+        let x = &x[at.block];
         let weights = &decoded[index];
-        let quads = G::quads(x)[part.step..].first_chunk::<STEPS>().expect("a block is whole groups");
-        let mut sums = [group.zero(); N];
+        let quads = D::Quad::of(x)[at.step..].first_chunk::<STEPS>().expect("a block is whole groups");
+        let mut sums = [D::Sums::zeroed(); N];
         macro_rules! steps {
             ($($step:literal)*) => { 'steps: { $(
                 if $step == STEPS || ($step > 0 && 2 * $step == end) {
                     break 'steps;
                 }
                 for n in 0..N {
-                    sums[n] = group.step(sums[n], weights[$step], &quads[$step][n]);
+                    sums[n] = dot.step(sums[n], weights[$step], &quads[$step][n]);
                 }
-                if G::HAS_STEP_HI {
+                if D::HAS_STEP_HI {
                     if 2 * $step + 1 == end {
                         break 'steps;
                     }
                     for n in 0..N {
-                        sums[n] = group.step_hi(sums[n], weights[$step], &quads[$step][n]);
+                        sums[n] = dot.step_hi(sums[n], weights[$step], &quads[$step][n]);
                     }
                 }
             )* } };
         }
         steps!(0 1 2 3 4 5 6 7);
         for n in 0..N {
-            let floats = group.floats(&out[n]);
-            out[n] = apply_scales::<_, STEPS, N>(group, zero, &chunks[..heads], (x, n, part), floats, sums[n]).rows();
+            let floats = dot.isa().load_floats(&out[n]);
+            let (x_sum, scale) = (at.x_sum::<STEPS, N>(x, n), x.scales[n]);
+            let floats = apply_scales(dot, floats, sums[n], &chunks[..heads], zero, x_sum, scale);
+            out[n] = dot.isa().store_floats(floats);
         }
     }
 }
 
-/// `floats` and the sums of one group and row.
+/// `floats` plus the scaled sums of one group and row. `head` has the weight scales and, where the
+/// type has minimums, those.
 #[inline(always)]
-fn apply_scales<G: GroupDot, const STEPS: usize, const N: usize>(
-    group: G,
-    zero: i32,
+fn apply_scales<D: GroupDot>(
+    dot: D,
+    floats: Floats<D>,
+    sums: D::Sums,
     head: &[Chunk],
-    (x, n, part): (&Q8Block<N>, usize, Part),
-    floats: G::Accumulators,
-    sums: G::Sums,
-) -> G::Accumulators {
-    let sum_of: i32 = x.x_sums[part.step / 4..][..STEPS / 4].iter().map(|x_sums| x_sums[n]).sum();
-    let floats = floats.add(group.fold(sums), (G::OFFSET + zero) * sum_of, &head[0], x.scales[n]);
+    zero: i32,
+    x_sum: i32,
+    scale: f32,
+) -> Floats<D> {
+    let isa = dot.isa();
+    let floats = isa.add_scaled(floats, dot.reduce(sums), (D::OFFSET + zero) * x_sum, &head[0], scale);
     match head.get(1) {
-        Some(mins) => floats.sub_min(sum_of, mins, x.scales[n]),
+        Some(mins) => isa.sub_min(floats, x_sum, mins, scale),
         None => floats,
     }
 }

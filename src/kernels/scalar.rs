@@ -1,5 +1,5 @@
-//! The specification: what every backend computes, in the plainest loops. The floating-point operations are in
-//! `float`, the same for all.
+//! The specification: what every backend computes, in plain loops. The floating-point operations
+//! are the defaults of [`Kernels`], the same code for all backends.
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +14,7 @@ impl Kernels for Scalar {
         "scalar"
     }
 
-    fn ternary_tile(&self, tiles: &[u8], x: &[i8], _totals: &[i32], sums: &mut [[i32; TILE]]) {
+    fn ternary_tile(&self, tiles: &[u8], x: &[i8], _x_sums: &[i32], sums: &mut [[i32; TILE]]) {
         let cols = tiles.len() / TILE_BYTES * TILE;
         sums.fill([0; TILE]);
         for (index, tile) in tiles.chunks_exact(TILE_BYTES).enumerate() {
@@ -31,7 +31,7 @@ impl Kernels for Scalar {
     fn group_panel(&self, panel: &RowPanel<'_>, x: &Q8Rows, out: &mut [[f32; PANEL_ROWS]]) {
         for (index, out) in out.iter_mut().enumerate() {
             for (row, out) in out.iter_mut().enumerate() {
-                *out = dot(panel, row, x, index);
+                *out = group_dot(panel, row, x, index);
             }
         }
     }
@@ -43,8 +43,8 @@ fn weights(tile: &[u8]) -> [[i8; TILE]; TILE] {
     std::array::from_fn(|row| std::array::from_fn(|col| code(row, col) as i8 - 1))
 }
 
-/// Dot product of row `row` of a strip and row `index` of `x`.
-fn dot(panel: &RowPanel<'_>, row: usize, x: &Q8Rows, index: usize) -> f32 {
+/// The dot product of row `row` of a panel and row `x_row` of `x`.
+fn group_dot(panel: &RowPanel<'_>, row: usize, x: &Q8Rows, x_row: usize) -> f32 {
     let (group, head) = (panel.layout.group(), 1 + usize::from(panel.mins));
     let mut product = 0.0;
     for (at, chunks) in panel.chunks.chunks_exact(panel.group_chunks).enumerate() {
@@ -54,13 +54,13 @@ fn dot(panel: &RowPanel<'_>, row: usize, x: &Q8Rows, index: usize) -> f32 {
             GroupLayout::Nibbles32 => i32::from(cell(head + col / 8)[col % 4] >> (col / 4 % 2 * 4) & 15),
         };
         let first = at * group;
-        let (scale, values) = x.get(index, first / Q8_BLOCK);
+        let (scale, values) = x.get(x_row, first / Q8_BLOCK);
         let values = &values[first % Q8_BLOCK..][..group];
         let products = values.iter().enumerate().map(|(col, &x)| (code(col) - panel.zero) * i32::from(x));
         product += products.sum::<i32>() as f32 * (f32::from_le_bytes(cell(0)) * scale);
         if panel.mins {
-            let sum_of: i32 = values.iter().map(|&x| i32::from(x)).sum();
-            product -= sum_of as f32 * (f32::from_le_bytes(cell(1)) * scale);
+            let x_sum: i32 = values.iter().map(|&x| i32::from(x)).sum();
+            product -= x_sum as f32 * (f32::from_le_bytes(cell(1)) * scale);
         }
     }
     product

@@ -1,5 +1,5 @@
-//! One suite for every backend: each must equal [`Scalar`], bit for bit, at every length and row count; and [`Scalar`] the
-//! definitions.
+//! One suite for every backend: each must equal [`Scalar`], bit for bit, at every length and row
+//! count; and [`Scalar`] the definitions.
 
 use super::scalar::Scalar;
 use super::*;
@@ -54,14 +54,14 @@ fn the_expected_backends_ran() {
 fn scalar_quantizes_by_the_definition() {
     let mut q = [9; 8];
     assert_eq!(Scalar.quantize_row(&[127.0, 0.5, 1.5, -2.5, -126.0], &mut q), (1.0, 1));
-    assert_eq!(q, [127, 0, 2, -2, -126, 0, 0, 0], "halves go to the even number, the rest of the row is zero");
+    assert_eq!(q, [127, 0, 2, -2, -126, 0, 0, 0], "halves round to even, the rest of the row is zero");
     assert_eq!(
         Scalar.quantize_row(&[0.0, -1e-6], &mut q[..2]),
         (127.0 / 1e-5, -13),
-        "the scale of a row of nothing is bounded"
+        "the scale of a row of zeros is bounded"
     );
     assert_eq!(q[..2], [0, -13]);
-    assert!(Scalar.quantize_row(&[1.0, f32::NAN], &mut q).0.is_nan(), "what is not a number does not vanish");
+    assert!(Scalar.quantize_row(&[1.0, f32::NAN], &mut q).0.is_nan(), "NaN is not lost");
 
     let mut x = [0.0; 2 * Q8_BLOCK];
     (x[0], x[1], x[2], x[16]) = (254.0, -3.0, 1.0, 5.0);
@@ -69,7 +69,7 @@ fn scalar_quantizes_by_the_definition() {
     q8.parts_mut().for_each(|part| Scalar.quantize_q8(&x, part));
     let [block, zeros] = *q8.x1 else { panic!("two blocks of one row") };
     assert_eq!((block.scales, block.x_sums), ([2.0], [[125], [2]]));
-    assert_eq!((block.values[0][0], block.words[0][0]), ([127, -2, 0, 0], [127, -2, 0, 0]));
+    assert_eq!((block.values[0][0], block.values_i16[0][0]), ([127, -2, 0, 0], [127, -2, 0, 0]));
     assert!(block.values[5..].iter().all(|&q| q == [[0; 4]]));
     assert_eq!(zeros, bytemuck::Zeroable::zeroed());
 }
@@ -100,7 +100,8 @@ fn scalar_multiplies_by_the_definition() {
     // Two rows of two values; the strides leave one value between rows.
     let b = [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], [10.0; 8]];
     let mut out = [100.0; 17];
-    Scalar.panel_f32((&[1.0, 0.5, 9.0, -1.0, 0.0], 3), &b, (&mut out, 9));
+    let a = Rows { values: &[1.0, 0.5, 9.0, -1.0, 0.0], stride: 3 };
+    Scalar.panel_f32(a, &b, RowsMut { values: &mut out, stride: 9 });
     assert_eq!(out[..9], [106.0, 107.0, 108.0, 109.0, 110.0, 111.0, 112.0, 113.0, 100.0]);
     assert_eq!(out[9..], [99.0, 98.0, 97.0, 96.0, 95.0, 94.0, 93.0, 92.0]);
 }
@@ -112,9 +113,9 @@ fn quantize_row_matches_scalar() {
             let x = values(rng, len);
             let padded = len.next_multiple_of(TILE);
             let (mut expected, mut got) = (vec![1; padded], vec![2; padded]);
-            let (scale, sum_of) = Scalar.quantize_row(&x, &mut expected);
-            let (got_scale, got_total) = kernels.quantize_row(&x, &mut got);
-            assert_eq!((got_scale.to_bits(), got_total), (scale.to_bits(), sum_of), "{} {len}", kernels.name());
+            let (scale, sum) = Scalar.quantize_row(&x, &mut expected);
+            let (got_scale, got_sum) = kernels.quantize_row(&x, &mut got);
+            assert_eq!((got_scale.to_bits(), got_sum), (scale.to_bits(), sum), "{} {len}", kernels.name());
             assert_eq!(got, expected, "{} {len}", kernels.name());
         }
     });
@@ -151,13 +152,14 @@ fn ternary_tile_matches_a_plain_product() {
     });
 }
 
-/// Every sum at once as large, or as small, as it can be: no accumulator may overflow at any width.
+/// Every sum is as large, or as small, as it can be: no accumulator may overflow at any width.
 #[test]
 fn ternary_tile_takes_the_largest_values() {
     each(|kernels, _| {
         for cols in [64, 128, 256, 272, 512, 2064, 2080, 4096, 16384] {
             for code in [0, 2] {
-                // Neighbouring rows, which some kernels multiply together, have equal signs in one half and opposite in the other.
+                // Rows that some kernels multiply in one lane have equal signs in one half of the
+                // tile and opposite signs in the other.
                 let codes: Vec<u8> =
                     (0..TILE * cols).map(|i| if i / cols % 8 == 6 { 2 - code } else { code }).collect();
                 for rows in [1, 2, 3] {
@@ -169,9 +171,8 @@ fn ternary_tile_takes_the_largest_values() {
     });
 }
 
-/// A backend that is wrong is not chosen, however fast it is.
 #[test]
-fn a_wrong_backend_is_never_chosen() {
+fn a_backend_that_fails_the_self_test_is_never_selected() {
     struct Wrong;
     impl Kernels for Wrong {
         fn name(&self) -> &'static str {
@@ -195,9 +196,10 @@ fn a_wrong_backend_is_never_chosen() {
     );
 }
 
-/// Backends that get a small product of this layout right, as the choice does.
-fn right() -> Vec<&'static dyn Kernels> {
-    available().into_iter().filter(|&kernels| selection::passes_self_test(kernels)).collect()
+/// The backends that pass the self-test.
+fn passing() -> Vec<&'static dyn Kernels> {
+    let test = self_test::SelfTest::new();
+    available().into_iter().filter(|&kernels| test.passes(kernels)).collect()
 }
 
 #[test]
@@ -220,21 +222,21 @@ fn quantize_q8_matches_scalar() {
     });
 }
 
-/// Totals and words are those of the values.
+/// Sums and i16 values are those of the int8 values.
 fn check_block<const N: usize>(block: &q8::Q8Block<N>) {
     for n in 0..N {
         let values: Vec<i8> = block.values.iter().flat_map(|quads| quads[n]).collect();
         let x_sums = values.chunks(q8::Q8_SUM).map(|values| values.iter().map(|&x| i32::from(x)).sum::<i32>());
         assert!(x_sums.eq(block.x_sums.map(|x_sums| x_sums[n])));
-        assert!(values.iter().map(|&x| i16::from(x)).eq(block.words.iter().flat_map(|words| words[n])));
+        assert!(values.iter().map(|&x| i16::from(x)).eq(block.values_i16.iter().flat_map(|values| values[n])));
     }
 }
 
 #[test]
-fn strips_match_scalar() {
-    let right = right();
-    assert!(right.len() > 1 || available().len() == 1, "one vector backend at least is right");
-    for kernels in right {
+fn group_panels_match_scalar() {
+    let passing = passing();
+    assert!(passing.len() > 1 || available().len() == 1, "at least one vector backend passes the self-test");
+    for kernels in passing {
         let rng = &mut Pcg32::seed_from_u64(2);
         for (layout, zero, mins) in [
             (GroupLayout::Bytes32, 0, false),
@@ -282,7 +284,8 @@ fn f32_operations_match_scalar() {
                 let start = values(rng, rows * 11);
                 let run = |kernels: &dyn Kernels| {
                     let mut out = start.clone();
-                    kernels.panel_f32((&a, stride), &panel, (&mut out, 11));
+                    let a = Rows { values: &a, stride };
+                    kernels.panel_f32(a, &panel, RowsMut { values: &mut out, stride: 11 });
                     bits(&out)
                 };
                 assert_eq!(run(kernels), run(&Scalar), "{name} panel of {len}, {rows} rows");

@@ -144,7 +144,7 @@ impl Loader {
     pub fn new(options: LoadOptions) -> Self {
         Self {
             options,
-            selection: KernelSelection::new(),
+            selection: KernelSelection::autotune(),
             file: None,
             config: None,
             metadata: None,
@@ -335,7 +335,7 @@ impl Loader {
             );
         }
         if let Some(factors) = self.rope_factors {
-            config.rope = config.rope.divided(&factors);
+            config.rope = config.rope.with_frequency_factors(&factors);
         }
         let (&quantization, _) = self
             .linear_weights

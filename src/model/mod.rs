@@ -9,6 +9,7 @@ mod load;
 mod pass;
 mod transformer;
 mod weights;
+mod worker_tuner;
 
 pub use crate::ops::Argmax;
 pub use architecture::Architecture;

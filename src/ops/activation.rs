@@ -1,4 +1,4 @@
-//! The gate of the feed-forward network.
+//! The activation function of a gated feed-forward network (arXiv:2002.05202).
 
 #![forbid(unsafe_code)]
 
@@ -14,20 +14,20 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// `out = f(gate) * up`, element by element, in each of some rows `(gate, up, out)`.
+    /// `out = f(gate) * up`, elementwise, for every row `(gate, up, out)`.
     pub fn gate<'a>(self, rows: impl Iterator<Item = (&'a [f32], &'a [f32], &'a mut [f32])>) {
         match self {
             Self::Silu => {
                 let exp = Exp::new();
-                each(rows, |g, u| g / (1.0 + exp.of(-g)) * u);
+                for_each_row(rows, |g, u| g / (1.0 + exp.of(-g)) * u);
             }
-            Self::Relu2 => each(rows, |g, u| g.max(0.0).powi(2) * u),
+            Self::Relu2 => for_each_row(rows, |g, u| g.max(0.0).powi(2) * u),
         }
     }
 }
 
 #[inline(always)]
-fn each<'a>(rows: impl Iterator<Item = (&'a [f32], &'a [f32], &'a mut [f32])>, f: impl Fn(f32, f32) -> f32) {
+fn for_each_row<'a>(rows: impl Iterator<Item = (&'a [f32], &'a [f32], &'a mut [f32])>, f: impl Fn(f32, f32) -> f32) {
     for (gate, up, out) in rows {
         out.iter_mut().zip(gate.iter().zip(up)).for_each(|(out, (g, u))| *out = f(*g, *u));
     }
@@ -39,7 +39,7 @@ mod tests {
     use crate::testing::test;
 
     #[test]
-    fn gates_as_defined() {
+    fn gates_by_the_definition() {
         let up = [1.0, 2.0, 3.0];
         let (mut silu, mut relu2) = ([0.0; 3], [0.0; 3]);
         Activation::Silu.gate([(&[0.0, 1.0, -2.0][..], &up[..], &mut silu[..])].into_iter());

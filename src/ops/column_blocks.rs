@@ -1,36 +1,36 @@
-//! The rows of a matrix handed out a band of columns at a time, so that threads can write into all rows at once.
+//! A row-major matrix split into blocks of columns, so that several threads can write to it.
 
 #![forbid(unsafe_code)]
 
 use smallvec::SmallVec;
 
-/// A part of each row. Decoding one token is the case that must not allocate.
-type Rows<'a> = SmallVec<[&'a mut [f32]; 1]>;
+/// A slice of each row. One row, as in autoregressive decoding, needs no allocation.
+type RowSlices<'a> = SmallVec<[&'a mut [f32]; 1]>;
 
 /// The same columns of every row.
 pub(super) struct ColumnBlock<'a> {
-    /// The first of the columns.
+    /// The first column.
     pub(super) first: usize,
-    /// This part of each row.
-    pub(super) rows: Rows<'a>,
+    /// These columns of each row.
+    pub(super) rows: RowSlices<'a>,
 }
 
 impl ColumnBlock<'_> {
-    /// Number of columns.
+    /// The number of columns.
     pub(super) fn width(&self) -> usize {
         self.rows.first().map_or(0, |row| row.len())
     }
 }
 
-/// ColumnBlocks from left to right.
+/// An iterator over blocks from left to right.
 pub(super) struct ColumnBlocks<'a> {
-    rest: Rows<'a>,
+    rest: RowSlices<'a>,
     next: usize,
     width: usize,
 }
 
 impl<'a> ColumnBlocks<'a> {
-    /// Cuts a matrix with rows of `cols` into bands `width` wide; the last may be narrower.
+    /// Splits a matrix with rows of `cols` into blocks of `width` columns; the last may be narrower.
     pub(super) fn new(values: &'a mut [f32], cols: usize, width: usize) -> Self {
         Self { rest: values.chunks_exact_mut(cols).collect(), next: 0, width }
     }
@@ -51,8 +51,8 @@ impl<'a> Iterator for ColumnBlocks<'a> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let column_blocks = self.rest.first().map_or(0, |row| row.len().div_ceil(self.width));
-        (column_blocks, Some(column_blocks))
+        let blocks = self.rest.first().map_or(0, |row| row.len().div_ceil(self.width));
+        (blocks, Some(blocks))
     }
 }
 
@@ -62,14 +62,14 @@ mod tests {
     use crate::testing::test;
 
     #[test]
-    fn bands_cover_every_row_once() {
+    fn blocks_cover_every_row_once() {
         let mut values = vec![0.0; 3 * 10];
-        let column_blocks = ColumnBlocks::new(&mut values, 10, 4);
-        assert_eq!(column_blocks.size_hint(), (3, Some(3)));
-        for (index, mut block) in column_blocks.enumerate() {
+        let blocks = ColumnBlocks::new(&mut values, 10, 4);
+        assert_eq!(blocks.size_hint(), (3, Some(3)));
+        for (index, mut block) in blocks.enumerate() {
             assert_eq!((block.first, block.width()), (index * 4, if index == 2 { 2 } else { 4 }));
-            for (row, part) in block.rows.iter_mut().enumerate() {
-                part.iter_mut().enumerate().for_each(|(i, x)| *x += (row * 10 + block.first + i) as f32);
+            for (row, slice) in block.rows.iter_mut().enumerate() {
+                slice.iter_mut().enumerate().for_each(|(i, x)| *x += (row * 10 + block.first + i) as f32);
             }
         }
         assert_eq!(values, (0..30).map(|i| i as f32).collect::<Vec<_>>());

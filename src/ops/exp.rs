@@ -1,36 +1,39 @@
-//! The exponential function, to the same bits on every machine.
+//! The exponential function, with the same bits on every machine.
 //!
-//! The standard library's is the platform's own, and its last bit differs between a native build and a page: enough to turn
-//! a near-tie, and with it a text, another way. This one is additions and multiplications only, whose rounding is fixed.
+//! The standard library calls the platform's, whose last bit differs between a native build and a
+//! page: enough to decide a near-tie between two tokens, and with it the text, differently. This one
+//! uses additions and multiplications only, whose rounding IEEE 754 fixes.
 //!
-//! `exp(x) = 2^k exp(r)` with `k = round(x / ln 2)`, so that `|r| <= ln(2) / 2`, where `1 + r + r^2 p(r)` with the minimax polynomial `p`
-//! of degree 4 is off by 3.1e-9 at most, a twentieth of the rounding error of f32.
+//! `exp(x) = 2^k exp(r)` with `k = round(x / ln 2)`, so that `|r| <= ln(2) / 2`. There
+//! `1 + r + r^2 p(r)`, with the minimax polynomial `p` of degree 4, has an error of at most 3.1e-9, a
+//! twentieth of the rounding error of f32.
 
 #![forbid(unsafe_code)]
 
-use std::hint::black_box;
+use crate::kernels::opaque;
 
-/// What [`Exp::of`] computes with. In variables, because V8 makes constants anew in every iteration of a loop, which took longer than the
-/// rest.
+/// The constants of [`Exp::of`], as variables: V8 recomputes constants in every iteration of a loop,
+/// which took longer than the rest.
 #[derive(Clone, Copy)]
 pub(super) struct Exp {
-    /// Arguments beyond these count as these: just before f32 itself ends.
+    /// Arguments are clamped to this range, near whose ends f32 underflows and overflows.
     range: [f32; 2],
     log2_e: f32,
-    /// Added to a float below `2^22` in magnitude, rounds it to an integer, halves to even, which is then in the lowest bits.
+    /// `1.5 * 2^23`. Added to a float below `2^22` in magnitude, it rounds that to an integer, halves
+    /// to even, and leaves it in the lowest bits of the sum.
     round: f32,
-    /// `ln 2` in two parts: `k` times the first, of 9 bits, is exact.
+    /// `ln 2` in two parts. The first has 9 bits, so that its product with `k` is exact.
     ln_2: [f32; 2],
     one: f32,
-    /// Coefficients of `p`, from the highest power down: `1 / 6!`, `1 / 5!` and so on, and what makes up for the powers that are not there.
+    /// Coefficients of `p`, from the highest power down: about `1 / 6!`, `1 / 5!`, and so on.
     powers: [f32; 5],
 }
 
 impl Exp {
-    /// To be made once for many values.
+    /// Call it once, outside the loop over values.
     #[inline(always)]
     pub(super) fn new() -> Self {
-        black_box(Self {
+        opaque(Self {
             range: [-87.0, 88.0],
             log2_e: std::f32::consts::LOG2_E,
             round: 12_582_912.0,
@@ -42,7 +45,7 @@ impl Exp {
 
     /// `e^x` within 2 units of the last place.
     ///
-    /// Without a branch, so that the compiler can work on several values at a time.
+    /// It has no branches, so that the compiler can vectorize a loop over it.
     #[inline(always)]
     pub(super) fn of(self, x: f32) -> f32 {
         let [lowest, highest] = self.range;
@@ -54,7 +57,7 @@ impl Exp {
         let [first, rest @ ..] = self.powers;
         let p = rest.into_iter().fold(first, |sum, power| sum * r + power);
         let power = (p * r + self.one) * r + self.one;
-        // The bits of `round` above `k`'s are shifted out.
+        // The shift drops the bits of `round` above those of `k`.
         power * f32::from_bits((rounded.to_bits() << 23).wrapping_add(self.one.to_bits()))
     }
 }
@@ -83,7 +86,7 @@ mod tests {
         assert!(exp(f32::NAN).is_nan());
     }
 
-    /// Every machine must find this sum of bit patterns, natively and in the browser.
+    /// Every machine must compute this sum of bit patterns, natively and in the browser.
     #[test]
     fn the_bits_are_the_same_everywhere() {
         let bits = (-8_700..=8_800).map(|i| u64::from(Exp::new().of(i as f32 * 0.01).to_bits())).sum::<u64>();

@@ -1,7 +1,9 @@
-//! The output head when only the best token is wanted: its logits are reduced as they come, and never stored.
+//! The output head fused with argmax and softmax: logits are reduced as they are computed, and never
+//! stored.
 //!
-//! The vocabulary is cut into parts of [`PART`] tokens. Each part gives its best logit and the sum of `exp(logit - best)`; parts are
-//! put together in order, in f64. So the result does not depend on how many threads took part.
+//! The vocabulary is split into blocks of [`BLOCK`] tokens. Each block yields its largest logit and
+//! the sum of `exp(logit - largest)`; blocks are merged in order, in f64. So the result does not
+//! depend on the number of threads.
 
 #![forbid(unsafe_code)]
 
@@ -11,15 +13,15 @@ use super::reduce::{all_finite, largest, sum_of_exp};
 use crate::kernels::Kernels;
 use crate::parallel::Scope;
 
-/// Tokens reduced together.
-const PART: usize = 256;
+/// Tokens of a block.
+const BLOCK: usize = 256;
 
-/// The likeliest token of a row.
+/// The most likely token of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Argmax {
-    /// The lowest of the tokens with the highest logit.
+    /// The token with the largest logit; of several, the first.
     pub token: u32,
-    /// Its probability in the softmax over all tokens; infinite when there was none to choose.
+    /// Its probability in the softmax over all tokens that are not excluded; infinite if all are.
     pub probability: f64,
 }
 
@@ -34,18 +36,18 @@ pub struct NotFinite {
     pub logit: f32,
 }
 
-/// Some tokens of a row, reduced.
+/// The logits of some tokens of a row, reduced.
 #[derive(Clone, Copy)]
-struct Part {
+struct Partial {
     token: u32,
     logit: f32,
     /// Sum of `exp(l - logit)` over the tokens.
     sum: f32,
 }
 
-const NONE: Part = Part { token: 0, logit: f32::NEG_INFINITY, sum: 0.0 };
+const NONE: Partial = Partial { token: 0, logit: f32::NEG_INFINITY, sum: 0.0 };
 
-/// The best token of every row of `input`, `without` one token that is never chosen.
+/// The most likely token of every row of `input`, except for `excluded`.
 ///
 /// # Errors
 ///
@@ -58,13 +60,13 @@ pub fn argmax(
     excluded: Option<u32>,
 ) -> Result<Vec<Argmax>, NotFinite> {
     let (rows, vocab) = (input.rows(), head.weights.rows());
-    let mut parts = vec![Ok(NONE); vocab.div_ceil(PART) * rows];
-    scope.for_each(parts.chunks_exact_mut(rows.max(1)).enumerate(), |(index, parts)| {
-        let first = index * PART;
-        let width = PART.min(vocab - first);
+    let mut partials = vec![Ok(NONE); vocab.div_ceil(BLOCK) * rows];
+    scope.for_each(partials.chunks_exact_mut(rows.max(1)).enumerate(), |(index, partials)| {
+        let first = index * BLOCK;
+        let width = BLOCK.min(vocab - first);
         head.with_products(kernels, input, first..first + width, |logits| {
-            for (row, (logits, part)) in logits.chunks_exact_mut(width).zip(parts).enumerate() {
-                *part = reduce(logits, first, excluded).map_err(|token| NotFinite {
+            for (row, (logits, partial)) in logits.chunks_exact_mut(width).zip(partials).enumerate() {
+                *partial = reduce(logits, first, excluded).map_err(|token| NotFinite {
                     row,
                     token,
                     logit: logits[token as usize - first],
@@ -73,18 +75,18 @@ pub fn argmax(
         });
     });
     (0..rows)
-        .map(|row| parts.iter().skip(row).step_by(rows).copied().collect::<Result<Vec<_>, _>>().map(join))
+        .map(|row| partials.iter().skip(row).step_by(rows).copied().collect::<Result<Vec<_>, _>>().map(merge))
         .collect()
 }
 
-/// The best token of a row of logits.
+/// The most likely token of a row of logits, except for `excluded`.
 ///
 /// # Errors
 ///
 /// [`NotFinite`] with row 0, for the first token with such a logit.
 pub fn argmax_row(logits: &[f32], excluded: Option<u32>) -> Result<Argmax, NotFinite> {
-    let parts = logits.chunks(PART).enumerate().map(|(index, logits)| {
-        let first = index * PART;
+    let partials = logits.chunks(BLOCK).enumerate().map(|(index, logits)| {
+        let first = index * BLOCK;
         let mut logits = logits.to_vec();
         reduce(&mut logits, first, excluded).map_err(|token| NotFinite {
             row: 0,
@@ -92,11 +94,12 @@ pub fn argmax_row(logits: &[f32], excluded: Option<u32>) -> Result<Argmax, NotFi
             logit: logits[token as usize - first],
         })
     });
-    parts.collect::<Result<Vec<_>, _>>().map(join)
+    partials.collect::<Result<Vec<_>, _>>().map(merge)
 }
 
-/// Reduces the logits of tokens from `first` on; the error is the first token whose logit is not finite.
-fn reduce(logits: &mut [f32], first: usize, excluded: Option<u32>) -> Result<Part, u32> {
+/// Reduces the logits of the tokens from `first` on. The error is the first token whose logit is NaN
+/// or infinite.
+fn reduce(logits: &mut [f32], first: usize, excluded: Option<u32>) -> Result<Partial, u32> {
     if !all_finite(logits) {
         let at = logits.iter().position(|logit| !logit.is_finite()).unwrap_or_default();
         return Err((first + at) as u32);
@@ -109,17 +112,17 @@ fn reduce(logits: &mut [f32], first: usize, excluded: Option<u32>) -> Result<Par
     let at = logits.iter().position(|&l| l == logit);
     Ok(match at {
         Some(at) if logit > f32::NEG_INFINITY => {
-            Part { token: (first + at) as u32, logit, sum: sum_of_exp(logits, logit) }
+            Partial { token: (first + at) as u32, logit, sum: sum_of_exp(logits, logit) }
         }
         _ => NONE,
     })
 }
 
-/// Puts the parts of a row together.
-fn join(parts: Vec<Part>) -> Argmax {
-    let best = parts.iter().fold(NONE, |best, part| if part.logit > best.logit { *part } else { best });
-    let weight = |part: &Part| f64::from(part.sum) * f64::from(part.logit - best.logit).exp();
-    let sum = parts.iter().filter(|part| part.sum > 0.0).map(weight).fold(0.0, |sum, part| sum + part);
+/// Merges the blocks of a row.
+fn merge(partials: Vec<Partial>) -> Argmax {
+    let best = partials.iter().fold(NONE, |best, partial| if partial.logit > best.logit { *partial } else { best });
+    let weight = |partial: &Partial| f64::from(partial.sum) * f64::from(partial.logit - best.logit).exp();
+    let sum = partials.iter().filter(|partial| partial.sum > 0.0).map(weight).fold(0.0, |sum, weight| sum + weight);
     Argmax { token: best.token, probability: 1.0 / sum }
 }
 
@@ -127,7 +130,7 @@ fn join(parts: Vec<Part>) -> Argmax {
 mod tests {
     use super::*;
     use crate::gguf::GgmlType;
-    use crate::kernels::KernelSelection;
+    use crate::kernels::{KernelSelection, Rows};
     use crate::parallel::pool;
     use crate::quant;
     use crate::tensor::{Matrix, MatrixBuilder};
@@ -143,13 +146,13 @@ mod tests {
         builder.finish().unwrap()
     }
 
-    /// Logits, and what [`argmax`] and [`argmax_row`] make of them.
+    /// Logits, and the result that both [`argmax`] and [`argmax_row`] return for them.
     fn run(vocab: usize, rows: usize, excluded: Option<u32>, x: impl Fn(usize) -> f32) -> (Vec<f32>, Vec<Argmax>) {
         let weights: Vec<f32> = (0..vocab * COLS).map(|i| ((i * i % 101) as f32 - 50.0) / 100.0).collect();
-        let (matrix, kernels, scope) = (head(&weights), KernelSelection::new().kernels(), pool().scope(1));
+        let (matrix, kernels, scope) = (head(&weights), KernelSelection::autotune().kernels(), pool().scope(0));
         let linear = Linear { weights: &matrix, scale: None, bias: None };
         let x: Vec<f32> = (0..rows * COLS).map(x).collect();
-        let input = Activations::new(&scope, kernels, (&x, COLS), None, [&matrix]);
+        let input = Activations::new(&scope, kernels, Rows { values: &x, stride: COLS }, None, [&matrix]);
         let logits = linear.with_products(kernels, &input, 0..vocab, |logits| logits.to_vec());
         let found = argmax(&scope, kernels, linear, &input, excluded).unwrap();
         let each: Vec<Argmax> = logits.chunks(vocab).map(|logits| argmax_row(logits, excluded).unwrap()).collect();
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_token_and_its_softmax_probability() {
+    fn the_most_likely_token_and_its_softmax_probability() {
         for vocab in [1, 255, 256, 700] {
             let (logits, found) = run(vocab, 3, None, |i| ((i * 37 % 23) as f32 - 11.0) / 4.0);
             for (logits, best) in logits.chunks(vocab).zip(found) {
@@ -171,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_of_equals_that_is_not_excluded() {
+    fn the_first_of_equal_tokens_that_is_not_excluded() {
         let (_, found) = run(600, 1, None, |_| 0.0);
         assert_eq!((found[0].token, (found[0].probability * 600.0).round()), (0, 1.0));
         let (_, found) = run(600, 1, Some(0), |_| 0.0);

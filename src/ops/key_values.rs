@@ -1,7 +1,8 @@
-//! What attention remembers of a head: keys and values, position after position.
+//! The cached keys and values of one key/value head.
 //!
-//! They lie in panels of 8 lanes, a panel of keys being 8 positions and one of values 8 elements (`attention.rs` has the reason), and in
-//! pages of [`PAGE`] positions, so that a long context costs nothing before it is used.
+//! They are stored in panels of 8 lanes: a panel of keys is 8 positions, a panel of values 8 elements
+//! (`attention.rs` has the reason). Memory is allocated in pages of [`PAGE`] positions, so that a long
+//! context costs nothing before it is used.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +11,7 @@ use crate::kernels::LANES;
 use crate::tensor::try_zeroed;
 use std::ops::Range;
 
-/// Positions in a page; whole panels.
+/// Positions of a page, a multiple of [`LANES`].
 pub(super) const PAGE: usize = 64;
 
 /// Keys and values of one key/value head.
@@ -22,16 +23,16 @@ pub struct KeyValues {
 }
 
 impl KeyValues {
-    /// No positions, of `dim` elements each.
+    /// An empty cache of a head with `dim` elements.
     pub fn new(dim: usize) -> Self {
         Self { dim, keys: Vec::new(), values: Vec::new() }
     }
 
-    /// Makes room for so many positions.
+    /// Allocates memory for so many positions.
     ///
     /// # Errors
     ///
-    /// `out-of-memory`; what there was stays.
+    /// `out-of-memory`; the cache keeps what it has.
     pub fn grow(&mut self, positions: usize) -> Result<()> {
         while self.values.len() * PAGE < positions {
             if self.keys.len() == self.values.len() {
@@ -42,8 +43,8 @@ impl KeyValues {
         Ok(())
     }
 
-    /// Stores the key and the value of a position that there is room for.
-    pub(super) fn put(&mut self, position: usize, key: &[f32], value: &[f32]) {
+    /// Stores the key and the value of an allocated position.
+    pub(super) fn store(&mut self, position: usize, key: &[f32], value: &[f32]) {
         let (page, slot, panels) = (position / PAGE, position % PAGE, self.panels());
         let start = slot / LANES * self.dim * LANES + slot % LANES;
         self.keys[page][start..].iter_mut().step_by(LANES).zip(key).for_each(|(cell, x)| *cell = *x);
@@ -61,20 +62,20 @@ impl KeyValues {
         self.dim
     }
 
-    /// Panels of values.
+    /// The number of panels of values.
     pub(super) fn panels(&self) -> usize {
         self.dim.div_ceil(LANES)
     }
 
-    /// The panel of the keys of 8 positions, `position` being the first.
+    /// The panel of keys whose first position is `position`.
     pub(super) fn keys(&self, position: usize) -> &[[f32; LANES]] {
         let (page, panel) = (position / PAGE, position % PAGE / LANES);
         &self.keys[page].as_chunks().0[panel * self.dim..][..self.dim]
     }
 
-    /// The panel of 8 elements of the values at some slots of a page.
-    pub(super) fn values(&self, page: usize, panel: usize, slots: Range<usize>) -> &[[f32; LANES]] {
-        &self.values[page].as_chunks().0[panel * PAGE..][slots]
+    /// A panel of the values at some positions of a page.
+    pub(super) fn values(&self, page: usize, panel: usize, positions: Range<usize>) -> &[[f32; LANES]] {
+        &self.values[page].as_chunks().0[panel * PAGE..][positions]
     }
 }
 
@@ -92,7 +93,7 @@ mod tests {
         for position in 0..positions {
             let key: Vec<f32> = (0..dim).map(|element| of(position, element)).collect();
             let value: Vec<f32> = key.iter().map(|x| -x).collect();
-            head.put(position, &key, &value);
+            head.store(position, &key, &value);
         }
         for position in 0..positions {
             let keys = head.keys(position / LANES * LANES);

@@ -1,8 +1,7 @@
 //! Linear layers: `out = x W^T`.
 //!
-//! The columns of the products, which are the rows of `W`, are computed band by band, by as many threads as come. What a layer does
-//! to its products (scale and bias, adding them to the residual stream, the gate) is done to a band while it is in the first-level
-//! cache.
+//! A task is a block of the columns of the products, which are rows of `W`. The epilogue (scale, bias,
+//! the residual addition, the gate) runs on a block while it is in the L1 cache.
 
 #![forbid(unsafe_code)]
 
@@ -20,98 +19,111 @@ use std::ops::Range;
 pub struct Linear<'a> {
     /// The weights.
     pub weights: &'a Matrix,
-    /// A factor of all products.
+    /// The scale of all products.
     pub scale: Option<f32>,
-    /// Added to each product, one value an output feature.
+    /// Added to the products, one value per output feature.
     pub bias: Option<&'a [f32]>,
 }
 
-/// What happens to the products.
+/// What a layer does with its products.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Store {
-    /// They replace what was there.
+    /// Replaces the values of the output.
     Set,
-    /// They are added to it.
+    /// Adds to the values of the output, such as the residual stream.
     Add,
 }
 
-/// A layer, its input, and rows of output features to write to.
+/// A linear layer with its input and output.
 pub struct Product<'a> {
     /// The layer.
     pub linear: Linear<'a>,
-    /// What it is multiplied with.
+    /// The activations that it multiplies.
     pub input: &'a Activations,
-    /// Where its products go.
+    /// Rows of output features.
     pub out: &'a mut [f32],
-    /// How.
+    /// How the products are written.
     pub store: Store,
 }
 
-/// What a thread keeps from one band to the next, so that threads do not meet at the allocator.
+/// `activation(gate * gate_input) * (up * up_input)`, elementwise.
+pub struct GatedProduct<'a> {
+    /// The gate projection.
+    pub gate: Linear<'a>,
+    /// Its input.
+    pub gate_input: &'a Activations,
+    /// The up projection.
+    pub up: Linear<'a>,
+    /// Its input.
+    pub up_input: &'a Activations,
+    /// The function that is applied to the gate.
+    pub activation: Activation,
+    /// Rows of output features.
+    pub out: &'a mut [f32],
+}
+
+/// What a thread keeps from one task to the next, to avoid allocator contention.
 #[derive(Default)]
 struct Buffers {
     tile: TileBuffers,
-    /// Products of a band, row after row, of up to two layers.
-    column_blocks: [Vec<f32>; 2],
+    /// Products of a block, row after row, of up to two layers.
+    products: [Vec<f32>; 2],
 }
 
 #[derive(Default)]
 struct TileBuffers {
     /// Sums of a ternary tile with every row.
     sums: Vec<[i32; TILE]>,
-    /// Products of some columns with every row.
+    /// Products of [`LANES`] columns with every row.
     products: Vec<[f32; LANES]>,
+    /// A row of weights in f32.
+    weights: Vec<f32>,
 }
 
 thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
-/// Products of one band of columns that stay in the first-level cache while they are worked on.
-const BAND_PRODUCTS: usize = 4096;
+/// Products of a block that stay in the L1 cache during the epilogue.
+const BLOCK_PRODUCTS: usize = 4096;
 
-/// ColumnBlocks for each thread, so that one that is slower or comes late takes fewer.
-const BANDS_PER_THREAD: usize = 4;
+/// Blocks per thread, so that a thread that is slower or arrives late does fewer.
+const BLOCKS_PER_THREAD: usize = 4;
 
-/// The same for a single row, whose bands are so short that taking one counts.
-const ROW_BANDS_PER_THREAD: usize = 2;
+/// The same for a single row, whose blocks are so short that claiming one costs as much as it saves.
+const ROW_BLOCKS_PER_THREAD: usize = 2;
 
-/// Computes all of `products`, whose inputs have equally many rows.
+/// Computes all of `products`, whose inputs have equally many rows, in one parallel region.
 pub fn multiply<const N: usize>(scope: &Scope<'_>, kernels: &dyn Kernels, products: [Product<'_>; N]) {
     let cols = products.iter().map(|product| product.linear.weights.rows()).sum();
-    let width = band_width(scope, cols, products.iter().map(|product| product.input.rows()).max().unwrap_or(1));
-    let column_blocks = products.into_iter().flat_map(|Product { linear, input, out, store }| {
+    let width = block_width(scope, cols, products.iter().map(|product| product.input.rows()).max().unwrap_or(1));
+    let blocks = products.into_iter().flat_map(|Product { linear, input, out, store }| {
         linear.check(input, out);
         ColumnBlocks::new(out, linear.weights.rows(), width).map(move |block| (linear, input, store, block))
     });
-    scope.for_each(column_blocks, |(linear, input, store, mut block)| {
+    scope.for_each(blocks, |(linear, input, store, mut block)| {
         let columns = block.first..block.first + block.width();
         BUFFERS.with_borrow_mut(|Buffers { tile, .. }| {
-            linear.each(kernels, input, columns, tile, |at, products| {
+            linear.for_each_lanes(kernels, input, columns, tile, |at, products| {
                 for (out, products) in block.rows.iter_mut().zip(products) {
-                    put(&mut out[at..], products, store);
+                    store_lanes(&mut out[at..], products, store);
                 }
             });
         });
     });
 }
 
-/// `out = activation(gate * input) * (up * input)`, element by element, where each layer has its input.
-pub fn multiply_gated(
-    scope: &Scope<'_>,
-    kernels: &dyn Kernels,
-    [(gate, gate_input), (up, up_input)]: [(Linear<'_>, &Activations); 2],
-    activation: Activation,
-    out: &mut [f32],
-) {
+/// Computes a gated product in one parallel region.
+pub fn multiply_gated(scope: &Scope<'_>, kernels: &dyn Kernels, product: GatedProduct<'_>) {
+    let GatedProduct { gate, gate_input, up, up_input, activation, out } = product;
     gate.check(gate_input, out);
     up.check(up_input, out);
     let cols = gate.weights.rows();
-    let column_blocks = ColumnBlocks::new(out, cols, band_width(scope, cols, gate_input.rows()));
-    scope.for_each(column_blocks, |block| {
+    let blocks = ColumnBlocks::new(out, cols, block_width(scope, cols, gate_input.rows()));
+    scope.for_each(blocks, |block| {
         let width = block.width();
         let columns = block.first..block.first + width;
-        BUFFERS.with_borrow_mut(|Buffers { tile, column_blocks: [gates, ups] }| {
+        BUFFERS.with_borrow_mut(|Buffers { tile, products: [gates, ups] }| {
             gate.products(kernels, gate_input, columns.clone(), tile, gates);
             up.products(kernels, up_input, columns, tile, ups);
             let inputs = gates.chunks_exact(width).zip(ups.chunks_exact(width));
@@ -120,10 +132,10 @@ pub fn multiply_gated(
     });
 }
 
-/// Stores products in the first columns of `out`, as many as there are.
+/// Writes products to the first columns of `out`, which has fewer than [`LANES`] at the end of a row.
 #[inline(always)]
-fn put(out: &mut [f32], products: &[f32; LANES], store: Store) {
-    // The length is a constant where it can be: a copy of another length is a call.
+fn store_lanes(out: &mut [f32], products: &[f32; LANES], store: Store) {
+    // The common length is a constant, because a copy of variable length is a call.
     match (out.first_chunk_mut::<LANES>(), store) {
         (Some(out), Store::Set) => *out = *products,
         (Some(out), Store::Add) => out.iter_mut().zip(products).for_each(|(out, product)| *out += product),
@@ -132,23 +144,24 @@ fn put(out: &mut [f32], products: &[f32; LANES], store: Store) {
     }
 }
 
-/// Columns of a band when `cols` columns of `rows` products are computed.
-pub(super) fn band_width(scope: &Scope<'_>, cols: usize, rows: usize) -> usize {
-    let column_blocks = match (scope.threads(), rows) {
+/// The columns of a block when `cols` columns of `rows` products are computed.
+fn block_width(scope: &Scope<'_>, cols: usize, rows: usize) -> usize {
+    let blocks = match (scope.threads(), rows) {
         (1, _) => 1,
-        (threads, 1) => threads * ROW_BANDS_PER_THREAD,
-        (threads, _) => threads * BANDS_PER_THREAD,
+        (threads, 1) => threads * ROW_BLOCKS_PER_THREAD,
+        (threads, _) => threads * BLOCKS_PER_THREAD,
     };
-    cols.div_ceil(column_blocks).min(BAND_PRODUCTS / rows.max(1)).next_multiple_of(TILE)
+    cols.div_ceil(blocks).min(BLOCK_PRODUCTS / rows.max(1)).next_multiple_of(TILE)
 }
 
 impl Linear<'_> {
     fn check(&self, input: &Activations, out: &[f32]) {
         assert_eq!(input.cols(), self.weights.cols(), "the input is as wide as the matrix");
-        assert_eq!(out.len(), input.rows() * self.weights.rows(), "one output a row and output feature");
+        assert_eq!(out.len(), input.rows() * self.weights.rows(), "one output per row and output feature");
     }
 
-    /// Gives `take` the output features `columns` of every row, row after row. The first of them is a multiple of [`TILE`].
+    /// Calls `take` with the output features `columns` of every row, row after row. The first column is
+    /// a multiple of [`TILE`].
     pub(super) fn with_products<R>(
         &self,
         kernels: &dyn Kernels,
@@ -156,7 +169,7 @@ impl Linear<'_> {
         columns: Range<usize>,
         take: impl FnOnce(&mut [f32]) -> R,
     ) -> R {
-        BUFFERS.with_borrow_mut(|Buffers { tile, column_blocks: [products, _] }| {
+        BUFFERS.with_borrow_mut(|Buffers { tile, products: [products, _] }| {
             self.products(kernels, input, columns, tile, products);
             take(products)
         })
@@ -172,16 +185,16 @@ impl Linear<'_> {
     ) {
         let width = columns.len();
         out.resize(input.rows() * width, 0.0);
-        self.each(kernels, input, columns, tile, |at, products| {
+        self.for_each_lanes(kernels, input, columns, tile, |at, products| {
             for (out, products) in out.chunks_exact_mut(width).zip(products) {
-                put(&mut out[at..], products, Store::Set);
+                store_lanes(&mut out[at..], products, Store::Set);
             }
         });
     }
 
-    /// Calls `take` with the distance from the first of `columns`, and every row's products in the [`LANES`] columns there, of which
-    /// the last may be beyond `columns`.
-    fn each(
+    /// Calls `take` for every [`LANES`] of `columns`, with their distance from the first column and the
+    /// products of every row. The last of them may lie beyond `columns`.
+    fn for_each_lanes(
         &self,
         kernels: &dyn Kernels,
         input: &Activations,
@@ -209,13 +222,13 @@ impl Linear<'_> {
     }
 }
 
-/// BitLinear: exact integer sums, scaled once at the end.
+/// BitLinear: integer sums over the whole row, scaled once at the end.
 fn ternary(
     kernels: &dyn Kernels,
     matrix: &PackedTernary,
     input: &Activations,
     columns: Range<usize>,
-    TileBuffers { sums, products }: &mut TileBuffers,
+    TileBuffers { sums, products, .. }: &mut TileBuffers,
     mut take: impl FnMut(usize, &mut [[f32; LANES]]),
 ) {
     let (x, scales, x_sums) = input.int8();
@@ -232,7 +245,7 @@ fn ternary(
     }
 }
 
-/// Integer sums in groups, each scaled by itself.
+/// Integer sums over groups, each with its own scale.
 fn grouped(
     kernels: &dyn Kernels,
     matrix: &PackedGroups,
@@ -247,21 +260,21 @@ fn grouped(
     }
 }
 
-/// The precise path of every other type: each weight row is decoded once and multiplied with all rows of the input.
+/// All other types: decodes each weight row to f32 once and multiplies it by all rows of the input.
 fn decoded(
     kernels: &dyn Kernels,
     matrix: &Matrix,
     input: &Activations,
     columns: Range<usize>,
-    TileBuffers { products, .. }: &mut TileBuffers,
+    TileBuffers { products, weights, .. }: &mut TileBuffers,
     mut take: impl FnMut(usize, &mut [[f32; LANES]]),
 ) {
-    let mut weights = vec![0.0; matrix.cols()];
+    weights.resize(matrix.cols(), 0.0);
     for column in columns.clone().step_by(LANES) {
         for at in column..columns.end.min(column + LANES) {
-            matrix.decode_row(at, &mut weights);
+            matrix.decode_row(at, weights);
             for (x, products) in input.values().chunks_exact(input.cols()).zip(&mut *products) {
-                products[at - column] = kernels.dot_f32(&weights, x);
+                products[at - column] = kernels.dot_f32(weights, x);
             }
         }
         take(column, products);
@@ -272,7 +285,7 @@ fn decoded(
 mod tests {
     use super::*;
     use crate::gguf::GgmlType;
-    use crate::kernels::KernelSelection;
+    use crate::kernels::{KernelSelection, Rows};
     use crate::parallel::pool;
     use crate::quant;
     use crate::tensor::MatrixBuilder;
@@ -303,17 +316,12 @@ mod tests {
         let (x, (matrix, weights)) = (activations(), matrix(ty, values));
         let bias: Vec<f32> = (0..rows).map(|row| row as f32).collect();
         let linear = Linear { weights: &matrix, scale: Some(2.0), bias: Some(&bias) };
-        let scope = pool().scope(1);
-        let input = Activations::new(&scope, KernelSelection::new().kernels(), (&x, cols), None, [&matrix]);
+        let (scope, kernels) = (pool().scope(0), KernelSelection::autotune().kernels());
+        let x_rows = Rows { values: &x, stride: cols };
+        let input = Activations::new(&scope, kernels, x_rows, None, [&matrix]);
         let (mut set, mut added) = (vec![f32::NAN; count * rows], vec![100.0; count * rows]);
-        multiply(
-            &scope,
-            KernelSelection::new().kernels(),
-            [
-                Product { linear, input: &input, out: &mut set, store: Store::Set },
-                Product { linear, input: &input, out: &mut added, store: Store::Add },
-            ],
-        );
+        let product = |out, store| Product { linear, input: &input, out, store };
+        multiply(&scope, kernels, [product(&mut set, Store::Set), product(&mut added, Store::Add)]);
         for (i, (set, added)) in set.into_iter().zip(added).enumerate() {
             let (x, w) = (&x[i / rows * cols..][..cols], &weights[i % rows * cols..][..cols]);
             let expected: f32 = x.iter().zip(w).map(|(x, w)| x * w).sum::<f32>() * 2.0 + bias[i % rows];
@@ -334,19 +342,15 @@ mod tests {
         let (rows, cols, count) = SHAPE;
         let (x, (gate, _), (up, _)) = (activations(), matrix(GgmlType::Q2_0, 3), matrix(GgmlType::Q8_0, 4));
         let [gate, up] = [&gate, &up].map(|matrix| Linear { weights: matrix, scale: None, bias: None });
-        let scope = pool().scope(1);
-        let input =
-            Activations::new(&scope, KernelSelection::new().kernels(), (&x, cols), None, [gate.weights, up.weights]);
+        let (scope, kernels) = (pool().scope(0), KernelSelection::autotune().kernels());
+        let x = Rows { values: &x, stride: cols };
+        let input = Activations::new(&scope, kernels, x, None, [gate.weights, up.weights]);
         let [mut gates, mut ups, mut gated] = [(); 3].map(|()| vec![0.0; count * rows]);
         let product = |linear, out| Product { linear, input: &input, out, store: Store::Set };
-        multiply(&scope, KernelSelection::new().kernels(), [product(gate, &mut gates), product(up, &mut ups)]);
-        multiply_gated(
-            &scope,
-            KernelSelection::new().kernels(),
-            [(gate, &input), (up, &input)],
-            Activation::Relu2,
-            &mut gated,
-        );
+        multiply(&scope, kernels, [product(gate, &mut gates), product(up, &mut ups)]);
+        let activation = Activation::Relu2;
+        let product = GatedProduct { gate, gate_input: &input, up, up_input: &input, activation, out: &mut gated };
+        multiply_gated(&scope, kernels, product);
         let mut expected = vec![0.0; count * rows];
         Activation::Relu2.gate([(&gates[..], &ups[..], &mut expected[..])].into_iter());
         assert_eq!(gated, expected);

@@ -1,5 +1,5 @@
-//! The operations a transformer layer is made of, on rows of f32. Everything hot inside them is a call to
-//! [`crate::kernels`].
+//! The operations of a transformer layer, on rows of f32. Their inner loops are calls to
+//! [`crate::kernels`]; they split the work into tasks for [`crate::parallel`].
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,6 @@ pub use activations::Activations;
 pub use attention::{AttentionInput, attention};
 pub use head::{Argmax, NotFinite, argmax, argmax_row};
 pub use key_values::KeyValues;
-pub use linear::{Linear, Product, Store, multiply, multiply_gated};
+pub use linear::{GatedProduct, Linear, Product, Store, multiply, multiply_gated};
 pub use norm::Norm;
 pub use rope::{Rope, RopeStyle, Yarn};

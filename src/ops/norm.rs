@@ -4,17 +4,17 @@
 
 use crate::kernels::Kernels;
 
-/// `x / sqrt(mean(x^2) + epsilon) * gain`.
+/// `x / sqrt(mean(x^2) + epsilon) * weight`.
 #[derive(Clone, Copy)]
 pub struct Norm<'a> {
-    /// A factor for each value of a row.
+    /// The learned weight of each value of a row.
     pub weight: &'a [f32],
-    /// Keeps a row of zeros from being divided by zero.
+    /// Avoids a division by zero.
     pub epsilon: f32,
 }
 
 impl Norm<'_> {
-    /// Writes the normalized `x`, a row as long as the gain, to `out`.
+    /// Writes the normalized row `x`, as long as the weight, to `out`.
     pub fn apply(self, kernels: &dyn Kernels, x: &[f32], out: &mut [f32]) {
         let scale = self.scale(kernels, x);
         for ((out, x), weight) in out.iter_mut().zip(x).zip(self.weight) {

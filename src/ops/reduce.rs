@@ -1,12 +1,12 @@
-//! Reductions of a row, in [`LANES`] interleaved parts so that they vectorise: part `l` takes the elements `l`, `l + 8`, ... in order,
-//! the parts are then taken in order, and last what remains.
+//! Reductions of a row in [`LANES`] interleaved lanes, so that they vectorize: lane `l` reduces the
+//! elements `l`, `l + 8`, ... in order; then the lanes are reduced in order, and last the remainder.
 
 #![forbid(unsafe_code)]
 
 use super::exp::Exp;
 use crate::kernels::LANES;
 
-/// The largest of numbers none of which is NaN; minus infinity of none.
+/// The largest of some numbers, none of which is NaN; minus infinity if there are none.
 #[inline(always)]
 pub(super) fn largest(x: &[f32]) -> f32 {
     reduce(x, f32::NEG_INFINITY, |x| x, |max, x| if x > max { x } else { max })
@@ -29,20 +29,20 @@ pub(super) fn all_finite(x: &[f32]) -> bool {
 pub(super) fn softmax(exp: Exp, x: &mut [f32]) {
     let max = largest(x);
     x.iter_mut().for_each(|x| *x = exp.of(*x - max));
-    let factor = 1.0 / reduce(x, 0.0, |x| x, |sum, x| sum + x);
-    x.iter_mut().for_each(|x| *x *= factor);
+    let scale = 1.0 / reduce(x, 0.0, |x| x, |sum, x| sum + x);
+    x.iter_mut().for_each(|x| *x *= scale);
 }
 
 #[inline(always)]
-fn reduce(x: &[f32], start: f32, map: impl Fn(f32) -> f32, join: impl Fn(f32, f32) -> f32) -> f32 {
+fn reduce(x: &[f32], start: f32, map: impl Fn(f32) -> f32, combine: impl Fn(f32, f32) -> f32) -> f32 {
     let (whole, rest) = x.as_chunks::<LANES>();
     let mut lanes = [start; LANES];
     for x in whole {
         for (lane, &x) in lanes.iter_mut().zip(x) {
-            *lane = join(*lane, map(x));
+            *lane = combine(*lane, map(x));
         }
     }
-    lanes.into_iter().chain(rest.iter().map(|&x| map(x))).fold(start, &join)
+    lanes.into_iter().chain(rest.iter().map(|&x| map(x))).fold(start, &combine)
 }
 
 #[cfg(test)]
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_is_not_finite() {
+    fn finds_values_that_are_not_finite() {
         assert!(all_finite(&[]) && all_finite(&[0.0, -1e38, f32::MAX]));
         for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             assert!(!all_finite(&[1.0, bad, 2.0]));

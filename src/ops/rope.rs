@@ -1,7 +1,7 @@
-//! Rotary position embedding (arXiv:2104.09864) and the ways to stretch it over longer contexts.
+//! Rotary position embedding (arXiv:2104.09864) and its extensions to longer contexts.
 //!
-//! Pair `i` of a head is rotated by `position * frequency[i]`. All the scalings reduce to other frequencies (and, for YaRN,
-//! one factor on the rotated values), so they are resolved once, when the model is loaded.
+//! Pair `i` of a head is rotated by `position * frequency[i]`. All extensions change the frequencies
+//! (YaRN also scales the rotated values), so they are applied once, when the model is loaded.
 
 #![forbid(unsafe_code)]
 
@@ -23,30 +23,31 @@ pub struct Rope {
 }
 
 impl Rope {
-    /// Frequencies `base^(-2 i / dims)` for the `dims / 2` pairs that are rotated; the rest of a head passes unchanged.
+    /// Frequencies `base^(-2 i / dims)` for the `dims / 2` pairs that are rotated; the rest of a head
+    /// is not changed.
     pub fn new(style: RopeStyle, dims: usize, base: f32) -> Self {
-        // In f64: the powers of f32 differ in the last bit between platforms.
+        // In f64, because the last bit of f32 powers differs between platforms.
         let power = |i: usize| f64::from(base).powf((2 * i) as f64 / dims as f64);
         let frequencies = (0..dims / 2).map(|i| (1.0 / power(i)) as f32).collect();
         Self { style, frequencies, magnitude: 1.0 }
     }
 
-    /// Linear scaling: positions divided by `factor` (arXiv:2306.15595).
+    /// Linear scaling: divides positions by `factor` (arXiv:2306.15595).
     #[must_use]
     pub fn linear(mut self, factor: f32) -> Self {
         self.frequencies.iter_mut().for_each(|f| *f /= factor);
         self
     }
 
-    /// Each frequency divided by its own factor, as in the `rope_freqs` tensor of Llama 3 and LongRoPE files.
+    /// Divides each frequency by its own factor: the `rope_freqs` tensor of Llama 3 and LongRoPE.
     #[must_use]
-    pub fn divided(mut self, factors: &[f32]) -> Self {
+    pub fn with_frequency_factors(mut self, factors: &[f32]) -> Self {
         self.frequencies.iter_mut().zip(factors).for_each(|(f, factor)| *f /= factor);
         self
     }
 
-    /// YaRN (arXiv:2309.00071): high frequencies stay, low ones are divided by `factor`, with a ramp between the pairs that
-    /// turn `beta_fast` and `beta_slow` times in `original_context` positions.
+    /// YaRN (arXiv:2309.00071): keeps high frequencies and divides low ones by `factor`, with a ramp
+    /// between the pairs that turn `beta_fast` and `beta_slow` times in `original_context` positions.
     #[must_use]
     pub fn yarn(mut self, base: f32, factor: f32, original_context: usize, yarn: Yarn) -> Self {
         let dims = self.frequencies.len() as f32 * 2.0;
@@ -67,8 +68,9 @@ impl Rope {
         self.frequencies.len() * 2
     }
 
-    /// Cosines, then sines, of every pair at `position`, into `table` of [`Rope::dims`] values.
-    pub fn fill(&self, position: usize, table: &mut [f32]) {
+    /// Writes the cosines, then the sines, of every pair at `position` to `table`, which has
+    /// [`Rope::dims`] values.
+    pub fn fill_table(&self, position: usize, table: &mut [f32]) {
         let (cos, sin) = table.split_at_mut(self.frequencies.len());
         for ((cos, sin), frequency) in cos.iter_mut().zip(sin).zip(&self.frequencies) {
             let angle = f64::from(position as f32 * frequency);
@@ -77,18 +79,22 @@ impl Rope {
         }
     }
 
-    /// Rotates one head by a table from [`Rope::fill`].
+    /// Rotates one head by a table from [`Rope::fill_table`].
     pub fn rotate(&self, head: &mut [f32], table: &[f32]) {
         let pairs = self.frequencies.len();
         let (cos, sin) = table.split_at(pairs);
-        let turns = cos.iter().zip(sin);
+        let rotations = cos.iter().zip(sin);
         match self.style {
             RopeStyle::Adjacent => {
-                head.as_chunks_mut().0.iter_mut().zip(turns).for_each(|([x, y], turn)| turn_pair(x, y, turn));
+                head.as_chunks_mut()
+                    .0
+                    .iter_mut()
+                    .zip(rotations)
+                    .for_each(|([x, y], rotation)| rotate_pair(x, y, rotation));
             }
             RopeStyle::Halves => {
                 let (first, second) = head.split_at_mut(pairs);
-                first.iter_mut().zip(second).zip(turns).for_each(|((x, y), turn)| turn_pair(x, y, turn));
+                first.iter_mut().zip(second).zip(rotations).for_each(|((x, y), rotation)| rotate_pair(x, y, rotation));
             }
         }
     }
@@ -96,20 +102,20 @@ impl Rope {
 
 /// Rotates a pair by an angle with this cosine and sine.
 #[inline(always)]
-fn turn_pair(x: &mut f32, y: &mut f32, (cos, sin): (&f32, &f32)) {
+fn rotate_pair(x: &mut f32, y: &mut f32, (cos, sin): (&f32, &f32)) {
     (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
 }
 
-/// The parameters of [`Rope::yarn`] that have customary values.
+/// The parameters of [`Rope::yarn`] that have default values.
 #[derive(Clone, Copy, Debug)]
 pub struct Yarn {
     /// Turns above which a pair keeps its frequency.
     pub beta_fast: f32,
-    /// Turns below which a pair's frequency is divided in full.
+    /// Turns below which a pair's frequency is divided by the whole factor.
     pub beta_slow: f32,
-    /// Factor on the rotated values; YaRN's own `1 + 0.1 ln(factor)` when `None`.
+    /// The scale of the rotated values; `None` for YaRN's own `1 + 0.1 ln(factor)`.
     pub magnitude: Option<f32>,
-    /// Another factor on them.
+    /// Multiplied with that scale.
     pub attention_factor: f32,
 }
 
@@ -126,7 +132,7 @@ mod tests {
 
     fn rotated(rope: &Rope, position: usize, head: &[f32]) -> Vec<f32> {
         let mut table = vec![0.0; rope.dims()];
-        rope.fill(position, &mut table);
+        rope.fill_table(position, &mut table);
         let mut head = head.to_vec();
         rope.rotate(&mut head, &table);
         head
@@ -145,8 +151,8 @@ mod tests {
         let rope = Rope::new(RopeStyle::Halves, 4, 100.0);
         let head = [1.0, 2.0, 3.0, 4.0, 9.0];
         assert_eq!(rotated(&rope.clone().linear(4.0), 8, &head), rotated(&rope, 2, &head));
-        assert_eq!(rotated(&rope.clone().divided(&[4.0, 4.0]), 8, &head), rotated(&rope, 2, &head));
-        assert_eq!(rotated(&rope, 8, &head)[4], 9.0, "elements beyond the rotated ones are kept");
+        assert_eq!(rotated(&rope.clone().with_frequency_factors(&[4.0, 4.0]), 8, &head), rotated(&rope, 2, &head));
+        assert_eq!(rotated(&rope, 8, &head)[4], 9.0, "elements beyond the rotated ones do not change");
     }
 
     #[test]

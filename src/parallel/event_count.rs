@@ -1,4 +1,4 @@
-//! Waiting for what another thread will do.
+//! Waiting for a condition that another thread makes true: spinning, then sleeping.
 
 #![forbid(unsafe_code)]
 
@@ -6,22 +6,24 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Looks at a condition that take 50 to 100 microseconds. WebAssembly has no instruction to pause between two.
+/// Spin iterations, about 50 to 100 microseconds. WebAssembly has no pause instruction, so its
+/// iterations are shorter.
 pub(super) const SPIN_ITERATIONS: u32 = if cfg!(target_family = "wasm") { 60_000 } else { 5_000 };
 
-/// Wakes those who wait for a condition, which must be on atomics that are read and written in sequentially consistent order.
+/// An event count: threads sleep until a condition on atomics changes, and notifying costs one load
+/// while nobody sleeps. The atomics must be read and written with sequential consistency.
 pub(super) struct EventCount {
-    waiters: AtomicU32,
+    sleepers: AtomicU32,
     lock: Mutex<()>,
     notified: Condvar,
 }
 
 impl EventCount {
     pub(super) const fn new() -> Self {
-        Self { waiters: AtomicU32::new(0), lock: Mutex::new(()), notified: Condvar::new() }
+        Self { sleepers: AtomicU32::new(0), lock: Mutex::new(()), notified: Condvar::new() }
     }
 
-    /// Waits while `waiting` is true: looks so many times, returning true if that was enough.
+    /// Spins while `waiting` is true, for so many iterations. Returns whether that was enough.
     pub(super) fn spin_while(&self, iterations: u32, waiting: impl Fn() -> bool) -> bool {
         for _ in 0..iterations {
             if !waiting() {
@@ -32,19 +34,21 @@ impl EventCount {
         false
     }
 
-    /// Sleeps while `waiting` is true. Whoever makes it false must call [`EventCount::ring`] afterwards.
+    /// Sleeps while `waiting` is true. A thread that makes it false must call
+    /// [`EventCount::notify_all`] afterwards.
     pub(super) fn sleep_while(&self, waiting: impl Fn() -> bool) {
-        // Announced before `waiting` is read, as `ring` reads this after the condition was written: one of them sees the other.
-        self.waiters.fetch_add(1, Ordering::SeqCst);
+        // The sleeper is counted before it reads the condition; the notifier writes the condition
+        // before it reads the count. So at least one of them sees the other.
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
         let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.notified.wait_while(guard, |()| waiting()).unwrap_or_else(PoisonError::into_inner));
-        self.waiters.fetch_sub(1, Ordering::SeqCst);
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Lets every sleeper look again.
+    /// Lets every sleeper check its condition again.
     pub(super) fn notify_all(&self) {
-        if self.waiters.load(Ordering::SeqCst) > 0 {
-            // A sleeper that has looked but does not wait yet holds the lock.
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            // A sleeper between its check and its wait holds the lock.
             drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
             self.notified.notify_all();
         }

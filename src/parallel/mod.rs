@@ -1,63 +1,63 @@
-//! Work on several threads.
+//! A fork-join thread pool with low dispatch latency.
 //!
-//! A [`ThreadPool`] is a leader, which is whoever calls, and helpers, which wait for it. The leader opens a *phase*: one function, that
-//! everybody who comes runs at the same time, taking one piece of work after the other until none is left. A forward pass is
-//! some 150 phases of 5 to 500 microseconds, which decides the rest:
+//! The calling thread opens a *parallel region*: every pool worker that arrives before the region
+//! closes runs the same closure, which claims one task after the other until none is left. A forward
+//! pass is some 150 regions of 5 to 500 microseconds, which decides the rest:
 //!
-//! - **Nobody waits for a helper to begin.** The leader takes pieces at once, and a helper that comes late finds less to do, or
-//!   nothing. The leader only waits for those who are inside a piece when there are no more.
-//! - **Waiting is spinning at first**, because waking a thread takes as long as a phase: for a few dozen microseconds, and for a helper as
-//!   long as there may be between two passes; and then sleeping, because a thread that spins takes its core from somebody (`bell.rs`).
-//! - **A machine with other work on it is not a team's.** A helper that the system has put aside inside a piece stops everybody.
-//!   So it is measured, now and then, whether passes are shorter with fewer helpers or none (`limit.rs`).
+//! - **Work is self-scheduled.** The calling thread never waits for workers to start, only for tasks
+//!   already claimed. A worker that arrives late finds fewer tasks, or none.
+//! - **Threads spin before they sleep**, because waking one takes as long as a region: the caller for
+//!   a few dozen microseconds, a worker for longer than the time between two passes. Then they sleep,
+//!   because a spinning thread keeps a core busy (`event_count.rs`).
+//! - **The caller decides how many workers may take part** ([`ThreadPool::scope`]). On a machine with
+//!   other work fewer are faster, since a worker that the system preempts inside a task delays all.
 //!
-//! What a piece computes does not depend on who runs it, so results are the same for any number of threads.
+//! The result of a task does not depend on the thread that runs it, so results are the same for any
+//! number of threads.
 //!
-//! Natively helpers are threads of the standard library; in a browser they are workers that share the leader's memory and call
-//! [`ThreadPool::help`], started by the page's side. Without threads a team is a leader alone, and a phase is a loop.
+//! Natively workers are threads of the standard library. In a browser they are Web Workers that share
+//! the caller's memory and call [`ThreadPool::run_worker`]; the page starts them. In a pool without
+//! workers a region is a loop.
 
 #![deny(unsafe_code)]
 
 mod event_count;
-#[expect(unsafe_code, reason = "workers borrow the leader's closure for the length of a region")]
+#[expect(unsafe_code, reason = "workers borrow the caller's closure for the length of a region")]
 mod region;
-mod tuner;
 mod work_ranges;
 
 #[cfg(test)]
 mod tests;
 
-use crate::platform::now_ms;
 use region::Regions;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-use tuner::ThreadTuner;
 use work_ranges::WorkRanges;
 
-/// Pieces that are listed without an allocation, which is a part of a short phase.
-const FEW: usize = 8;
+/// Tasks that are listed without an allocation, whose cost matters in a short region.
+const INLINE_TASKS: usize = 8;
 
-/// The most threads that a team has use for.
+/// The most threads that a pool uses, the calling one included.
 pub const MAX_THREADS: usize = 16;
 
-/// Threads to use when nobody says how many: four, or half of the processors if those are more, since they are usually two for each
-/// core, which has the units that matter only once; but not more than there are, or than pay.
+/// The default number of threads: four, or half of the processors if that is more, since two of them
+/// usually share the vector units of a core. At most the number of processors, and at most 8.
 #[cfg(not(target_family = "wasm"))]
 pub fn default_threads() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     processors.min(processors.div_ceil(2).max(4)).min(8)
 }
 
-/// A leader's place and its helpers.
+/// Worker threads, and the place where a calling thread meets them.
 pub struct ThreadPool {
     workers: AtomicUsize,
     regions: Regions,
-    /// Held by the leader of a pass.
-    tuner: Mutex<ThreadTuner>,
+    /// Held by the thread that opens regions.
+    caller: Mutex<()>,
 }
 
-/// The team of this process.
+/// The pool of this process.
 pub fn pool() -> &'static ThreadPool {
     static POOL: ThreadPool = ThreadPool::new();
     &POOL
@@ -65,30 +65,36 @@ pub fn pool() -> &'static ThreadPool {
 
 impl ThreadPool {
     const fn new() -> Self {
-        Self { workers: AtomicUsize::new(0), regions: Regions::new(), tuner: Mutex::new(ThreadTuner::new()) }
+        Self { workers: AtomicUsize::new(0), regions: Regions::new(), caller: Mutex::new(()) }
     }
 
-    /// Threads that compute: the leader and its helpers.
+    /// Workers that can take part in a region.
+    pub fn workers(&self) -> usize {
+        self.workers.load(Ordering::Relaxed).min(MAX_THREADS - 1)
+    }
+
+    /// Threads that compute: the calling one and the workers.
     pub fn threads(&self) -> usize {
-        1 + self.workers.load(Ordering::Relaxed)
+        1 + self.workers()
     }
 
-    /// Makes the calling thread a helper, for good.
+    /// Makes the calling thread a worker, forever.
     pub fn run_worker(&self) -> ! {
         self.workers.fetch_add(1, Ordering::Relaxed);
         self.regions.run_worker()
     }
 
-    /// Notes that a helper died. The leader of the phase, and every later one, panics instead of waiting for it.
+    /// Records that a worker died. The caller of the open region, and of every later one, panics
+    /// instead of waiting for it.
     pub fn poison(&self) {
         self.regions.poison();
     }
 
-    /// Starts helpers until there are `threads` in all. Never ends any.
+    /// Starts workers until there are `threads` threads in all. Never ends any.
     ///
     /// # Errors
     ///
-    /// What the system says when it has no more threads. Those that started stay.
+    /// The system's error if it has no more threads. Those that started stay.
     #[cfg(not(target_family = "wasm"))]
     pub fn grow(&'static self, threads: usize) -> std::io::Result<()> {
         for _ in self.threads()..threads.min(MAX_THREADS) {
@@ -99,48 +105,38 @@ impl ThreadPool {
         Ok(())
     }
 
-    /// Leads the team for one pass over so many rows. Whoever comes while another leads works alone.
-    pub fn scope(&self, rows: usize) -> Scope<'_> {
-        let tuner = match self.tuner.try_lock() {
-            Ok(tuner) => Some(tuner),
+    /// Lets the calling thread open regions with up to `max_workers` workers; with none while
+    /// another thread has a scope.
+    pub fn scope(&self, max_workers: usize) -> Scope<'_> {
+        let caller = match self.caller.try_lock() {
+            Ok(caller) => Some(caller),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         };
-        let all = self.threads().min(MAX_THREADS) - 1;
-        let workers = tuner.as_ref().map_or(0, |tuner| tuner.workers(all, rows));
-        Scope {
-            pool: self,
-            rows,
-            all,
-            workers,
-            tuner,
-            begin: if all > 0 { now_ms() } else { 0.0 },
-            lost: Mutex::new(0.0),
-        }
+        let workers = if caller.is_some() { max_workers.min(self.workers()) } else { 0 };
+        Scope { pool: self, workers, _caller: caller }
     }
 }
 
-/// Leads a team until it is dropped.
+/// The right to open parallel regions, see [`ThreadPool::scope`].
 pub struct Scope<'a> {
     pool: &'a ThreadPool,
-    rows: usize,
-    /// How many could help.
-    all: usize,
-    /// How many may.
     workers: usize,
-    tuner: Option<MutexGuard<'a, ThreadTuner>>,
-    begin: f64,
-    /// Milliseconds slept for helpers that did not come out of their piece.
-    lost: Mutex<f64>,
+    _caller: Option<MutexGuard<'a, ()>>,
 }
 
 impl Scope<'_> {
-    /// Threads that may take part in this pass.
+    /// Workers that may take part in a region.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Threads that may take part in a region.
     pub fn threads(&self) -> usize {
         1 + self.workers
     }
 
-    /// Does `work` on every item, on all threads that come. Returns when all is done.
+    /// Runs `work` on every item, each of which is a task, in a region. Returns when all are done.
     pub fn for_each<I>(&self, items: I, work: impl Fn(I::Item) + Sync)
     where
         I: IntoIterator<Item: Send>,
@@ -150,27 +146,15 @@ impl Scope<'_> {
             items.for_each(work);
             return;
         }
-        // Nobody waits at these: each is locked by the one whose turn it is.
-        let items: SmallVec<[_; FEW]> = items.map(|item| Mutex::new(Some(item))).collect();
-        let work_ranges = WorkRanges::new(items.len(), self.threads());
-        let slept = self.pool.regions.run(self.workers, &|place| {
-            work_ranges.each(place, |index| {
+        // The locks are never contended: only the thread that claimed a task locks its item.
+        let items: SmallVec<[_; INLINE_TASKS]> = items.map(|item| Mutex::new(Some(item))).collect();
+        let ranges = WorkRanges::new(items.len(), self.threads());
+        self.pool.regions.run(self.workers, &|thread| {
+            ranges.for_each(thread, |index| {
                 if let Some(item) = items[index].lock().unwrap_or_else(PoisonError::into_inner).take() {
                     work(item);
                 }
             });
         });
-        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) += slept;
-    }
-}
-
-impl Drop for Scope<'_> {
-    fn drop(&mut self) {
-        if let Some(tuner) = &mut self.tuner
-            && self.all > 0
-        {
-            let lost = *self.lost.get_mut().unwrap_or_else(PoisonError::into_inner);
-            tuner.record(self.all, self.rows, now_ms() - self.begin, lost);
-        }
     }
 }

@@ -1,44 +1,46 @@
-//! One function that several threads run at the same time.
+//! A parallel region: one function that several threads run at the same time.
 //!
 //! ```text
-//! leader                                     helper, for ever
-//!     work <- the function                       wait until the turn is odd, and another than the last
-//!     turn += 1              now odd: open       inside += 1
-//!     run the function                           if the turn is still that one: run the function
-//!     turn += 1              even: closed        inside -= 1
-//!     wait until inside = 0
+//! calling thread                             worker, forever
+//!     work <- the function                       wait until the epoch is odd, and not the last one
+//!     epoch += 1             now odd: open       active += 1
+//!     run the function                           if the epoch is still the same: run the function
+//!     epoch += 1             even: closed        active -= 1
+//!     wait until active = 0
 //! ```
 //!
-//! A helper announces itself before it looks at the turn a second time, and the leader closes the turn before it looks whether
-//! anybody is inside. All four are sequentially consistent, so either the helper sees the turn closed and leaves the function
-//! alone, or the leader sees the helper and waits. Hence nobody is in the function when the leader returns.
+//! A worker counts itself as active before it reads the epoch a second time, and the caller closes
+//! the epoch before it reads whether a worker is active. All four are sequentially consistent: either
+//! the worker sees the epoch closed and does not touch the function, or the caller sees the worker
+//! and waits. Hence no worker is in the function when the caller returns.
 
 use super::event_count::{EventCount, SPIN_ITERATIONS};
-use crate::platform::now_ms;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-/// Looks of a helper for the next phase: more than there is time for between two passes, in a browser 0.2 ms, since one that sleeps comes
-/// so late that the next pass is half over.
+/// Spin iterations of a worker that waits for the next region. Longer than the time between two
+/// passes, 0.2 ms in a browser: a worker that has to be woken misses half of the next pass.
 const WORKER_SPIN_ITERATIONS: u32 = 10 * SPIN_ITERATIONS;
 
-/// What is run. A reference to a trait object is two words, so the pointer to it points to the leader's stack.
+/// The function. A reference to a trait object is two words, which no atomic holds; so the atomic
+/// points to it, on the caller's stack.
 type Work<'a> = &'a (dyn Fn(usize) + Sync);
 
-/// Where leader and helpers meet. There must be one leader at a time.
+/// Where the calling thread and the workers meet. There must be one caller at a time.
 pub(super) struct Regions {
     epoch: AtomicU32,
     work: AtomicPtr<Work<'static>>,
+    /// Workers that are in the function, or about to find out that they may not be.
     active: AtomicUsize,
-    /// How many may be inside.
+    /// How many may be in the function.
     max_workers: AtomicUsize,
-    /// Whether a helper did not finish its work.
+    /// Whether a worker did not finish its work.
     poisoned: AtomicBool,
     opened: EventCount,
     left: EventCount,
 }
 
-/// Leaves the phase also when the function panics.
+/// Leaves the region, also when the function panics.
 struct Active<'a>(&'a Regions);
 
 impl Drop for Active<'_> {
@@ -64,14 +66,14 @@ impl Regions {
         }
     }
 
-    /// Runs `work` on this thread and on up to `helpers` others that come before it returns here. It is given a place: 0 here, and there
-    /// 1 to `helpers`, another for each of them unless one comes when another has left. Returns the milliseconds slept for those who
-    /// were still inside then.
+    /// Runs `work` on this thread and on up to `max_workers` workers that arrive before it returns
+    /// here. Its argument is the index of the thread: 0 here, and 1 to `max_workers` on the workers,
+    /// each its own unless it arrives when another has left.
     ///
     /// # Panics
     ///
-    /// When a helper panicked: its work is not done.
-    pub(super) fn run(&self, workers: usize, work: Work<'_>) -> f64 {
+    /// If a worker panicked, because its work is not done.
+    pub(super) fn run(&self, max_workers: usize, work: Work<'_>) {
         struct Open<'a>(&'a Regions);
         impl Drop for Open<'_> {
             fn drop(&mut self) {
@@ -79,37 +81,34 @@ impl Regions {
             }
         }
 
-        self.max_workers.store(workers, Ordering::Relaxed);
+        self.max_workers.store(max_workers, Ordering::Relaxed);
         self.work.store(ptr::from_ref(&work).cast_mut().cast(), Ordering::Relaxed);
         self.epoch.fetch_add(1, Ordering::SeqCst);
         let open = Open(self);
         self.opened.notify_all();
         work(0);
-        std::mem::forget(open);
-        let slept = self.close();
-        assert!(!self.poisoned.load(Ordering::SeqCst), "a thread that helped panicked");
-        slept
+        drop(open);
+        assert!(!self.poisoned.load(Ordering::SeqCst), "a pool worker panicked");
     }
 
-    /// Notes that a helper will not finish its work. Where panics do not unwind, it stays inside for ever.
+    /// Records that a worker will not finish its work. Where panics do not unwind, it stays active
+    /// forever.
     pub(super) fn poison(&self) {
         self.poisoned.store(true, Ordering::SeqCst);
         self.left.notify_all();
     }
 
-    /// Ends a phase. Also when the leader's own part panicked: its stack must not go while a helper looks at it.
-    fn close(&self) -> f64 {
+    /// Ends a region. Runs also when the caller's own part panicked: its stack must stay while a
+    /// worker refers to it.
+    fn close(&self) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
         let occupied = || self.active.load(Ordering::SeqCst) > 0 && !self.poisoned.load(Ordering::SeqCst);
-        if self.left.spin_while(SPIN_ITERATIONS, occupied) {
-            return 0.0;
+        if !self.left.spin_while(SPIN_ITERATIONS, occupied) {
+            self.left.sleep_while(occupied);
         }
-        let begin = now_ms();
-        self.left.sleep_while(occupied);
-        now_ms() - begin
     }
 
-    /// Takes part in every phase from now on.
+    /// Takes part in every region from now on.
     pub(super) fn run_worker(&self) -> ! {
         let mut last = 0;
         loop {
@@ -125,16 +124,18 @@ impl Regions {
         }
     }
 
-    /// Runs the function of `turn` if that is open and has room.
+    /// Runs the function of `epoch` if its region is open and takes another worker.
     fn enter(&self, epoch: u32) {
         let others = self.active.fetch_add(1, Ordering::SeqCst);
         let active = Active(self);
         let open = !epoch.is_multiple_of(2) && self.epoch.load(Ordering::SeqCst) == epoch;
         if open && others < self.max_workers.load(Ordering::Relaxed) {
             let work: *const Work<'_> = self.work.load(Ordering::Relaxed);
-            // SAFETY: `run` stored the address of its argument before it opened this turn, and does not return before it has closed
-            // the turn and then found `inside` to be 0. This thread added to `inside` and then found the turn open, so it is counted
-            // until `inside` is dropped: `run`'s argument, and what that refers to, are there. The function is `Sync`.
+            // SAFETY: `run` stored the address of its argument before it opened this epoch, and
+            // returns only after it has closed the epoch and then found `active` to be 0. This
+            // thread added to `active` and then found the epoch open, so it is counted until
+            // `active` is dropped: until then `run`'s argument and what it refers to exist. The
+            // function is `Sync`.
             let work = unsafe { *work };
             work(1 + others);
         }

@@ -1,4 +1,4 @@
-//! Teams of native threads.
+//! Pools of native threads.
 
 #![cfg(not(target_family = "wasm"))]
 
@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
-/// A team of its own, which like every team is never ended.
+/// A pool of its own, which like every pool never ends.
 fn new_pool(threads: usize) -> &'static ThreadPool {
     let pool: &'static ThreadPool = Box::leak(Box::new(ThreadPool::new()));
     pool.grow(threads).unwrap();
@@ -18,10 +18,10 @@ fn new_pool(threads: usize) -> &'static ThreadPool {
 }
 
 #[test]
-fn every_item_is_done_once_before_a_phase_ends() {
+fn every_item_is_done_once_before_a_region_ends() {
     for threads in [1, 2, 5] {
         let pool = new_pool(threads);
-        let scope = pool.scope(1);
+        let scope = pool.scope(MAX_THREADS);
         for len in (0..20).chain([1000]).chain([3; 2000]) {
             let mut values = vec![0u32; len];
             scope.for_each(values.iter_mut().enumerate(), |(i, value)| *value += 1 + i as u32);
@@ -34,11 +34,11 @@ fn every_item_is_done_once_before_a_phase_ends() {
 }
 
 #[test]
-fn helpers_come_and_come_back_after_they_slept() {
+fn workers_arrive_again_after_they_slept() {
     let pool = new_pool(3);
     for _ in 0..5 {
         let seen = Mutex::new(HashSet::new());
-        pool.scope(1).for_each(0..30, |_| {
+        pool.scope(MAX_THREADS).for_each(0..30, |_| {
             thread::sleep(Duration::from_millis(1));
             seen.lock().unwrap().insert(thread::current().id());
         });
@@ -48,14 +48,14 @@ fn helpers_come_and_come_back_after_they_slept() {
 }
 
 #[test]
-fn two_leaders_at_once_do_not_meet() {
+fn concurrent_callers_do_not_interfere() {
     let pool = new_pool(2);
     let sum = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..200 {
-                    let scope = pool.scope(1);
+                    let scope = pool.scope(MAX_THREADS);
                     scope.for_each(1..=100, |i| {
                         sum.fetch_add(i, Ordering::Relaxed);
                     });
@@ -67,58 +67,53 @@ fn two_leaders_at_once_do_not_meet() {
 }
 
 #[test]
-fn a_panic_in_the_leaders_piece_waits_for_the_others() {
+fn a_panic_in_the_callers_task_waits_for_the_workers() {
     let pool = new_pool(2);
-    let leader = thread::current().id();
+    let caller = thread::current().id();
     let finished = AtomicUsize::new(0);
     let items = AtomicUsize::new(0);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        pool.scope(1).for_each(0..8, |_| {
+        pool.scope(MAX_THREADS).for_each(0..8, |_| {
             items.fetch_add(1, Ordering::Relaxed);
             thread::sleep(Duration::from_millis(2));
-            assert!(thread::current().id() != leader, "the leader's task");
+            assert!(thread::current().id() != caller, "the caller's task");
             finished.fetch_add(1, Ordering::Relaxed);
         });
     }));
     assert!(result.is_err());
     let after = finished.load(Ordering::Relaxed);
     thread::sleep(Duration::from_millis(10));
-    assert_eq!(finished.load(Ordering::Relaxed), after, "nobody is at work any more");
+    assert_eq!(finished.load(Ordering::Relaxed), after, "no worker is in the region any more");
     let mut sum = [0u8; 100];
-    pool.scope(1).for_each(sum.iter_mut(), |x| *x = 1);
+    pool.scope(MAX_THREADS).for_each(sum.iter_mut(), |x| *x = 1);
     assert_eq!(sum, [1; 100], "and the pool still works");
 }
 
 #[test]
-fn a_panic_in_a_helpers_piece_reaches_the_leader() {
+fn a_panic_in_a_workers_task_reaches_the_caller() {
     let pool = new_pool(2);
-    let leader = thread::current().id();
+    let caller = thread::current().id();
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        pool.scope(1).for_each(0..8, |_| {
+        pool.scope(MAX_THREADS).for_each(0..8, |_| {
             thread::sleep(Duration::from_millis(1));
-            assert!(thread::current().id() == leader, "the worker's task");
+            assert!(thread::current().id() == caller, "the worker's task");
         });
     }));
     let message = *result.unwrap_err().downcast::<&str>().unwrap();
-    assert_eq!(message, "a thread that helped panicked");
+    assert_eq!(message, "a pool worker panicked");
 }
 
 #[test]
-fn a_late_helper_is_left_out_for_a_while() {
-    let pool = new_pool(2);
-    let leader = thread::current().id();
-    // Until the leader itself is in a piece, and a helper stays in another for long.
-    let mut left_out = false;
-    for _ in 0..50 {
-        let scope = pool.scope(1);
-        left_out |= scope.threads() == 1;
-        scope.for_each(0..2, |_| {
-            if thread::current().id() != leader {
-                thread::sleep(Duration::from_millis(10));
-            } else {
-                thread::sleep(Duration::from_millis(1));
-            }
+fn a_scope_has_no_more_workers_than_allowed() {
+    let pool = new_pool(3);
+    for (max_workers, threads) in [(0, 1), (1, 2), (2, 3), (9, 3)] {
+        let scope = pool.scope(max_workers);
+        assert_eq!(scope.threads(), threads);
+        let seen = Mutex::new(HashSet::new());
+        scope.for_each(0..30, |_| {
+            thread::sleep(Duration::from_millis(1));
+            seen.lock().unwrap().insert(thread::current().id());
         });
+        assert_eq!(seen.into_inner().unwrap().len(), threads);
     }
-    assert!(left_out);
 }

@@ -1,8 +1,9 @@
-//! Who takes which pieces of a phase.
+//! Which thread takes which tasks of a region: static ranges, with work stealing between them.
 //!
-//! Everybody begins with a share of his own, which is adjacent pieces and so weights that memory delivers one after the other, and then
-//! helps with those of the others. The count of a share is on a cache line that its owner has to himself until then: a line that goes
-//! from core to core for every piece costs as much as a tenth of a short one.
+//! Each thread starts with a range of its own: adjacent tasks, and so weights that memory delivers one
+//! after the other. Then it steals from the other ranges. The counter of a range is on a cache line
+//! that only its owner touches until then: a line that moves between cores for every task costs up to
+//! a tenth of a short one.
 
 #![forbid(unsafe_code)]
 
@@ -10,30 +11,32 @@ use super::MAX_THREADS;
 use std::array;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Some pieces, of which the first ones are taken. As far from the next as processors fetch lines together.
+/// Adjacent tasks, of which those before `next` are claimed. Two ranges are as far apart as
+/// processors prefetch lines together.
 #[repr(align(128))]
 struct WorkRange {
     next: AtomicUsize,
     end: usize,
 }
 
-/// A share for each of some threads.
+/// A range for each of some threads.
 pub(super) struct WorkRanges {
-    work_ranges: [WorkRange; MAX_THREADS],
+    ranges: [WorkRange; MAX_THREADS],
     threads: usize,
 }
 
 impl WorkRanges {
-    /// WorkRanges of `pieces` pieces that differ by one at most.
+    /// Splits `tasks` tasks into ranges whose lengths differ by one at most.
     pub(super) fn new(tasks: usize, threads: usize) -> Self {
-        let start = |share: usize| tasks * share.min(threads) / threads;
-        let share = |index| WorkRange { next: AtomicUsize::new(start(index)), end: start(index + 1) };
-        Self { work_ranges: array::from_fn(share), threads }
+        let start = |index: usize| tasks * index.min(threads) / threads;
+        let range = |index| WorkRange { next: AtomicUsize::new(start(index)), end: start(index + 1) };
+        Self { ranges: array::from_fn(range), threads }
     }
 
-    /// Calls `work` for pieces that nobody has taken, until there are none: first those of share `place`.
-    pub(super) fn each(&self, place: usize, mut work: impl FnMut(usize)) {
-        let (before, rest) = self.work_ranges[..self.threads].split_at(place);
+    /// Claims tasks and calls `work` for each until none is left: first those of the range of
+    /// thread `thread`.
+    pub(super) fn for_each(&self, thread: usize, mut work: impl FnMut(usize)) {
+        let (before, rest) = self.ranges[..self.threads].split_at(thread);
         for WorkRange { next, end } in rest.iter().chain(before) {
             loop {
                 let task = next.fetch_add(1, Ordering::Relaxed);
@@ -52,25 +55,25 @@ mod tests {
     use crate::testing::test;
 
     #[test]
-    fn every_piece_is_taken_once_by_whoever_comes() {
+    fn every_task_is_claimed_once_by_whichever_threads_arrive() {
         for threads in 1..=MAX_THREADS {
             for tasks in [0, 1, 2, 3, 5, 17, 100] {
-                for places in [&[0][..], &[threads - 1], &[threads / 2, 0, threads / 2]] {
-                    let work_ranges = WorkRanges::new(tasks, threads);
-                    let mut taken = vec![0; tasks];
-                    places.iter().for_each(|place| work_ranges.each(*place, |task| taken[task] += 1));
-                    assert_eq!(taken, vec![1; tasks], "{threads} threads, places {places:?}");
+                for arrivals in [&[0][..], &[threads - 1], &[threads / 2, 0, threads / 2]] {
+                    let ranges = WorkRanges::new(tasks, threads);
+                    let mut claimed = vec![0; tasks];
+                    arrivals.iter().for_each(|thread| ranges.for_each(*thread, |task| claimed[task] += 1));
+                    assert_eq!(claimed, vec![1; tasks], "{threads} threads, {arrivals:?} arrive");
                 }
             }
         }
     }
 
     #[test]
-    fn everybody_begins_with_a_share_of_his_own() {
+    fn each_thread_starts_in_its_own_range() {
         let starts: Vec<_> = (0..4)
-            .map(|place| {
-                let (work_ranges, mut tasks) = (WorkRanges::new(10, 4), Vec::new());
-                work_ranges.each(place, |task| tasks.push(task));
+            .map(|thread| {
+                let (ranges, mut tasks) = (WorkRanges::new(10, 4), Vec::new());
+                ranges.for_each(thread, |task| tasks.push(task));
                 tasks[0]
             })
             .collect();

@@ -68,6 +68,18 @@ pub fn try_zeroed(len: usize) -> Result<Vec<f32>> {
     Ok(values)
 }
 
+/// Changes the length of `values`; new ones are zero.
+///
+/// # Errors
+///
+/// `out-of-memory` when they cannot be allocated.
+pub fn try_resize(values: &mut Vec<f32>, len: usize) -> Result<()> {
+    let more = len.saturating_sub(values.len());
+    values.try_reserve_exact(more).map_err(|_| no_memory(more.saturating_mul(4)))?;
+    values.resize(len, 0.0);
+    Ok(())
+}
+
 fn no_memory(bytes: usize) -> crate::Error {
     err!(OutOfMemory, "{bytes} more bytes of memory cannot be had; use a smaller model or a shorter context")
 }
@@ -92,5 +104,10 @@ mod tests {
     fn rejects_more_than_there_is() {
         assert_eq!(AlignedBytes::zeroed(isize::MAX as usize - 64).err().unwrap().code(), crate::ErrorCode::OutOfMemory);
         assert_eq!(try_zeroed(isize::MAX as usize / 4).unwrap_err().code(), crate::ErrorCode::OutOfMemory);
+        let mut values = vec![1.0; 3];
+        let error = try_resize(&mut values, isize::MAX as usize / 4).unwrap_err();
+        assert_eq!((error.code(), values.len()), (crate::ErrorCode::OutOfMemory, 3));
+        try_resize(&mut values, 4).unwrap();
+        assert_eq!(values, [1.0, 1.0, 1.0, 0.0]);
     }
 }

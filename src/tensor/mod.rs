@@ -13,7 +13,7 @@ mod groups;
 mod matrix;
 mod ternary;
 
-pub use aligned::{try_with_capacity, try_zeroed};
+pub use aligned::{try_resize, try_with_capacity, try_zeroed};
 pub use builder::MatrixBuilder;
 pub use code_tiles::{TILE, TILE_BYTES};
 pub use groups::{CHUNK_BYTES, GroupLayout, PANEL_ROWS, PackedGroups, RowPanel};
