@@ -82,6 +82,7 @@ impl RandomModel {
             metadata.insert("tokenizer.ggml.mask_token_id", mask_token);
             metadata.insert("diffusion.block_size", 32u32);
             metadata.insert("diffusion.attention", "block");
+            metadata.insert("diffusion.shift_logits", true);
         }
         metadata
     }

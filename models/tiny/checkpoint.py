@@ -34,6 +34,9 @@ def export(model, folder, confidence=CONFIDENCE):
         eos_token_id=END,
     )
     tokens = dict(bos_token=SPECIAL[0], eos_token=SPECIAL[END], chat_template=TEMPLATE)
-    diffusion = dict(mask_token_id=MASK, mask_token=SPECIAL[MASK], bd_size=BLOCK)
+    # Trained under both masks; the tokens a pass are those of `webtern eval` in mode adaptive.
+    diffusion = dict(
+        mask_token_id=MASK, mask_token=SPECIAL[MASK], bd_size=BLOCK, autoregressive=True, tokens_per_pass=5.4,
+    )
     for name, content in [("config", config), ("tokenizer_config", tokens), ("dlm_config", diffusion)]:
         (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")

@@ -2,32 +2,36 @@
 
 #![forbid(unsafe_code)]
 
+use super::family::Family;
 use super::json::{Json, MAX_SIZE};
 use super::rope::RopeScaling;
 use crate::error::Result;
 
-/// The classes of `transformers` that are converted, and what tells them apart.
-const CLASSES: [(&str, Class); 9] = [
-    ("LlamaForCausalLM", Class::Llama),
-    ("MistralForCausalLM", Class::Mistral),
-    ("BitNetForCausalLM", Class::BitNet),
-    ("BitnetForCausalLM", Class::BitNet),
-    ("Qwen2ForCausalLM", Class::Qwen2),
-    ("Fast_dLLM_QwenForCausalLM", Class::FastDllm),
-    ("Fast_dLLM_Qwen2ForCausalLM", Class::FastDllm),
-    ("Qwen3ForCausalLM", Class::Qwen3),
-    ("MiniCPMForCausalLM", Class::MiniCpm),
+/// The classes that are converted: the model they are to compute, and the block-diffusion family
+/// that trained it.
+const CLASSES: [(&str, Class, Option<Family>); 13] = [
+    ("LlamaForCausalLM", Class::Llama, None),
+    ("MistralForCausalLM", Class::Mistral, None),
+    ("BitNetForCausalLM", Class::BitNet, None),
+    ("BitnetForCausalLM", Class::BitNet, None),
+    ("Qwen2ForCausalLM", Class::Qwen2, None),
+    ("Qwen3ForCausalLM", Class::Qwen3, None),
+    ("Fast_dLLM_QwenForCausalLM", Class::Qwen2, Some(Family::FastDllm)),
+    ("Fast_dLLM_Qwen2ForCausalLM", Class::Qwen2, Some(Family::FastDllm)),
+    ("SDARForCausalLM", Class::Qwen3, Some(Family::Sdar)),
+    ("A2DQwen2LMHeadModel", Class::Qwen2, Some(Family::TinyA2d)),
+    ("A2DQwen3LMHeadModel", Class::Qwen3, Some(Family::TinyA2d)),
+    ("A2DLlamaLMHeadModel", Class::Llama, Some(Family::TinyA2d)),
+    ("MiniCPMForCausalLM", Class::MiniCpm, None),
 ];
 
-/// A family of models.
+/// A kind of model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     Llama,
     Mistral,
     BitNet,
     Qwen2,
-    /// Qwen2 trained for block diffusion.
-    FastDllm,
     Qwen3,
     /// Llama with factors on embedding, residual branches and logits.
     MiniCpm,
@@ -69,6 +73,7 @@ pub(super) struct Config {
     /// The name of the class as written.
     pub(super) class_name: String,
     pub(super) class: Class,
+    pub(super) family: Option<Family>,
     pub(super) hidden: u32,
     pub(super) feed_forward: u32,
     pub(super) layers: u32,
@@ -87,8 +92,10 @@ pub(super) struct Config {
     pub(super) factors: Option<Factors>,
     pub(super) bitnet: Option<BitNetConfig>,
     pub(super) eos: Vec<u32>,
-    /// Fast-dLLM writes the block size here.
+    /// Positions in a block: `bd_size` (Fast-dLLM v2) or `block_size` (SDAR).
     pub(super) block_size: Option<u32>,
+    /// SDAR names the mask token here.
+    pub(super) mask_token: Option<u32>,
 }
 
 impl Config {
@@ -100,7 +107,7 @@ impl Config {
     /// features that are not run; `malformed` for missing or contradictory values.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let json = Json::parse("config.json", text)?;
-        let (class_name, class) = class(&json)?;
+        let (class_name, class, family) = class(&json)?;
         let hidden = json.require_size("hidden_size")?;
         let heads = json.require_size("num_attention_heads")?;
         let kv_heads = json.size("num_key_value_heads")?.unwrap_or(heads);
@@ -152,9 +159,11 @@ impl Config {
             factors: if class == Class::MiniCpm { Some(factors(&json, hidden)?) } else { None },
             bitnet: bitnet(&json)?,
             eos: json.ids("eos_token_id")?,
-            block_size: json.size("bd_size")?,
+            block_size: json.size("bd_size")?.or(json.size("block_size")?),
+            mask_token: json.integer("mask_token_id")?,
             class_name,
             class,
+            family,
         })
     }
 
@@ -166,13 +175,14 @@ impl Config {
     }
 }
 
-fn class(json: &Json) -> Result<(String, Class)> {
+fn class(json: &Json) -> Result<(String, Class, Option<Family>)> {
     let named = json.strings("architectures")?;
-    if let Some((name, class)) = named.iter().find_map(|name| CLASSES.iter().find(|(known, _)| known == name)) {
-        return Ok(((*name).to_owned(), *class));
+    let known = |name: &String| CLASSES.iter().find(|(known, ..)| known == name);
+    if let Some((name, class, family)) = named.iter().find_map(known) {
+        return Ok(((*name).to_owned(), *class, *family));
     }
     let name = named.first().map_or("none", String::as_str);
-    let known = CLASSES.map(|(name, _)| name).join(", ");
+    let known = CLASSES.map(|(name, ..)| name).join(", ");
     bail!(UnsupportedArchitecture, "config.json: architecture {name} is not supported; webtern converts {known}")
 }
 
@@ -192,9 +202,7 @@ fn window(json: &Json, class: Class, context_length: u32) -> Result<Option<u32>>
     let window = json.size("sliding_window")?.filter(|&window| window < context_length);
     match class {
         Class::Mistral => Ok(window),
-        Class::Qwen2 | Class::Qwen3 | Class::FastDllm
-            if json.bool("use_sliding_window")? == Some(true) && window.is_some() =>
-        {
+        Class::Qwen2 | Class::Qwen3 if json.bool("use_sliding_window")? == Some(true) && window.is_some() => {
             bail!(
                 UnsupportedArchitecture,
                 "config.json: use_sliding_window gives some layers a shorter attention, which webtern does not run for this architecture"

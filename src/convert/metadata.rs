@@ -2,11 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::config::{Class, Config, Factors};
+use super::config::{Config, Factors};
 use super::json::Json;
-use super::options::ConvertOptions;
 use super::tokenizer::{TokenizerFiles, tokenizer_metadata};
-use crate::decode::{AttentionKind, Diffusion, DiffusionSettings};
 use crate::error::Result;
 use crate::files::{Files, bytes, text};
 use crate::findings::{self, Finding};
@@ -131,57 +129,4 @@ fn add_end_tokens(
         }
     }
     Ok(())
-}
-
-/// Adds how the model decodes by diffusion to `metadata`, which has the tokenizer's part already.
-/// `None` for a model that does not.
-pub(super) fn diffusion(
-    files: &mut dyn Files,
-    config: &Config,
-    options: &ConvertOptions,
-    metadata: &mut Metadata,
-    findings: &mut Vec<Finding>,
-) -> Result<Option<DiffusionSettings>> {
-    let dlm = match text(files, "dlm_config.json")? {
-        Some(text) => Json::parse("dlm_config.json", &text)?,
-        None => Json::default(),
-    };
-    if let Some(id) = dlm.integer("mask_token_id")? {
-        metadata.insert("tokenizer.ggml.mask_token_id", id);
-    }
-    let tokenizer = Tokenizer::from_metadata(metadata)?;
-    let mut stated = Metadata::default();
-    let block_size = options.block_size.or(dlm.size("bd_size")?).or(dlm.size("block_size")?).or(config.block_size);
-    if let Some(size) = block_size {
-        stated.insert("diffusion.block_size", size);
-    }
-    // WrinkleFree's later objective masks at random, without blocks, and trains under the causal
-    // mask.
-    let causal =
-        dlm.get("mask_prob").is_some() || (dlm.get("training_method").is_some() && dlm.get("bd_size").is_none());
-    let attention = match config.class {
-        Class::FastDllm => Some(AttentionKind::Block),
-        _ => causal.then_some(AttentionKind::Causal),
-    };
-    if let Some(attention) = attention {
-        stated.insert("diffusion.attention", attention.as_str());
-    }
-    match Diffusion::read(&stated, &tokenizer, options.diffusion)? {
-        Diffusion::Supported(settings, assumed) => {
-            for finding in findings::model::diffusion(&settings, assumed) {
-                findings::add(findings, finding);
-            }
-            settings.write(metadata);
-            return Ok(Some(settings));
-        }
-        Diffusion::NoMaskToken => findings::add(findings, findings::model::no_mask_token(&tokenizer)),
-        Diffusion::MaskTokenStops(error) => findings::add(findings, findings::model::mask_token_stops(&error)),
-    }
-    if options.block_size.is_some() || options.diffusion.attention.is_some() {
-        bail!(
-            NoMaskToken,
-            "block size and attention are for diffusion models, and no mask token is known; give --mask-token-id"
-        );
-    }
-    Ok(None)
 }

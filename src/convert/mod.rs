@@ -16,6 +16,8 @@
 
 mod checkpoint;
 mod config;
+mod diffusion;
+mod family;
 mod inventory;
 mod json;
 mod metadata;

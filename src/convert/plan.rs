@@ -4,6 +4,7 @@
 
 use super::checkpoint::{Stored, Weights, weights};
 use super::config::{Class, Config, WeightScale};
+use super::diffusion::diffusion;
 use super::inventory::{Inventory, SubNorms};
 use super::metadata;
 use super::names::{K, LayerPart, NormStyle, PROJECTIONS, Part, Q};
@@ -334,7 +335,7 @@ impl<'a> Builder<'a> {
     fn architecture(&self, keep_head: bool) -> &'static str {
         let plain = self.sub_norms == SubNorms::None || keep_head || self.config.window.is_some();
         match self.config.class {
-            Class::Qwen2 | Class::FastDllm => "qwen2",
+            Class::Qwen2 => "qwen2",
             Class::Qwen3 => "qwen3",
             Class::MiniCpm => "minicpm",
             Class::Llama | Class::Mistral | Class::BitNet if plain => "llama",
@@ -382,7 +383,7 @@ impl<'a> Builder<'a> {
         metadata::extend(&mut metadata, &metadata::shape(self.config, architecture, sub_epsilon));
         let tokens = metadata::tokenizer(self.files, config_text, self.config, &mut self.findings)?;
         metadata::extend(&mut metadata, &tokens);
-        let diffusion = metadata::diffusion(self.files, self.config, self.options, &mut metadata, &mut self.findings)?;
+        let diffusion = diffusion(self.files, self.config, self.options, &mut metadata, &mut self.findings)?;
 
         let specs: Vec<TensorSpec> = self.outputs.iter().map(|output| output.spec.clone()).collect();
         let writer = Writer::new(std::io::sink(), &metadata, &specs)?;

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::event::{BlockToken, Event};
+use super::event::{BlockToken, Decision, Event};
 use super::sampler::Choice;
 use crate::tokenizer::TokenText;
 use std::ops::Range;
@@ -20,6 +20,8 @@ pub(super) struct Block {
     masked: Vec<bool>,
     /// Probability and pass of the choice; 1 and 0 in the prompt, 0 and 0 while masked.
     chosen: Vec<(f64, u32)>,
+    /// Why each row has its token; nothing in the prompt and while masked.
+    decisions: Vec<Option<Decision>>,
     /// Passes over this block.
     passes: u32,
     /// The sub-block of the last pass, and how many passes went over it.
@@ -27,7 +29,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// A block at `start` whose first tokens are `known` (at least one, at most `size`).
+    /// A block at `start` whose first tokens are `known` (at most `size`).
     pub(super) fn new(index: usize, start: usize, size: usize, known: &[u32], mask: u32) -> Self {
         let mut block = Self {
             index,
@@ -35,6 +37,7 @@ impl Block {
             ids: known.to_vec(),
             masked: vec![false; known.len()],
             chosen: vec![(1.0, 0); known.len()],
+            decisions: vec![None; size],
             passes: 0,
             sub_block: (0, 0),
         };
@@ -76,6 +79,11 @@ impl Block {
         self.passes
     }
 
+    /// Passes over `sub_block`, if it is that of the last pass.
+    pub(super) fn passes_over(&self, sub_block: usize) -> u32 {
+        if self.sub_block.0 == sub_block { self.sub_block.1 } else { 0 }
+    }
+
     /// Counts a pass; returns its number within the passes over `sub_block`, from 1.
     pub(super) fn count_pass(&mut self, sub_block: usize) -> u32 {
         self.passes += 1;
@@ -87,10 +95,11 @@ impl Block {
     }
 
     /// Puts a token into `row`.
-    pub(super) fn accept(&mut self, row: usize, choice: Choice) {
+    pub(super) fn accept(&mut self, row: usize, choice: Choice, decision: Decision) {
         self.ids[row] = choice.id;
         self.masked[row] = false;
         self.chosen[row] = (choice.probability, self.passes);
+        self.decisions[row] = Some(decision);
     }
 
     /// The event that shows the rows within `positions`.
@@ -101,7 +110,14 @@ impl Block {
             let row = position - self.start;
             let (confidence, pass) = self.chosen[row];
             let id = self.ids[row];
-            BlockToken { id, text: text.token_label(id), masked: self.masked[row], confidence, pass }
+            BlockToken {
+                id,
+                text: text.token_label(id),
+                masked: self.masked[row],
+                confidence,
+                pass,
+                decision: self.decisions[row],
+            }
         };
         Event::Block { index: self.index, start, tokens: (start..end).map(token).collect() }
     }

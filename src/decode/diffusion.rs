@@ -2,18 +2,21 @@
 
 #![forbid(unsafe_code)]
 
+use super::acceptance::scheduled;
 use super::block::Block;
+use super::event::Decision;
 use super::options::Mode;
 use super::plan::DiffusionPlan;
 use super::sampler::Sampler;
 use super::session::{Rows, Session};
 use crate::error::Result;
 use crate::model::LanguageModel;
+use std::ops::Range;
 
 /// Runs the block, or with the dual cache one sub-block of it, and accepts tokens for masked rows.
 ///
-/// Asks for logits only of the rows before those that may be accepted. Row 0 of a block is never
-/// masked, so they are all in the pass.
+/// Asks for logits only of the rows that predict those that may be accepted. With shifted logits
+/// row 0 of a block is never masked, so they are all in the pass.
 pub(super) fn denoise<M: LanguageModel + ?Sized>(
     model: &mut M,
     session: &mut Session,
@@ -24,34 +27,45 @@ pub(super) fn denoise<M: LanguageModel + ?Sized>(
 ) -> Result<()> {
     let Some(first) = block.first_masked() else { return Ok(()) };
     let sub_block = first / plan.sub_block;
-    let (window, partial) = if mode == Mode::Greedy {
-        (0..plan.block, false)
-    } else {
-        let window = sub_block * plan.sub_block..(sub_block + 1) * plan.sub_block;
-        // The keys of a sub-block whose first token is not known were computed before its left
-        // neighbor was full.
-        let partial = plan.dual_cache && block.passes() > 0 && first != window.start;
-        (window, partial)
+    let window = match mode {
+        Mode::Greedy => 0..plan.block,
+        _ => sub_block * plan.sub_block..(sub_block + 1) * plan.sub_block,
     };
     let rows = block.masked_in(window.clone());
     // Not 0 only when a causal session had part of the prompt's tail in its cache.
     let committed = session.tokens().len() - block.start();
-    let run = if partial { window.start.max(committed)..window.end } else { committed..plan.block };
-    let shifted: Vec<usize> = rows.iter().map(|row| row - 1 - run.start).collect();
+    let run = if plan.dual_cache && mode != Mode::Greedy && can_reuse(block, sub_block, &window, plan) {
+        window.start.max(committed)..window.end
+    } else {
+        committed..plan.block
+    };
+    let shift = usize::from(plan.shift_logits);
+    let logits: Vec<usize> = rows.iter().map(|row| row - shift - run.start).collect();
+    let tentative = Rows::tentative(block.start() + run.start, &block.ids()[run], &logits);
+    let choices = session.choose(model, tentative, sampler)?;
 
-    let rows_to_run = Rows::tentative(block.start() + run.start, &block.ids()[run], &shifted);
-    let choices = session.choose(model, rows_to_run, sampler)?;
-
-    let threshold = threshold(mode, plan.threshold, block.count_pass(sub_block));
-    let highest = choices.iter().map(|c| c.probability).fold(0.0, f64::max);
-    let best = choices.iter().position(|c| c.probability == highest);
-    for (i, (&row, &choice)) in rows.iter().zip(&choices).enumerate() {
-        if choice.probability > threshold || Some(i) == best {
-            block.accept(row, choice);
+    let pass = block.count_pass(sub_block);
+    let threshold = threshold(mode, plan.threshold, pass);
+    let share = scheduled(window.len(), plan.steps, pass);
+    let decisions = plan.acceptance.decide(&rows, &choices, threshold, share);
+    for ((&row, choice), decision) in rows.iter().zip(choices).zip(decisions) {
+        if let Some(decision) = decision {
             sampler.observe(&[choice.id]);
+            block.accept(row, choice, decision);
         }
     }
     Ok(())
+}
+
+/// Whether a pass over `window` alone will do, with the keys of the last pass for the other rows.
+/// Those of a sub-block's first pass were computed before its left neighbor was full; so were those
+/// of its first token with shifted logits, as long as that is masked.
+fn can_reuse(block: &Block, sub_block: usize, window: &Range<usize>, plan: &DiffusionPlan) -> bool {
+    if plan.shift_logits {
+        block.passes() > 0 && block.first_masked() != Some(window.start)
+    } else {
+        block.passes_over(sub_block) > 0
+    }
 }
 
 /// The probability to exceed in the `pass`-th pass (from 1) over a sub-block.
@@ -76,11 +90,12 @@ pub(super) fn commit<M: LanguageModel + ?Sized>(
     let position = session.tokens().len();
     let tokens = &block.ids()[position - block.start()..];
     let last = [tokens.len() - 1];
-    let first = session.choose(model, Rows::committed(position, tokens, &last), sampler)?;
+    let logits = if plan.shift_logits { &last[..] } else { &[] };
+    let first = session.choose(model, Rows::committed(position, tokens, logits), sampler)?;
     let mut next = Block::new(block.index() + 1, block.start() + plan.block, plan.block, &[], plan.mask);
     for first in first {
         sampler.observe(&[first.id]);
-        next.accept(0, first);
+        next.accept(0, first, Decision::Forced);
     }
     Ok(next)
 }

@@ -24,7 +24,7 @@ pub enum Event {
     },
     /// The state of the block after a pass over it.
     Block {
-        /// Number of the block in this run, from 0.
+        /// Number of the block (in mode `speculative`, of the window) in this run, from 0.
         index: usize,
         /// Position of the first of `tokens` in the sequence.
         start: usize,
@@ -51,8 +51,25 @@ pub struct BlockToken {
     /// Probability with which the token was chosen; 0 while masked.
     pub confidence: f64,
     /// Pass over this block that chose the token, from 1; 0 while masked and for a token known
-    /// before the first pass.
+    /// before the first pass. Pass over this block that chose the token, from 1; 0 while masked and
+    /// for a token known before the first pass.
     pub pass: u32,
+    /// Why the token was taken; nothing while masked.
+    pub decision: Option<Decision>,
+}
+
+/// Why a token of a block was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// It met the rule of acceptance.
+    Accepted,
+    /// A pass has to take something: the most confident tokens, or the first of a block.
+    Forced,
+    /// Drafted in mode `speculative`: it may change.
+    Drafted,
+    /// Verified in mode `speculative`.
+    Verified,
 }
 
 /// Why a run ended.
@@ -101,12 +118,18 @@ pub struct Stats {
     pub tokens_per_second: f64,
     /// Forward passes that were neither prefill nor commit.
     pub passes: usize,
-    /// Blocks begun; 0 in autoregressive runs.
+    /// Blocks or windows begun; 0 in autoregressive runs.
     pub blocks: usize,
     /// Passes that stored a finished block.
     pub commits: usize,
+    /// Rows that all passes after prefill ran, commits included. Divided by `new_tokens`: what a
+    /// token costs on a machine that computes row by row.
+    pub evaluated_rows: usize,
     /// What `auto` came to, or the mode asked for.
     pub mode: Mode,
+    /// Why `auto` came to it, where that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_reason: Option<String>,
 }
 
 #[cfg(test)]
@@ -117,7 +140,14 @@ mod tests {
 
     #[test]
     fn json_has_the_names_of_the_typescript_library() {
-        let token = BlockToken { id: 5, text: "a".into(), masked: false, confidence: 0.5, pass: 2 };
+        let token = BlockToken {
+            id: 5,
+            text: "a".into(),
+            masked: false,
+            confidence: 0.5,
+            pass: 2,
+            decision: Some(Decision::Forced),
+        };
         let stats = Stats {
             prompt_tokens: 3,
             new_tokens: 1,
@@ -128,7 +158,9 @@ mod tests {
             passes: 4,
             blocks: 1,
             commits: 0,
+            evaluated_rows: 128,
             mode: Mode::Adaptive,
+            auto_reason: None,
         };
         let result = Outcome { text: "a".into(), tokens: vec![5], finish_reason: FinishReason::Length, stats };
         let events = [
@@ -143,10 +175,10 @@ mod tests {
                 {"type": "prefill", "done": 1, "total": 2},
                 {"type": "text", "text": "a"},
                 {"type": "block", "index": 0, "start": 3,
-                 "tokens": [{"id": 5, "text": "a", "masked": false, "confidence": 0.5, "pass": 2}]},
+                 "tokens": [{"id": 5, "text": "a", "masked": false, "confidence": 0.5, "pass": 2, "decision": "forced"}]},
                 {"type": "done", "result": {"text": "a", "tokens": [5], "finishReason": "length", "stats": {
                     "promptTokens": 3, "newTokens": 1, "reusedTokens": 2, "prefillMs": 1.5, "decodeMs": 2.0,
-                    "tokensPerSecond": 500.0, "passes": 4, "blocks": 1, "commits": 0, "mode": "adaptive"}}}
+                    "tokensPerSecond": 500.0, "passes": 4, "blocks": 1, "commits": 0, "evaluatedRows": 128, "mode": "adaptive"}}}
             ])
         );
     }

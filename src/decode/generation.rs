@@ -3,14 +3,16 @@
 
 #![forbid(unsafe_code)]
 
+use super::acceptance::Acceptance;
 use super::block::Block;
 use super::diffusion;
-use super::event::{Event, FinishReason, Outcome, Stats};
-use super::options::Options;
+use super::event::{BlockToken, Decision, Event, FinishReason, Outcome, Stats};
+use super::options::{Mode, Options};
 use super::output::Output;
 use super::plan::{DecodingConfig, DiffusionPlan, Plan};
-use super::sampler::Sampler;
+use super::sampler::{Choice, Sampler};
 use super::session::{Rows, Session};
+use super::speculative::Speculation;
 use crate::error::Result;
 use crate::model::LanguageModel;
 use crate::platform::now_ms;
@@ -39,6 +41,9 @@ enum Phase {
     /// All tokens but the last are in the cache.
     Autoregressive,
     Block(Block),
+    /// As `Autoregressive`, with windows that are drafted and verified in turns.
+    Draft(Speculation),
+    Verify(Speculation),
     Over,
 }
 
@@ -63,7 +68,9 @@ impl Generation {
         let plan = Plan::new(model, prompt, options, config)?;
         let mut session = mem::take(session);
         let reused = session.reuse(model, prompt, plan.attention);
-        let mut sampler = Sampler::new(options, config.diffusion.map(|diffusion| diffusion.mask_token));
+        let entropy = plan.diffusion.is_some_and(|diffusion| diffusion.acceptance == Acceptance::Entropy);
+        let mask_token = config.diffusion.map(|diffusion| diffusion.mask_token);
+        let mut sampler = Sampler::new(options, mask_token).with_entropy(entropy);
         sampler.observe(prompt);
         let stats = Stats {
             prompt_tokens: prompt.len(),
@@ -75,7 +82,9 @@ impl Generation {
             passes: 0,
             blocks: 0,
             commits: 0,
+            evaluated_rows: 0,
             mode: plan.mode,
+            auto_reason: (options.mode == Mode::Auto).then(|| Some(config.auto.as_ref()?.reason.clone())).flatten(),
         };
         let output = Output::new(config.stop_ids.clone(), options.stop.clone(), plan.max_tokens);
         let prompt = prompt.to_vec();
@@ -104,17 +113,21 @@ impl Generation {
         let begin = now_ms();
         let phase = mem::replace(&mut self.phase, Phase::Over);
         let prefill = matches!(phase, Phase::Prefill);
+        let rows = self.session.rows();
         self.phase = match phase {
             Phase::Over => return Ok(false),
             Phase::Prefill => self.prefill(model, text, events)?,
             Phase::Autoregressive => self.next_token(model, text)?,
             Phase::Block(block) => self.block(model, block, text, events)?,
+            Phase::Draft(speculation) => self.draft(model, speculation, text, events)?,
+            Phase::Verify(speculation) => self.verify(model, speculation, text, events)?,
         };
         let spent = now_ms() - begin;
         if prefill {
             self.stats.prefill_ms += spent;
         } else {
             self.stats.decode_ms += spent;
+            self.stats.evaluated_rows += self.session.rows() - rows;
         }
         if let Some(reason) = self.output.finished() {
             self.conclude(reason, events);
@@ -188,8 +201,10 @@ impl Generation {
         let begin = self.session.tokens().len();
         let total = self.prefill_end();
         let end = total.min(begin + PREFILL_ROWS.max(block) / block * block);
-        // Only the row of the last prompt token predicts something new.
-        let last = (end == self.prompt.len()).then(|| end - begin - 1);
+        // Only the row of the last prompt token predicts something new, and only with shifted
+        // logits.
+        let shift_logits = self.plan.diffusion.is_none_or(|plan| plan.shift_logits);
+        let last = (shift_logits && end == self.prompt.len()).then(|| end - begin - 1);
         let chunk = &self.prompt[begin..end];
         let first =
             self.session.choose(model, Rows::committed(begin, chunk, last.as_slice()), &mut self.sampler)?.pop();
@@ -201,10 +216,13 @@ impl Generation {
             self.sampler.observe(&[first.id]);
             self.output.push(first.id, text);
         }
+        if let Some(plan) = self.plan.speculation {
+            return Ok(Phase::Draft(Speculation::new(plan.window)));
+        }
         let Some(plan) = self.plan.diffusion else { return Ok(Phase::Autoregressive) };
         let mut block = self.first_block(&plan);
         if let Some(first) = first {
-            block.accept(0, first);
+            block.accept(0, first, Decision::Forced);
             events.push(block.event(&self.output_positions(), text));
         }
         Ok(Phase::Block(block))
@@ -235,6 +253,78 @@ impl Generation {
         }
         self.stats.passes += 1;
         Ok(Phase::Autoregressive)
+    }
+
+    /// Drafts a window behind the last known token; without room for two tokens, takes the next.
+    fn draft<M: LanguageModel + ?Sized, T: TokenText + ?Sized>(
+        &mut self,
+        model: &mut M,
+        mut speculation: Speculation,
+        text: &T,
+        events: &mut Vec<Event>,
+    ) -> Result<Phase> {
+        let Some(plan) = self.plan.speculation else { return Ok(Phase::Over) };
+        self.stats.blocks += 1;
+        let room = self.plan.max_tokens - self.output.tokens.len();
+        if room < 2 {
+            return self.verify(model, speculation, text, events);
+        }
+        let last = self.last_token();
+        speculation.draft_window(model, &mut self.session, last, plan.mask, room)?;
+        self.stats.passes += 1;
+        self.window_event(speculation.draft(), Decision::Drafted, text, events);
+        Ok(Phase::Verify(speculation))
+    }
+
+    /// Takes what the causal view says about the window that was drafted.
+    fn verify<M: LanguageModel + ?Sized, T: TokenText + ?Sized>(
+        &mut self,
+        model: &mut M,
+        mut speculation: Speculation,
+        text: &T,
+        events: &mut Vec<Event>,
+    ) -> Result<Phase> {
+        let last = self.last_token();
+        let right = speculation.verify(model, &mut self.session, &mut self.sampler, last)?;
+        self.stats.passes += 1;
+        self.window_event(&right, Decision::Verified, text, events);
+        let before = self.output.tokens.len();
+        for choice in &right {
+            self.output.push(choice.id, text);
+        }
+        // Of a window that ran past the end, the last token of the output is not in the cache
+        // either.
+        let pushed = self.output.tokens.len() - before;
+        let kept = self.session.tokens().len() - (right.len() - pushed);
+        self.session.truncate(model, kept);
+        Ok(Phase::Draft(speculation))
+    }
+
+    /// The newest token, whose keys are not in the cache.
+    fn last_token(&self) -> u32 {
+        let position = self.session.tokens().len();
+        self.output.tokens[position - self.prompt.len()]
+    }
+
+    /// The event that shows the tokens of a window behind those of the output.
+    fn window_event<T: TokenText + ?Sized>(
+        &self,
+        choices: &[Choice],
+        decision: Decision,
+        text: &T,
+        events: &mut Vec<Event>,
+    ) {
+        let shown = choices.iter().take(self.plan.max_tokens - self.output.tokens.len());
+        let tokens = shown.map(|choice| BlockToken {
+            id: choice.id,
+            text: text.token_label(choice.id),
+            masked: false,
+            confidence: choice.probability,
+            pass: if decision == Decision::Drafted { 1 } else { 2 },
+            decision: Some(decision),
+        });
+        let start = self.prompt.len() + self.output.tokens.len();
+        events.push(Event::Block { index: self.stats.blocks - 1, start, tokens: tokens.collect() });
     }
 
     fn block<M: LanguageModel + ?Sized, T: TokenText + ?Sized>(

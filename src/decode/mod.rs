@@ -1,29 +1,32 @@
 //! Decoding: which rows to run and which tokens to take, autoregressively or by block diffusion.
 //!
-//! Block diffusion is that of Fast-dLLM v2 (arXiv:2509.26328). A block is B positions at a multiple
-//! of B. Its unknown positions hold the mask token; every pass over the block sees all of it and
-//! turns some masks into tokens. The logits of row r - 1 predict row r, as in an autoregressive
-//! model, so the first token of a block must come from the block before:
+//! A block is B positions at a multiple of B. Its unknown positions hold the mask token; every pass
+//! over the block sees all of it and turns some masks into tokens. The logits of row r predict row
+//! r + 1 as in an autoregressive model (shifted logits: Fast-dLLM v2, arXiv:2509.26328), so that
+//! the first token of a block must come from the block before, or they predict row r itself (SDAR,
+//! arXiv:2510.06303; Tiny-A2D), so that a block begins with nothing but masks:
 //!
 //! ```text
 //! generate(prompt of P tokens):
 //!     commit the first floor(P/B)*B tokens                     prefill, in chunks of whole blocks
-//!     x <- the other P mod B tokens, or if there are none, [the token that the last logits predict]
-//!     repeat:                                                  x is the current block
+//!     x <- the other P mod B tokens                            x is the current block
+//!     repeat:
+//!         if x is empty and logits are shifted: x <- [the token that the last logits predict]
 //!         fill x with masks up to B tokens
 //!         while x has a mask:                                  each turn is one pass
 //!             S <- the leftmost sub-block that has a mask      (greedy: the whole block)
 //!             run x, without keeping its keys and values
-//!             for each masked row r of S: token_r, p_r <- choose from logits[r - 1]
-//!             accept every r with p_r > t, and the one with the highest p_r
+//!             for each masked row r of S: token_r, p_r <- choose from logits[r - 1] if shifted, else logits[r]
+//!             accept some of the rows, at least one            by a rule: see `acceptance`
 //!             if the tokens before the first mask hold a stop token, a stop string or max_tokens tokens: done
 //!         run x again and commit it                            its masks are gone, so its keys and values have changed
-//!         x <- [the token that the last logits predict]
+//!         x <- []
 //! ```
 //!
-//! t is minus infinity in mode `greedy` and the threshold T in `iterative`. `adaptive` begins each
-//! sub-block with min(T, max(0.5, T - 0.4)), then min(T, max(0.7, T - 0.2)), then T. The mask token
-//! itself is never chosen.
+//! The usual rule accepts every r with p_r > t and the one with the highest p_r. t is minus
+//! infinity in mode `greedy` and the threshold T in `iterative`. `adaptive` begins each sub-block
+//! with min(T, max(0.5, T - 0.4)), then min(T, max(0.7, T - 0.2)), then T. The mask token itself is
+//! never chosen.
 //!
 //! What the code adds:
 //!
@@ -43,7 +46,9 @@
 
 #![forbid(unsafe_code)]
 
+mod acceptance;
 mod block;
+mod costs;
 mod diffusion;
 mod event;
 mod generation;
@@ -53,11 +58,14 @@ mod plan;
 mod sampler;
 mod session;
 mod settings;
+mod speculative;
 mod stop;
 #[cfg(test)]
 mod tests;
 
-pub use event::{BlockToken, Event, FinishReason, Outcome, Stats};
+pub use acceptance::Acceptance;
+pub use costs::{AutoChoice, PassCosts};
+pub use event::{BlockToken, Decision, Event, FinishReason, Outcome, Stats};
 pub use generation::Generation;
 pub use options::{Mode, Options};
 pub use plan::DecodingConfig;

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::acceptance::Acceptance;
 use crate::error::{Error, ErrorCode, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,7 +14,8 @@ use std::fmt::{self, Display};
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Mode {
-    /// `Adaptive` when the model is a diffusion model, else `Ar`.
+    /// For a diffusion model `Adaptive`, or `Iterative` where it recommends a schedule; `Ar` where that
+    /// is faster and the model was trained for it, and for all other models.
     #[default]
     Auto,
     /// One token after the other. Works on every model.
@@ -24,6 +26,23 @@ pub enum Mode {
     Iterative,
     /// As `Iterative`, with a lower threshold in the first two passes over a sub-block.
     Adaptive,
+    /// The tokens of `Ar`, drafted by one pass over a window and verified by another; the block
+    /// size is that of the window.
+    Speculative,
+}
+
+impl Mode {
+    /// As in options.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Ar => "ar",
+            Self::Greedy => "greedy",
+            Self::Iterative => "iterative",
+            Self::Adaptive => "adaptive",
+            Self::Speculative => "speculative",
+        }
+    }
 }
 
 /// Options of a run. Everything has a default.
@@ -38,6 +57,14 @@ pub struct Options {
     /// [default: the model's own, or 0.9]
     #[cfg_attr(feature = "cli", arg(long))]
     pub threshold: Option<f64>,
+    /// Which tokens a pass of `iterative` and `adaptive` accepts [default: the model's own, or
+    /// threshold]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RULE"))]
+    pub acceptance: Option<Acceptance>,
+    /// Passes over a sub-block that `dynamic` and `static` plan [default: the model's own, or one a
+    /// position]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub steps: Option<usize>,
     /// Positions in a block; another number than the model was trained with costs accuracy
     /// [default: the model's own]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
@@ -81,6 +108,8 @@ impl Default for Options {
         Self {
             mode: Mode::Auto,
             threshold: None,
+            acceptance: None,
+            steps: None,
             block_size: None,
             sub_block_size: None,
             dual_cache: false,
@@ -112,8 +141,9 @@ enum Range {
 /// The range of every option but those whose values have names. Written here once: checks and
 /// messages of the library and of the command line derive from it, and `tests/cases/options.json`
 /// holds the TypeScript library to the same ranges.
-const RANGES: [(&str, Range); 12] = [
+const RANGES: [(&str, Range); 13] = [
     ("threshold", Range::Above(0.0, 1.0)),
+    ("steps", Range::Whole(1, ", at most the positions of a sub-block")),
     ("blockSize", Range::Whole(1, ", at most the context length")),
     ("subBlockSize", Range::Whole(1, " that divides the block size")),
     ("dualCache", Range::Type("true or false")),
@@ -195,6 +225,7 @@ impl Options {
         let whole = |size: Option<usize>| size.map(|size| size as f64);
         for (name, number) in [
             ("threshold", self.threshold),
+            ("steps", whole(self.steps)),
             ("blockSize", whole(self.block_size)),
             ("subBlockSize", whole(self.sub_block_size)),
             ("maxTokens", whole(self.max_tokens)),
@@ -232,12 +263,14 @@ mod tests {
     #[test]
     fn reads_every_option() {
         let options = read(
-            r#"{"mode":"iterative","threshold":0.7,"blockSize":16,"subBlockSize":4,"dualCache":true,"maxTokens":9,
+            r#"{"mode":"iterative","threshold":0.7,"acceptance":"dynamic","steps":3,"blockSize":16,"subBlockSize":4,"dualCache":true,"maxTokens":9,
                 "temperature":0.5,"topK":3,"topP":0.8,"minP":0.1,"repetitionPenalty":1.1,"seed":9007199254740991,"stop":["x"]}"#,
         );
         let expected = Options {
             mode: Mode::Iterative,
             threshold: Some(0.7),
+            acceptance: Some(Acceptance::Dynamic),
+            steps: Some(3),
             block_size: Some(16),
             sub_block_size: Some(4),
             dual_cache: true,

@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use super::acceptance::Acceptance;
+use super::costs::AutoChoice;
 use super::options::{Mode, Options, refuse};
 use super::settings::DiffusionSettings;
 use crate::error::Result;
@@ -14,6 +16,8 @@ pub struct DecodingConfig {
     pub stop_ids: Vec<u32>,
     /// How the model fills blocks; `None` for an autoregressive model.
     pub diffusion: Option<DiffusionSettings>,
+    /// What `auto` comes to where the model alone does not decide it.
+    pub auto: Option<AutoChoice>,
 }
 
 /// What a run will do.
@@ -24,6 +28,16 @@ pub(super) struct Plan {
     pub(super) attention: Attention,
     pub(super) max_tokens: usize,
     pub(super) diffusion: Option<DiffusionPlan>,
+    /// In mode `speculative`.
+    pub(super) speculation: Option<SpeculationPlan>,
+}
+
+/// What a run in mode `speculative` will do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct SpeculationPlan {
+    pub(super) mask: u32,
+    /// Rows of every window; as many as pay when `None`.
+    pub(super) window: Option<usize>,
 }
 
 /// What a run in a diffusion mode will do.
@@ -34,6 +48,11 @@ pub(super) struct DiffusionPlan {
     pub(super) block: usize,
     pub(super) sub_block: usize,
     pub(super) dual_cache: bool,
+    pub(super) acceptance: Acceptance,
+    /// Passes over a sub-block that the schedule plans; at most its positions.
+    pub(super) steps: usize,
+    /// Whether the logits of a row predict the next position.
+    pub(super) shift_logits: bool,
 }
 
 impl Plan {
@@ -54,15 +73,20 @@ impl Plan {
         if let Some((index, id)) = prompt.iter().enumerate().find(|&(_, &id)| id as usize >= vocabulary) {
             bail!(BadOption, "token {id} at index {index} of the prompt is outside the vocabulary of {vocabulary}");
         }
-        let mode = match options.mode {
-            Mode::Auto if config.diffusion.is_some() => Mode::Adaptive,
-            Mode::Auto => Mode::Ar,
-            mode => mode,
+        let mask_token = config.diffusion.map(|diffusion| diffusion.mask_token);
+        if let Some(index) = prompt.iter().position(|&id| Some(id) == mask_token) {
+            let id = prompt[index];
+            bail!(BadOption, "token {id} at index {index} of the prompt is the mask token: leave it out");
+        }
+        let mode = match (options.mode, &config.diffusion) {
+            (Mode::Auto, Some(settings)) => config.auto.as_ref().map_or(settings.block_mode(), |auto| auto.mode),
+            (Mode::Auto, None) => Mode::Ar,
+            (mode, _) => mode,
         };
         let context = model.context_length();
         if mode == Mode::Ar {
             let max_tokens = fit(prompt.len(), options.max_tokens, 1, context)?;
-            return Ok(Self { mode, attention: Attention::Causal, max_tokens, diffusion: None });
+            return Ok(Self { mode, attention: Attention::Causal, max_tokens, diffusion: None, speculation: None });
         }
         let Some(trained) = &config.diffusion else {
             bail!(
@@ -74,15 +98,30 @@ impl Plan {
         if mask as usize >= vocabulary {
             bail!(BadOption, "the mask token {mask} is outside the vocabulary of {vocabulary}: give the id of another");
         }
+        if mode == Mode::Speculative {
+            return Self::speculative(trained, prompt.len(), options, context);
+        }
         let block = options.block_size.unwrap_or(trained.block_size);
         if !(1..=context).contains(&block) {
             return Err(refuse("blockSize", block));
         }
+        let acceptance = match mode {
+            Mode::Greedy => Acceptance::Threshold,
+            _ => options.acceptance.or(trained.acceptance).unwrap_or_default(),
+        };
         let divides = |sub: &usize| block.is_multiple_of(*sub);
         let sub_block = match options.sub_block_size {
             Some(sub) if divides(&sub) => sub,
             Some(sub) => return Err(refuse("subBlockSize", format_args!("{sub} with blocks of {block}"))),
-            None => (1..=8.min(block)).rev().find(divides).unwrap_or(1),
+            None if acceptance == Acceptance::Threshold => (1..=8.min(block)).rev().find(divides).unwrap_or(1),
+            None => block,
+        };
+        let steps = match options.steps {
+            Some(steps) if steps > sub_block => {
+                return Err(refuse("steps", format_args!("{steps} with sub-blocks of {sub_block}")));
+            }
+            Some(steps) => steps,
+            None => trained.steps.unwrap_or(sub_block).min(sub_block),
         };
         let diffusion = DiffusionPlan {
             mask,
@@ -90,10 +129,35 @@ impl Plan {
             block,
             sub_block,
             dual_cache: options.dual_cache,
+            acceptance,
+            steps,
+            shift_logits: trained.shift_logits,
         };
         let max_tokens = fit(prompt.len(), options.max_tokens, block, context)?;
         let attention = trained.attention.of_blocks(block);
-        Ok(Self { mode, attention, max_tokens, diffusion: Some(diffusion) })
+        Ok(Self { mode, attention, max_tokens, diffusion: Some(diffusion), speculation: None })
+    }
+
+    /// Drafts need logits that predict the next position, as the verifying rows do.
+    fn speculative(trained: &DiffusionSettings, prompt: usize, options: &Options, context: usize) -> Result<Self> {
+        if !trained.shift_logits {
+            bail!(
+                BadOption,
+                "mode speculative is for models that decode autoregressively too; the rows of this one predict their own \
+                 positions: use `auto`"
+            );
+        }
+        if let Some(window) = options.block_size.filter(|window| !(2..=context).contains(window)) {
+            return Err(refuse("blockSize", format_args!("{window} in mode speculative, which needs 2")));
+        }
+        let speculation = SpeculationPlan { mask: trained.mask_token, window: options.block_size };
+        Ok(Self {
+            mode: Mode::Speculative,
+            attention: Attention::Causal,
+            max_tokens: fit(prompt, options.max_tokens, 1, context)?,
+            diffusion: None,
+            speculation: Some(speculation),
+        })
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! In order: the mask token is removed, the repetition penalty applied, and then
 //!
-//! - temperature 0: the best token (the lowest id of equals); its probability is that of the
-//!   softmax over all tokens left;
+//! - temperature 0: the best token (the lowest id of equals);
 //! - otherwise: softmax of logits / temperature, top-k, top-p (the token that crosses p stays),
-//!   min-p (relative to the best), and a draw from what is left; the probability is the
-//!   renormalized one of the drawn token.
+//!   min-p (relative to the best), and a draw from what is left.
+//!
+//! The probability is that of the softmax over all tokens but the mask token, at temperature (at 1
+//! for temperature 0), whatever the filters leave out: the confidence that block diffusion compares
+//! with its threshold.
 //!
 //! Sums run in `f64`. Tokens more than [`NEGLIGIBLE`] below the best are skipped: 2^20 of them
 //! change the sum by less than its rounding.
@@ -28,6 +30,8 @@ const NEGLIGIBLE: f64 = -52.0;
 pub(crate) struct Choice {
     pub(crate) id: u32,
     pub(crate) probability: f64,
+    /// Entropy of the distribution in nats; 0 unless [`Sampler::with_entropy`].
+    pub(crate) entropy: f64,
 }
 
 impl Choice {
@@ -40,7 +44,7 @@ impl Choice {
         if best.probability.is_infinite() {
             bail!(Malformed, "the vocabulary has no token besides the mask token");
         }
-        Ok(Self { id: best.token, probability: best.probability })
+        Ok(Self { id: best.token, probability: best.probability, entropy: 0.0 })
     }
 }
 
@@ -53,6 +57,7 @@ pub(crate) struct Sampler {
     min_p: f64,
     repetition_penalty: f64,
     mask: Option<u32>,
+    entropy: bool,
     rng: Pcg64,
     /// Every token in the sequence so far; empty when there is no penalty.
     seen: BTreeSet<u32>,
@@ -72,6 +77,7 @@ impl Sampler {
             min_p: options.min_p,
             repetition_penalty: options.repetition_penalty,
             mask,
+            entropy: false,
             rng: Pcg64::seed_from_u64(options.seed),
             seen: BTreeSet::new(),
             row: Vec::new(),
@@ -79,10 +85,15 @@ impl Sampler {
         }
     }
 
+    /// The same sampler, which also measures the entropy of every row.
+    pub(crate) fn with_entropy(self, entropy: bool) -> Self {
+        Self { entropy, ..self }
+    }
+
     /// Whether the likeliest token is always chosen, for which the logits themselves are not
     /// needed.
     pub(crate) fn is_greedy(&self) -> bool {
-        self.temperature == 0.0 && self.repetition_penalty == 1.0
+        self.temperature == 0.0 && self.repetition_penalty == 1.0 && !self.entropy
     }
 
     /// The token that is never chosen.
@@ -136,13 +147,17 @@ impl Sampler {
         }
         let scale = if self.temperature > 0.0 { self.temperature } else { 1.0 };
         let weights = (0u32..).zip(&self.row).map(|(id, &l)| (id, (l - top) / scale)).filter(|&(_, d)| d > NEGLIGIBLE);
+        let entropy = if self.entropy { entropy(weights.clone().map(|(_, d)| d)) } else { 0.0 };
         if self.temperature > 0.0 {
             self.candidates.clear();
             self.candidates.extend(weights.map(|(id, d)| (id, d.exp())));
+            let total = self.total();
             self.filter();
-            Ok(self.draw())
+            let (id, weight) = self.draw();
+            Ok(Choice { id, probability: weight / total, entropy })
         } else {
-            Ok(Choice { id: best as u32, probability: 1.0 / weights.map(|(_, d)| d.exp()).sum::<f64>() })
+            let probability = 1.0 / weights.map(|(_, d)| d.exp()).sum::<f64>();
+            Ok(Choice { id: best as u32, probability, entropy })
         }
     }
 
@@ -168,7 +183,8 @@ impl Sampler {
         self.candidates.retain(|c| c.1 >= self.min_p);
     }
 
-    fn draw(&mut self) -> Choice {
+    /// A candidate and its weight.
+    fn draw(&mut self) -> (u32, f64) {
         let total = self.total();
         let uniform = (self.rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
         let mut left = uniform * total;
@@ -180,12 +196,23 @@ impl Sampler {
                 break;
             }
         }
-        Choice { id: drawn.0, probability: drawn.1 / total }
+        drawn
     }
 
     fn total(&self) -> f64 {
         self.candidates.iter().map(|c| c.1).sum()
     }
+}
+
+/// Entropy in nats of the softmax of `logits`, of which the largest is 0.
+fn entropy(logits: impl Iterator<Item = f64>) -> f64 {
+    let (mut total, mut energy) = (0.0f64, 0.0);
+    for logit in logits {
+        let weight = logit.exp();
+        total += weight;
+        energy += weight * logit;
+    }
+    total.ln() - energy / total
 }
 
 #[cfg(test)]
@@ -217,9 +244,18 @@ mod tests {
     }
 
     fn assert_near(counts: &[(f64, f64)], expected: &[f64]) {
-        for (id, (&(share, probability), &p)) in counts.iter().zip(expected).enumerate() {
+        for (id, (&(share, _), &p)) in counts.iter().zip(expected).enumerate() {
             assert!((share - p).abs() < 0.02, "token {id}: {share} of the draws, expected {p}");
-            assert!((probability - p).abs() < 1e-6, "token {id}: probability {probability}, expected {p}");
+        }
+    }
+
+    /// Tokens that came have these probabilities.
+    fn assert_confidences(counts: &[(f64, f64)], expected: &[f64]) {
+        for (id, (&(share, probability), &p)) in counts.iter().zip(expected).enumerate() {
+            assert!(
+                share == 0.0 || (probability - p).abs() < 1e-6,
+                "token {id}: probability {probability}, expected {p}"
+            );
         }
     }
 
@@ -243,14 +279,26 @@ mod tests {
         assert!((choice.probability - 0.75).abs() < 1e-6);
         let counts = histogram(&mut sampler(|o| o.temperature = 1.0, Some(0)), &logits(&[0.8, 0.15, 0.05]), 4000);
         assert_near(&counts, &[0.0, 0.75, 0.25]);
+        assert_confidences(&counts, &[0.0, 0.75, 0.25]);
+    }
+
+    #[test]
+    fn entropy_is_that_of_the_softmax_without_the_mask_token() {
+        let row = logits(&[0.8, 0.15, 0.05]);
+        let expected = -(0.75f64 * 0.75f64.ln() + 0.25 * 0.25f64.ln());
+        for temperature in [0.0, 1.0] {
+            let mut sampler = sampler(|o| o.temperature = temperature, Some(0)).with_entropy(true);
+            assert!((sampler.choose(&row, 0).unwrap().entropy - expected).abs() < 1e-6);
+            assert!(!sampler.is_greedy(), "the entropy needs all logits");
+        }
     }
 
     #[test]
     fn huge_logits_do_not_overflow() {
         let choice = sampler(|_| {}, None).choose(&[3e38, -3e38, 3e38], 0).unwrap();
-        assert_eq!(choice, Choice { id: 0, probability: 0.5 });
+        assert_eq!(choice, Choice { id: 0, probability: 0.5, entropy: 0.0 });
         let choice = sampler(|o| o.temperature = 1e-300, None).choose(&[1.0, 2.0, 0.0], 0).unwrap();
-        assert_eq!(choice, Choice { id: 1, probability: 1.0 });
+        assert_eq!(choice, Choice { id: 1, probability: 1.0, entropy: 0.0 });
     }
 
     #[test]
@@ -264,7 +312,12 @@ mod tests {
                 },
                 None,
             );
-            assert_near(&histogram(&mut sampler, &row, 8000), expected);
+            let counts = histogram(&mut sampler, &row, 8000);
+            assert_near(&counts, expected);
+            // Confidence is taken at temperature and before the filters.
+            let total: f64 = [0.1f64, 0.4, 0.2, 0.3].map(|p| p.powf(1.0 / sampler.temperature)).iter().sum();
+            let confidences = [0.1f64, 0.4, 0.2, 0.3].map(|p| p.powf(1.0 / sampler.temperature) / total);
+            assert_confidences(&counts, &confidences);
         };
         check(|_| {}, &[0.1, 0.4, 0.2, 0.3]);
         check(|o| o.top_k = 2, &[0.0, 4.0 / 7.0, 0.0, 3.0 / 7.0]);

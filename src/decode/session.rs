@@ -40,9 +40,16 @@ impl<'a> Rows<'a> {
 pub struct Session {
     tokens: Vec<u32>,
     attention: Option<Attention>,
+    /// Rows that all passes ran.
+    rows: usize,
 }
 
 impl Session {
+    /// Rows that all passes of this session ran.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// The committed tokens.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
@@ -64,6 +71,8 @@ impl Session {
         let kept = match attention {
             Attention::Causal => common.min(last),
             Attention::Block { size } => (common / size).min(last / size) * size,
+            // Keys that saw what comes after them are of no use to another run.
+            Attention::Full => 0,
         };
         self.tokens.truncate(kept);
         self.attention = Some(attention);
@@ -83,6 +92,7 @@ impl Session {
         let attention = self.attention.unwrap_or(Attention::Causal);
         let pass = Pass { tokens, position, attention, commit, logits };
         let vocabulary = model.vocab_size();
+        self.rows += tokens.len();
         let choices = if sampler.is_greedy() {
             let best = model.argmax(&pass, sampler.mask())?;
             best.into_iter().map(Choice::from_argmax).collect()
@@ -94,5 +104,53 @@ impl Session {
             self.tokens.extend_from_slice(tokens);
         }
         choices
+    }
+
+    /// Runs committed `rows` and chooses what follows each of those whose logits are asked for, as
+    /// long as `goes_on` says so of its index and choice; the sampler observes each before the
+    /// next.
+    pub(super) fn choose_while<M: LanguageModel + ?Sized>(
+        &mut self,
+        model: &mut M,
+        rows: Rows<'_>,
+        sampler: &mut Sampler,
+        goes_on: impl Fn(usize, &Choice) -> bool,
+    ) -> Result<Vec<Choice>> {
+        let Rows { position, tokens, commit, logits } = rows;
+        let attention = self.attention.unwrap_or(Attention::Causal);
+        let pass = Pass { tokens, position, attention, commit, logits };
+        let vocabulary = model.vocab_size();
+        self.rows += tokens.len();
+        let mut choices = Vec::with_capacity(logits.len());
+        if sampler.is_greedy() {
+            for best in model.argmax(&pass, sampler.mask())? {
+                choices.push(Choice::from_argmax(best)?);
+                if !goes_on(choices.len() - 1, &choices[choices.len() - 1]) {
+                    break;
+                }
+            }
+        } else {
+            for (row, logits) in model.forward(&pass)?.chunks_exact(vocabulary).enumerate() {
+                let choice = sampler.choose(logits, position + row + 1)?;
+                sampler.observe(&[choice.id]);
+                choices.push(choice);
+                if !goes_on(row, &choices[row]) {
+                    break;
+                }
+            }
+        }
+        self.tokens.extend_from_slice(tokens);
+        Ok(choices)
+    }
+
+    /// Counts rows of a pass that was run beside [`Session::choose`].
+    pub(super) fn count_rows(&mut self, rows: usize) {
+        self.rows += rows;
+    }
+
+    /// Forgets every position from `length` on.
+    pub(super) fn truncate<M: LanguageModel + ?Sized>(&mut self, model: &mut M, length: usize) {
+        self.tokens.truncate(length);
+        model.truncate(length);
     }
 }

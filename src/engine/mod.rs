@@ -14,13 +14,18 @@ pub use options::EngineOptions;
 pub use request::{Prompt, Request};
 
 use crate::chat::{ChatTemplate, Message};
-use crate::decode::{AttentionKind, DecodingConfig, Diffusion, DiffusionSettings, Event, Generation, Session};
+use crate::decode::{
+    AttentionKind, DecodingConfig, Diffusion, DiffusionSettings, Event, Generation, Mode, PassCosts, Session, Stats,
+};
 use crate::error::Result;
 use crate::model::{Attention, LanguageModel, LoadedModel, Pass, Transformer};
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 /// Rows of a pass that only collects logits; a multiple of every usual block size.
 const LOGITS_ROWS: usize = 64;
+
+/// How much of what a run shows goes into what the next ones expect.
+const LEARNING_RATE: f64 = 0.2;
 
 /// A loaded model with everything that turns text into text.
 pub struct Engine {
@@ -31,6 +36,8 @@ pub struct Engine {
     session: Session,
     run: Option<Generation>,
     info: Info,
+    /// What passes cost; nothing before the first run in mode `auto` that depends on it.
+    costs: Option<PassCosts>,
 }
 
 impl Engine {
@@ -68,8 +75,8 @@ impl Engine {
             kernel: transformer.kernel(),
             notices,
         };
-        let config = DecodingConfig { stop_ids: tokenizer.stop_ids().to_vec(), diffusion };
-        Ok(Self { transformer, tokenizer, template, config, session: Session::default(), run: None, info })
+        let config = DecodingConfig { stop_ids: tokenizer.stop_ids().to_vec(), diffusion, auto: None };
+        Ok(Self { transformer, tokenizer, template, config, session: Session::default(), run: None, info, costs: None })
     }
 
     /// What was loaded.
@@ -126,9 +133,34 @@ impl Engine {
         let prompt = self.encode(&request.prompt)?;
         self.transformer.retune_kernels();
         self.info.kernel = self.transformer.kernel();
+        if request.options.mode == Mode::Auto {
+            self.choose_mode()?;
+        }
         let Self { transformer, session, config, .. } = self;
         self.run = Some(Generation::start(transformer, session, &prompt, &request.options, config)?);
         Ok(())
+    }
+
+    /// Decides what `auto` comes to for a model that was trained for `ar` and for blocks, by the
+    /// costs of passes on this machine and the tokens a pass that the model accepted so far.
+    fn choose_mode(&mut self) -> Result<()> {
+        let Some(settings) = self.config.diffusion.filter(|settings| settings.autoregressive) else { return Ok(()) };
+        if self.costs.is_none() {
+            self.costs = PassCosts::measure(&mut self.transformer, &settings)?;
+        }
+        let expected = settings.tokens_per_pass.unwrap_or(DiffusionSettings::DEFAULT_TOKENS_PER_PASS);
+        self.config.auto = self.costs.map(|costs| costs.choose(&settings, expected));
+        Ok(())
+    }
+
+    /// Remembers how many tokens a pass a block mode accepted.
+    fn learn(&mut self, stats: &Stats) {
+        let blocks = matches!(stats.mode, Mode::Iterative | Mode::Adaptive);
+        if let Some(settings) = self.config.diffusion.as_mut().filter(|_| blocks && stats.passes > 0) {
+            let expected = settings.tokens_per_pass.unwrap_or(DiffusionSettings::DEFAULT_TOKENS_PER_PASS);
+            let measured = stats.new_tokens as f64 / stats.passes as f64;
+            settings.tokens_per_pass = Some(expected + LEARNING_RATE * (measured - expected));
+        }
     }
 
     /// One forward pass of the generation under way. Appends the events it caused; false when it is
@@ -156,6 +188,9 @@ impl Engine {
             self.run = Some(run);
         } else {
             self.session = run.into_session();
+            if let Some(Event::Done { result }) = events.last() {
+                self.learn(&result.stats);
+            }
         }
         Ok(more)
     }
@@ -179,8 +214,8 @@ impl Engine {
             self.config.diffusion.map_or(DiffusionSettings::DEFAULT_BLOCK_SIZE, |diffusion| diffusion.block_size);
         let attention = attention.of_blocks(size);
         let rows = match attention {
-            Attention::Causal => LOGITS_ROWS,
             Attention::Block { size } => LOGITS_ROWS.next_multiple_of(size),
+            Attention::Causal | Attention::Full => LOGITS_ROWS,
         };
         let model = self.reset_transformer();
         let vocab = model.vocab_size();

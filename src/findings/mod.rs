@@ -11,10 +11,11 @@
 //! | `sub-norms-dropped` | `convert` | they were left out, as asked |
 //! | `no-mask-token` | `model` | nothing says which token masks |
 //! | `mask-token-stops` | `model` | the mask token ends answers too |
-//! | `block-size-assumed`, `attention-assumed` | `model` | the block size or kind of attention is not said |
+//! | `block-size-assumed`, `attention-assumed`, `shift-assumed` | `model` | the block size or kind of attention is not said |
 //! | `causal-attention` | `model` | blocks see only what is before them |
 //! | `vocabulary-mismatch` | `inspect` | tokens and rows of the embedding differ in number |
 //! | `activation-assumed` | `inspect` | architecture `bitnet` without a word on its activation |
+//! | `block-size-changed`, `block-diffusion-assumed` | `convert` | another block size than that of training; bd3lm or mdlm |
 //! | `fallback-type` | `model` | rows do not fit the blocks of a ternary type |
 //! | `raw-weights` | `weights` | a ternary type made from weights that were not ternary |
 //! | `unused-code` | `weights` | code 3, which no ternary weight has |

@@ -83,6 +83,13 @@ pub(crate) fn diffusion(settings: &DiffusionSettings, assumed: Assumed) -> Vec<F
             "if the model was trained under the ordinary causal mask, as WrinkleFree's are, use --attention causal",
         ));
     }
+    if assumed.shift_logits {
+        let message = "nothing says whether the logits of a row predict the next position or the row's own: the next is \
+                       assumed, as in Fast-dLLM v2";
+        findings.push(Finding::note("shift-assumed", message).remedy(
+            "if rows predict their own positions, as in SDAR and Tiny-A2D models, convert with --shift-logits false",
+        ));
+    }
     if *attention == AttentionKind::Causal {
         let message = "attention is causal: a position of a block sees nothing behind it, so the diffusion modes guess more than in a \
                        model trained for blocks";

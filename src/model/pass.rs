@@ -19,6 +19,8 @@ pub enum Attention {
         /// Positions in a block; blocks sit at absolute multiples of it.
         size: usize,
     },
+    /// Every key that was written: everything before the pass, and all of its rows.
+    Full,
 }
 
 /// One forward pass.

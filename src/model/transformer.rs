@@ -149,6 +149,7 @@ impl Network {
         let end = match attention {
             Attention::Causal => position + 1,
             Attention::Block { size } => ((position / size + 1) * size).min(written),
+            Attention::Full => written,
         };
         let start = self.config.window.map_or(0, |window| (position + 1).saturating_sub(window));
         start..end

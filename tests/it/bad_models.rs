@@ -246,7 +246,13 @@ const MODELS: &[Case<Draft>] = &[
     ("block size 0", |m| m.set("diffusion.block_size", 0u32), Malformed, &["diffusion.block_size"]),
     ("threshold", |m| m.set("diffusion.threshold", 1.5f32), Malformed, &["diffusion.threshold", "1.5"]),
     ("attention", |m| m.set("diffusion.attention", "full"), UnsupportedArchitecture, &["diffusion.attention", "full"]),
-    ("unshifted", |m| m.set("diffusion.shift_logits", false), UnsupportedArchitecture, &["diffusion.shift_logits"]),
+    (
+        "acceptance",
+        |m| m.set("diffusion.acceptance", "best"),
+        UnsupportedArchitecture,
+        &["acceptance \"best\"", "dynamic"],
+    ),
+    ("no steps", |m| m.set("diffusion.steps", 0u32), Malformed, &["diffusion.steps is 0"]),
     ("a part alone", |m| m.set("split.count", 2u16), Truncated, &["1 of the 2 files"]),
     (
         "the second part first",

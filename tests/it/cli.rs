@@ -36,7 +36,13 @@ fn inspect_describes_a_model() {
     let model = model();
     let report = json("inspect", model.path(), &[]);
     assert_eq!(report["architecture"], "llama");
-    assert_eq!(report["diffusion"], serde_json::json!({ "maskToken": 259, "blockSize": 32, "attention": "block" }));
+    assert_eq!(
+        report["diffusion"],
+        serde_json::json!({
+            "maskToken": 259, "blockSize": 32, "attention": "block", "shiftLogits": true, "autoregressive": false,
+            "acceptance": null, "steps": null, "threshold": null, "tokensPerPass": null,
+        })
+    );
     assert_eq!(report["tensors"].as_array().unwrap().len(), 20);
     assert_eq!((&report["runs"], &report["maskTokenText"]), (&true.into(), &"|<MASK>|".into()));
     assert_eq!(report["findings"], serde_json::json!([]));

@@ -229,6 +229,8 @@ fn it_says_whether_it_is_a_diffusion_model() {
     let causal = said("diffusion.attention", "causal");
     assert_eq!(codes(&causal), [(Note, "causal-attention")]);
     assert_eq!(causal.modes, ["adaptive", "iterative", "greedy", "ar"]);
+    let unshifted = said("diffusion.shift_logits", false);
+    assert_eq!((codes(&unshifted), unshifted.modes), (vec![], &["adaptive", "iterative", "greedy"][..]));
     let silent = with(|metadata, _| {
         let kept: Vec<_> = metadata
             .iter()
@@ -238,7 +240,7 @@ fn it_says_whether_it_is_a_diffusion_model() {
         *metadata = Metadata::default();
         kept.into_iter().for_each(|(key, value)| drop(metadata.insert(key, value)));
     });
-    assert_eq!(codes(&silent), [(Note, "block-size-assumed"), (Note, "attention-assumed")]);
+    assert_eq!(codes(&silent), [(Note, "block-size-assumed"), (Note, "attention-assumed"), (Note, "shift-assumed")]);
     assert_eq!(silent.diffusion.unwrap().block_size, 32);
 }
 

@@ -10,6 +10,8 @@ mod quant_golden;
 
 #[cfg(not(target_arch = "wasm32"))]
 mod bad_models;
+#[cfg(not(target_arch = "wasm32"))]
+mod block_diffusion;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 mod cli;
 #[cfg(not(target_arch = "wasm32"))]

@@ -102,8 +102,8 @@ fn each_model(mut check: impl FnMut(&str, LoadedModel, &Golden)) {
 /// All logits by the engine, checked.
 fn logits(what: &str, model: LoadedModel, golden: &Golden) -> Vec<f32> {
     let attention = match golden.attention {
-        Attention::Causal => AttentionKind::Causal,
         Attention::Block { .. } => AttentionKind::Block,
+        Attention::Causal | Attention::Full => AttentionKind::Causal,
     };
     let mut engine = Engine::new(model, &EngineOptions::default()).unwrap();
     let mut logits = Vec::new();
@@ -205,8 +205,8 @@ fn cached_passes_match_transformers() {
         let mut model = model.transformer;
         let count = golden.tokens.len();
         let unit = match golden.attention {
-            Attention::Causal => 1,
             Attention::Block { size } => size,
+            Attention::Causal | Attention::Full => 1,
         };
         for chunks in [1, 2, 5] {
             feed(&mut model, golden, &format!("{name} in chunks of {}", chunks * unit), chunks * unit);
@@ -234,6 +234,28 @@ fn uncommitted_passes_leave_no_trace() {
         assert_eq!(model.forward(&noise).unwrap(), first, "{name}: the same pass again");
         model.truncate(start);
         feed(&mut model, golden, &format!("{name} after uncommitted passes"), 8);
+    });
+}
+
+/// What mode `speculative` rests on: verifying a window gives the bits of decoding it token by token.
+#[test]
+fn a_causal_pass_of_many_rows_has_the_bits_of_passes_of_one() {
+    each_model(|name, model, golden| {
+        let mut model = model.transformer;
+        let mut run = |chunk: usize| {
+            model.truncate(0);
+            let mut logits = Vec::new();
+            for tokens in golden.tokens.chunks(chunk) {
+                let (position, rows) = (model.committed(), (0..tokens.len()).collect::<Vec<_>>());
+                let pass = Pass { tokens, position, attention: Attention::Causal, commit: true, logits: &rows };
+                logits.extend(model.forward(&pass).unwrap().iter().map(|logit| logit.to_bits()));
+            }
+            logits
+        };
+        let one = run(1);
+        for chunk in [2, 3, 5, 8, golden.tokens.len()] {
+            assert_eq!(run(chunk), one, "{name} in passes of {chunk}");
+        }
     });
 }
 

@@ -89,6 +89,8 @@ export interface CheckpointOptions extends TaskOptions {
   readonly blockSize?: number
   /** Attention of diffusion decoding. Default: the checkpoint's. */
   readonly attention?: Attention
+  /** Whether the logits of a row predict the next position. Default: by the model's class. */
+  readonly shiftLogits?: boolean
 }
 
 /** Progress of a conversion. */

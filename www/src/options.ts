@@ -8,7 +8,15 @@
 
 import type { CheckpointOptions, ConvertOptions, ReadOptions, TaskOptions, TensorType } from './checkpoint-types.js'
 import { WebternError } from './errors.js'
-import type { ChatMessage, DecodeMode, DecodeOptions, GenerateOptions, LoadOptions, TokenIds } from './types.js'
+import type {
+  Acceptance,
+  ChatMessage,
+  DecodeMode,
+  DecodeOptions,
+  GenerateOptions,
+  LoadOptions,
+  TokenIds,
+} from './types.js'
 import type { EngineRequest } from './wasm.js'
 
 interface Rule {
@@ -25,6 +33,15 @@ const MODES: Readonly<Record<DecodeMode, true>> = {
   greedy: true,
   iterative: true,
   adaptive: true,
+  speculative: true,
+}
+const ACCEPTANCES: Readonly<Record<Acceptance, true>> = {
+  threshold: true,
+  dynamic: true,
+  static: true,
+  product: true,
+  local: true,
+  entropy: true,
 }
 const TYPES: Readonly<Record<TensorType, true>> = {
   q2_0: true,
@@ -63,6 +80,8 @@ const messages: Rule = {
 const DECODE_RULES: Rules<DecodeOptions> = {
   mode: oneOf(MODES),
   threshold: numberAbove(0, 1),
+  acceptance: oneOf(ACCEPTANCES),
+  steps: integer(1),
   blockSize: integer(1),
   subBlockSize: integer(1),
   dualCache: flag,
@@ -88,6 +107,7 @@ const LOAD_RULES: Rules<LoadOptions> = {
   contextLength: integer(1),
   maskTokenId: integer(0),
   attention,
+  shiftLogits: flag,
 }
 const CHECKPOINT_RULES: Rules<CheckpointOptions> = {
   ...TASK_RULES,
@@ -101,6 +121,7 @@ const CHECKPOINT_RULES: Rules<CheckpointOptions> = {
   forceMaskToken: flag,
   blockSize: integer(1),
   attention,
+  shiftLogits: flag,
 }
 const READ_RULES: Rules<ReadOptions> = { ...TASK_RULES, onProgress: callback }
 const CONVERT_RULES: Rules<ConvertOptions> = { ...CHECKPOINT_RULES, onProgress: callback }

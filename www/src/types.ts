@@ -100,6 +100,8 @@ export interface LoadOptions {
   readonly maskTokenId?: number
   /** Attention of diffusion decoding. Default: what the file says. */
   readonly attention?: Attention
+  /** Whether the logits of a row predict the next position. Default: what the file says. */
+  readonly shiftLogits?: boolean
   /**
    * Folder with the contents of this package's `wasm/` and, if used, `tiny.gguf`. Default: where
    * the package's scripts are.
@@ -119,7 +121,26 @@ export interface DiffusionInfo {
   /** Positions in a block. */
   readonly blockSize: number
   readonly attention: Attention
+  /** Whether the logits of a row predict the next position, or the row's own. */
+  readonly shiftLogits: boolean
+  /** Whether the weights were trained for `ar` too. */
+  readonly autoregressive: boolean
+  /** The rule of acceptance that the file recommends, its number of passes, and its threshold. */
+  readonly acceptance: Acceptance | null
+  readonly steps: number | null
+  readonly threshold: number | null
+  /** New tokens a pass to expect of a block mode. */
+  readonly tokensPerPass: number | null
 }
+
+/**
+ * Which of the tokens that a pass proposes are accepted, at least one: those above the threshold;
+ * those if they are as many as the schedule says, else the scheduled number (`dynamic`); the
+ * scheduled number (`static`); the most confident ones while their product is above the threshold;
+ * a lower bar beside confident ones (`local`); the least uncertain ones while their entropies sum to
+ * no more than the threshold.
+ */
+export type Acceptance = 'threshold' | 'dynamic' | 'static' | 'product' | 'local' | 'entropy'
 
 /** A loaded model, and what runs it. */
 export interface ModelInfo {
@@ -164,7 +185,7 @@ export interface ChatMessage {
  * Decoding algorithm. `auto` is `adaptive` if the model has a mask token, else `ar` (one token per
  * pass); `greedy`, `iterative` and `adaptive` decode block by block and need a mask token.
  */
-export type DecodeMode = 'auto' | 'ar' | 'greedy' | 'iterative' | 'adaptive'
+export type DecodeMode = 'auto' | 'ar' | 'greedy' | 'iterative' | 'adaptive' | 'speculative'
 
 /** Token ids, in any array-like form. */
 export type TokenIds = readonly number[] | Uint32Array
@@ -177,6 +198,10 @@ export interface DecodeOptions {
    * Diffusion: accept tokens above this probability, in (0, 1]. Default: the model's own, else 0.9.
    */
   readonly threshold?: number
+  /** Diffusion, `iterative` and `adaptive`: the rule of acceptance. Default: the model's own, else `threshold`. */
+  readonly acceptance?: Acceptance
+  /** Diffusion, `dynamic` and `static`: passes over a sub-block. Default: the model's own, else one a position. */
+  readonly steps?: number
   /** Diffusion: positions in a block. Default: the model's own. */
   readonly blockSize?: number
   /**
@@ -261,6 +286,11 @@ export interface BlockToken {
   readonly confidence: number
   /** The pass within the block that accepted it. */
   readonly pass: number
+  /**
+   * Why it was taken: it met the rule of acceptance, or a pass had to take something. In mode
+   * `speculative`, whether it was drafted or verified. Null while masked.
+   */
+  readonly decision: 'accepted' | 'forced' | 'drafted' | 'verified' | null
 }
 
 /** All positions of a block after a pass, decided or not. */
@@ -306,8 +336,12 @@ export interface GenerateStats {
   readonly blocks: number
   /** Passes that stored a finished block (0 for `ar`). */
   readonly commits: number
+  /** Rows that all passes after prefill ran, commits included. */
+  readonly evaluatedRows: number
   /** The mode that ran; never `auto`. */
   readonly mode: Exclude<DecodeMode, 'auto'>
+  /** Why `auto` chose it, where the model leaves the choice to measurement. */
+  readonly autoReason?: string
   readonly kernel: string
   readonly threads: number
   readonly build: string

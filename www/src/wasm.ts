@@ -29,6 +29,7 @@ export interface LoaderOptions {
   readonly contextLength?: number
   readonly maskTokenId?: number
   readonly attention?: Attention
+  readonly shiftLogits?: boolean
 }
 
 /** What the engine knows about a model; the worker's host adds the rest. */

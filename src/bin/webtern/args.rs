@@ -2,9 +2,9 @@
 
 use crate::model::Model;
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use webtern::convert::ConvertOptions;
-use webtern::decode::{DiffusionOverrides, Mode, Options};
+use webtern::decode::{Acceptance, DiffusionOverrides, Mode, Options};
 use webtern::engine::EngineOptions;
 use webtern::parallel::MAX_THREADS;
 
@@ -79,10 +79,14 @@ pub(crate) struct ConvertArgs {
 
 impl ConvertArgs {
     pub(crate) fn options(&self) -> ConvertOptions {
-        let folder = self.checkpoint.canonicalize().unwrap_or_else(|_| self.checkpoint.clone());
-        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
-        ConvertOptions { name, ..self.options.clone() }
+        ConvertOptions { name: folder_name(&self.checkpoint), ..self.options.clone() }
     }
+}
+
+/// The name of a checkpoint's folder, which names the model.
+pub(crate) fn folder_name(path: &Path) -> Option<String> {
+    let folder = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    folder.file_name().map(|name| name.to_string_lossy().into_owned())
 }
 
 /// The model and how to load it.
@@ -189,6 +193,9 @@ pub(crate) struct EvalArgs {
     /// Decode modes [default: ar, and those of diffusion if the model can]
     #[arg(long, value_name = "MODE,...", value_delimiter = ',')]
     pub(crate) modes: Option<Vec<Mode>>,
+    /// Rules of acceptance of the modes that have a threshold [default: the model's own]
+    #[arg(long, value_name = "RULE,...", value_delimiter = ',')]
+    pub(crate) acceptances: Vec<Acceptance>,
     /// Thresholds of the modes that have one.
     #[arg(long, value_name = "T,...", value_delimiter = ',', default_values_t = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0])]
     pub(crate) thresholds: Vec<f64>,

@@ -20,6 +20,9 @@ pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<()> {
         }));
     }
     line(format_args!("kernel {kernel}, {threads} threads, median of {runs} runs"))?;
+    if let Some(text) = break_even(&passes) {
+        line(text)?;
+    }
     for pass in passes {
         let (name, rows, ms, rate) = (pass.name, pass.rows, pass.ms, pass.rows_per_second);
         line(format_args!("{name:<10} {rows:>4} rows  {ms:>9.2} ms  {rate:>8.1} rows/s"))?;
@@ -28,6 +31,19 @@ pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<()> {
         line(format_args!("{:<24} {:>4} rows  {:>8.2} GMAC/s", timing.name, timing.rows, timing.gmacs))?;
     }
     Ok(())
+}
+
+/// From how many tokens a pass on blocks beat `ar` here: see docs/diffusion.md.
+fn break_even(passes: &[PassTiming]) -> Option<String> {
+    let find = |name: &str| passes.iter().find(|pass| pass.name == name);
+    let (one, block) = (find("ar")?, find("block")?);
+    let (cost, rows) = (block.ms / one.ms, block.rows as f64);
+    let text = format!("a pass of {} rows costs as much as {cost:.1} of one row: ", block.rows);
+    Some(if cost < rows {
+        format!("{text}blocks beat ar from {:.1} tokens a pass on", cost / (1.0 - cost / rows))
+    } else {
+        format!("{text}blocks cannot beat ar")
+    })
 }
 
 /// A kind of pass and how long it took.

@@ -66,6 +66,9 @@ pub(crate) fn stream(engine: &mut Engine, request: &Request, print: bool, stop: 
 /// A line of figures on standard error.
 pub(crate) fn report(outcome: &Outcome) {
     let stats = &outcome.stats;
+    if let Some(reason) = &stats.auto_reason {
+        eprintln!("[auto chose {}: {reason}]", stats.mode.as_str());
+    }
     eprintln!(
         "[{} tokens, {:.1} tokens/s, {} passes + {} commits; prompt {} tokens in {:.0} ms]",
         stats.new_tokens, stats.tokens_per_second, stats.passes, stats.commits, stats.prompt_tokens, stats.prefill_ms

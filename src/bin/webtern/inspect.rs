@@ -1,6 +1,6 @@
 //! `webtern inspect`: what a file holds, or what a checkpoint would become, printed.
 
-use crate::args::InspectArgs;
+use crate::args::{InspectArgs, folder_name};
 use crate::model::Model;
 use crate::output::{count, diffusion, field, findings, line, percent, shape, table};
 use crate::{convert, load};
@@ -14,7 +14,8 @@ pub(crate) fn run(args: &InspectArgs, json: bool) -> Result<()> {
     if let Model::File(path) = &args.model
         && path.is_dir()
     {
-        let report = checkpoint(&mut Folder::open(path)?, &ConvertOptions::default())?;
+        let options = ConvertOptions { name: folder_name(path), ..ConvertOptions::default() };
+        let report = checkpoint(&mut Folder::open(path)?, &options)?;
         return if json { line(serde_json::json!(report)) } else { convert::print(&report) };
     }
     let (mut files, name) = args.model.files()?;

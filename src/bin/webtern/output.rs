@@ -62,11 +62,14 @@ pub(crate) fn percent(zeros: Option<f64>) -> String {
 /// Whether it is a diffusion model, and what that means.
 pub(crate) fn diffusion(info: Option<&DiffusionSettings>, mask: Option<&str>, modes: &[&str]) -> Result<()> {
     match info {
-        Some(DiffusionSettings { mask_token, block_size, attention, .. }) => {
+        Some(DiffusionSettings { mask_token, block_size, attention, shift_logits, .. }) => {
             let (mask, attention) = (mask.unwrap_or_default(), attention.as_str());
+            let target = if *shift_logits { "the next position" } else { "their own" };
             field(
                 "diffusion",
-                format_args!("yes: mask token {mask_token} ({mask}), block size {block_size}, {attention} attention"),
+                format_args!(
+                    "yes: mask token {mask_token} ({mask}), block size {block_size}, {attention} attention, rows predict {target}"
+                ),
             )?;
         }
         None => field("diffusion", "no: there is no usable mask token")?,

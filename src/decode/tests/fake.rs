@@ -61,6 +61,7 @@ fn visible_end(attention: Attention, position: usize, written: usize) -> usize {
     match attention {
         Attention::Causal => position + 1,
         Attention::Block { size } => written.min((position / size + 1) * size),
+        Attention::Full => written,
     }
 }
 
@@ -209,8 +210,25 @@ impl TokenText for Pieces {
 
 pub(super) fn config(block_size: usize, causal: bool) -> DecodingConfig {
     let attention = if causal { AttentionKind::Causal } else { AttentionKind::Block };
-    let diffusion = DiffusionSettings { mask_token: MASK, block_size, attention, threshold: None };
-    DecodingConfig { stop_ids: vec![STOP], diffusion: Some(diffusion) }
+    let diffusion = DiffusionSettings {
+        mask_token: MASK,
+        block_size,
+        attention,
+        shift_logits: true,
+        autoregressive: false,
+        acceptance: None,
+        steps: None,
+        threshold: None,
+        tokens_per_pass: None,
+    };
+    DecodingConfig { stop_ids: vec![STOP], diffusion: Some(diffusion), auto: None }
+}
+
+/// The same for a model whose rows predict their own positions.
+pub(super) fn unshifted(block_size: usize, causal: bool) -> DecodingConfig {
+    let config = config(block_size, causal);
+    let diffusion = config.diffusion.map(|diffusion| DiffusionSettings { shift_logits: false, ..diffusion });
+    DecodingConfig { diffusion, ..config }
 }
 
 /// Runs to the end, checking what holds for every run.
@@ -280,42 +298,33 @@ pub(super) fn naive(
     config: &DecodingConfig,
     sub: usize,
 ) -> Vec<u32> {
-    let DiffusionSettings { block_size: size, attention, .. } = config.diffusion.unwrap();
+    let DiffusionSettings { block_size: size, attention, shift_logits, .. } = config.diffusion.unwrap();
     let attention = attention.of_blocks(size);
     let max = options.max_tokens.unwrap();
     let mut sequence: Vec<Option<u32>> = prompt.iter().map(|&t| Some(t)).collect();
     let logits = |sequence: &[Option<u32>], position: usize| {
         let tokens: Vec<u32> = sequence.iter().map(|t| t.unwrap_or(MASK)).collect();
-        best(&model.recompute(&tokens, attention, position - 1))
+        best(&model.recompute(&tokens, attention, position - usize::from(shift_logits)))
     };
     while sequence.len() < prompt.len() + max {
-        if sequence.len().is_multiple_of(size) {
+        if shift_logits && sequence.len().is_multiple_of(size) {
             let next = logits(&sequence, sequence.len()).0;
             sequence.push(Some(next));
         }
-        let end = sequence.len().next_multiple_of(size);
+        // With shift, the first token may have filled a block of one.
+        let begun = if shift_logits { sequence.len() } else { sequence.len() + 1 };
+        let end = begun.next_multiple_of(size);
         sequence.resize(end, None);
         let window = if options.mode == Mode::Greedy { size } else { sub };
         for from in (end - size..end).step_by(window) {
             let mut pass = 0;
             while sequence[from..from + window].contains(&None) {
                 pass += 1;
-                let t = options.threshold.unwrap();
-                let t = match (options.mode, pass) {
-                    (Mode::Greedy, _) => -1.0,
-                    (Mode::Adaptive, 1) => f64::min(t, f64::max(0.5, t - 0.4)),
-                    (Mode::Adaptive, 2) => f64::min(t, f64::max(0.7, t - 0.2)),
-                    _ => t,
-                };
                 let rows = (from..from + window).filter(|&q| sequence[q].is_none());
                 let found: Vec<(usize, u32, f64)> =
                     rows.map(|q| (q, logits(&sequence, q))).map(|(q, (t, p))| (q, t, p)).collect();
-                let top = found.iter().map(|f| f.2).fold(0.0, f64::max);
-                let first_top = found.iter().find(|f| f.2 == top).unwrap().0;
-                for (q, token, p) in found {
-                    if p > t || q == first_top {
-                        sequence[q] = Some(token);
-                    }
+                for (q, token) in accepted(found, options, window, pass) {
+                    sequence[q] = Some(token);
                 }
             }
         }
@@ -325,7 +334,34 @@ pub(super) fn naive(
     new[..end].to_vec()
 }
 
+/// What the `pass`-th pass (from 1) over a window accepts of the positions, tokens and
+/// probabilities that it `found`.
+fn accepted(found: Vec<(usize, u32, f64)>, options: &Options, window: usize, pass: usize) -> Vec<(usize, u32)> {
+    let t = options.threshold.unwrap();
+    let t = match (options.mode, pass) {
+        (Mode::Greedy, _) => -1.0,
+        (Mode::Adaptive, 1) => f64::min(t, f64::max(0.5, t - 0.4)),
+        (Mode::Adaptive, 2) => f64::min(t, f64::max(0.7, t - 0.2)),
+        _ => t,
+    };
+    let rule =
+        if options.mode == Mode::Greedy { Acceptance::Threshold } else { options.acceptance.unwrap_or_default() };
+    let steps = options.steps.unwrap_or(window);
+    let share = if rule == Acceptance::Threshold { 1 } else { window / steps + usize::from(pass - 1 < window % steps) };
+    let mut best: Vec<_> = found.clone();
+    best.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let exceeding: Vec<_> = found.into_iter().filter(|f| f.2 > t).collect();
+    let taken = if rule == Acceptance::Static || exceeding.len() < share {
+        best.truncate(share);
+        best
+    } else {
+        exceeding
+    };
+    taken.into_iter().map(|(q, token, _)| (q, token)).collect()
+}
+
+/// Random tokens besides the mask token.
 pub(super) fn prompt(length: usize, seed: u64) -> Vec<u32> {
     let mut rng = Pcg64::seed_from_u64(seed);
-    (0..length).map(|_| rng.next_u32() % VOCABULARY as u32).collect()
+    (0..length).map(|_| 1 + rng.next_u32() % (VOCABULARY as u32 - 1)).collect()
 }

@@ -183,6 +183,15 @@ fn rejects_what_the_model_cannot_do() {
             &["blocks of 32", "at most 36"],
         ),
         (&[3], options(Mode::Ar, 0.9, usize::MAX), dlm.clone(), ErrorCode::ContextFull, &["at most 99"]),
+        (&[3, 4, MASK], greedy.clone(), dlm.clone(), ErrorCode::BadOption, &["token 0 at index 2", "mask token"]),
+        (&[MASK], options(Mode::Ar, 0.9, 1), dlm.clone(), ErrorCode::BadOption, &["token 0 at index 0"]),
+        (
+            &[3],
+            Options { steps: Some(9), ..options(Mode::Iterative, 0.9, 8) },
+            dlm.clone(),
+            ErrorCode::BadOption,
+            &["`steps` is 9 with sub-blocks of 8", "at most the positions"],
+        ),
         (&[3], greedy.clone(), DecodingConfig::default(), ErrorCode::NoMaskToken, &["mask token", "`ar`"]),
         (
             &[3],

@@ -5,6 +5,7 @@
 mod fake;
 mod limits;
 mod sessions;
+mod speculation;
 
 use super::*;
 use crate::testing::test;
@@ -45,6 +46,82 @@ fn every_mode_matches_the_naive_decoder() {
 }
 
 #[test]
+fn rows_that_predict_themselves_match_the_naive_decoder() {
+    let mut seed = 1000;
+    for (size, sub) in [(1, 1), (4, 2), (4, 4), (12, 4), (32, 8), (32, 32)] {
+        for length in [1, size, size + 1, 2 * size, 3 * size - 1, 33] {
+            for mode in DIFFUSION {
+                for acceptance in [Acceptance::Threshold, Acceptance::Dynamic, Acceptance::Static] {
+                    seed += 1;
+                    let shifted = seed % 4 == 0;
+                    let make = if shifted { config } else { unshifted };
+                    let (model, config) = (FakeModel::random(seed), make(size, seed % 3 == 0));
+                    let prompt = prompt(length, seed);
+                    let options = Options {
+                        sub_block_size: Some(sub),
+                        acceptance: Some(acceptance),
+                        steps: Some(1 + seed as usize % sub),
+                        ..options(mode, 0.6, 1 + seed as usize % 50)
+                    };
+                    let (_, result) = run(&model, &prompt, &options, &config);
+                    let expected = naive(&model, &prompt, &options, &config, sub);
+                    assert_eq!(result.tokens, expected, "{options:?} {config:?} {length} prompt tokens");
+                }
+            }
+        }
+    }
+}
+
+/// SDAR's loop with as many steps as positions is `iterative` with one sub-block.
+#[test]
+fn dynamic_with_a_step_a_position_is_the_threshold_rule() {
+    for seed in 0..40 {
+        let (model, config) = (FakeModel::random(seed), unshifted(8, false));
+        let prompt = prompt(1 + seed as usize, seed);
+        let threshold = Options { sub_block_size: Some(8), ..options(Mode::Iterative, 0.7, 30) };
+        let dynamic = Options { acceptance: Some(Acceptance::Dynamic), sub_block_size: None, ..threshold.clone() };
+        let [a, b] = [threshold, dynamic].map(|options| run(&model, &prompt, &options, &config).1);
+        assert_eq!((a.tokens, a.stats.passes), (b.tokens, b.stats.passes));
+    }
+}
+
+#[test]
+fn without_shift_blocks_begin_all_masked_and_commits_predict_nothing() {
+    let mut model = FakeModel::new(std::rc::Rc::new(|position, _| {
+        (0..VOCABULARY).map(|i| if i == 2 + position % 20 { 9.0 } else { 0.0 }).collect()
+    }));
+    let options = options(Mode::Iterative, 0.5, 12);
+    let text = Pieces(Vec::new());
+    let (_, result) = run_in(&mut model, &mut Session::default(), &prompt(8, 3), &options, &unshifted(8, false), &text);
+    assert_eq!(result.tokens, (8..20).map(|i| 2 + i % 20).collect::<Vec<u32>>());
+    let passes: Vec<_> =
+        model.passes.iter().map(|p| (p.position, p.tokens.len(), p.commit, p.logits.clone())).collect();
+    let all = || (0..8).collect::<Vec<usize>>();
+    assert_eq!(passes, [(0, 8, true, vec![]), (8, 8, false, all()), (8, 8, true, vec![]), (16, 8, false, all())]);
+    assert_eq!(model.passes[1].tokens, [MASK; 8]);
+    assert_eq!((result.stats.passes, result.stats.commits, result.stats.evaluated_rows), (2, 1, 24));
+}
+
+#[test]
+fn static_steps_are_as_many_passes() {
+    for (steps, passes) in [(1, 1), (3, 3), (8, 8)] {
+        let options =
+            Options { acceptance: Some(Acceptance::Static), steps: Some(steps), ..options(Mode::Iterative, 0.9, 8) };
+        let mut config = unshifted(8, false);
+        config.stop_ids.clear();
+        assert_eq!(run(&FakeModel::random(2), &prompt(8, 3), &options, &config).1.stats.passes, passes);
+    }
+}
+
+#[test]
+fn a_model_that_recommends_a_schedule_is_not_relaxed_by_auto() {
+    let model = FakeModel::random(1);
+    let mut config = unshifted(4, false);
+    config.diffusion = config.diffusion.map(|d| DiffusionSettings { acceptance: Some(Acceptance::Dynamic), ..d });
+    assert_eq!(run(&model, &[5], &options(Mode::Auto, 0.9, 4), &config).1.stats.mode, Mode::Iterative);
+}
+
+#[test]
 fn ar_matches_blocks_of_one() {
     for seed in 0..60 {
         let model = FakeModel::random(seed);
@@ -67,6 +144,39 @@ fn auto_is_adaptive_on_diffusion_models_only() {
     let mode = |config: &DecodingConfig| run(&model, &[5], &options(Mode::Auto, 0.9, 4), config).1.stats.mode;
     assert_eq!(mode(&config(32, false)), Mode::Adaptive);
     assert_eq!(mode(&DecodingConfig { diffusion: None, ..config(32, false) }), Mode::Ar);
+}
+
+#[test]
+fn auto_takes_the_faster_mode_and_says_why() {
+    let settings = config(32, false).diffusion.unwrap();
+    // Blocks pay when 32 rows cost little more than one, and then the more the more tokens a pass
+    // accepts.
+    for (row, block, tokens_per_pass, expected) in [
+        (1.0, 14.0, 5.4, Mode::Ar),
+        (1.0, 2.8, 2.6, Mode::Ar),
+        (1.0, 2.8, 5.4, Mode::Adaptive),
+        (1.0, 1.8, 2.6, Mode::Adaptive),
+    ] {
+        let choice = PassCosts { row, block }.choose(&settings, tokens_per_pass);
+        assert_eq!(choice.mode, expected, "{}", choice.reason);
+        let config = DecodingConfig { auto: Some(choice.clone()), ..config(32, false) };
+        let stats = |mode| run(&FakeModel::random(1), &[5], &options(mode, 0.9, 4), &config).1.stats;
+        assert_eq!((stats(Mode::Auto).mode, stats(Mode::Auto).auto_reason), (expected, Some(choice.reason)));
+        assert_eq!((stats(Mode::Greedy).mode, stats(Mode::Greedy).auto_reason), (Mode::Greedy, None));
+    }
+}
+
+#[test]
+fn measuring_costs_leaves_the_cache_alone() {
+    let (mut model, mut session) = (FakeModel::random(3), Session::default());
+    let options = options(Mode::Ar, 0.9, 5);
+    run_in(&mut model, &mut session, &prompt(9, 3), &options, &config(8, false), &Pieces(Vec::new()));
+    let (held, settings) = (model.tokens(), config(8, false).diffusion.unwrap());
+    let costs = PassCosts::measure(&mut model, &settings).unwrap().unwrap();
+    assert!(costs.row >= 0.0 && costs.block >= 0.0);
+    assert_eq!(model.tokens(), held);
+    let mut full = FakeModel::random(3).with_context(7);
+    assert_eq!(PassCosts::measure(&mut full, &settings), Ok(None), "no room for a block");
 }
 
 /// Every position has the same confidence: passes per block follow from the thresholds alone.
@@ -164,6 +274,7 @@ fn block_events_show_the_block_fill_up() {
     assert_eq!(blocks.len(), result.stats.passes + result.stats.commits);
     let (index, start, tokens) = blocks[0];
     assert_eq!((index, start, tokens.len()), (0, 37, 27), "without the prompt's tail");
+    assert_eq!((tokens[0].decision, tokens[3].decision), (Some(Decision::Accepted), None));
     let summary = |t: &BlockToken| (t.id, t.masked, t.pass, (t.confidence * 100.0).round() as u32);
     assert_eq!(
         tokens[..4].iter().map(summary).collect::<Vec<_>>(),
@@ -173,6 +284,7 @@ fn block_events_show_the_block_fill_up() {
     // After the commit: the second block with its first token, up to max_tokens.
     let (index, start, tokens) = blocks[4];
     assert_eq!((index, start, tokens.len()), (1, 64, 13));
+    assert_eq!((tokens[0].decision, tokens[1].decision), (Some(Decision::Forced), None));
     assert_eq!(
         tokens.iter().map(summary).take(2).collect::<Vec<_>>(),
         [(2 + 64 % 20, false, 0, 95), (MASK, true, 0, 0)]
@@ -182,7 +294,7 @@ fn block_events_show_the_block_fill_up() {
 }
 
 #[test]
-fn the_mask_token_is_never_chosen_and_may_stand_in_the_prompt() {
+fn the_mask_token_is_never_chosen() {
     for seed in 0..20 {
         let likes_masks = FakeModel::new(std::rc::Rc::new(move |position, keys| {
             let mut logits = vec![0.0; VOCABULARY];
@@ -193,7 +305,7 @@ fn the_mask_token_is_never_chosen_and_may_stand_in_the_prompt() {
         for mode in [Mode::Ar, Mode::Greedy, Mode::Iterative, Mode::Adaptive] {
             let mut options = options(mode, 0.9, 40);
             options.temperature = (seed % 2) as f64;
-            let result = run(&likes_masks, &[9, MASK, MASK, 4, MASK], &options, &config(8, false)).1;
+            let result = run(&likes_masks, &[9, 3, 4], &options, &config(8, false)).1;
             assert!(!result.tokens.is_empty() && !result.tokens.contains(&MASK));
         }
     }
@@ -235,7 +347,8 @@ fn the_dual_cache_is_exact_where_keys_are_and_runs_fewer_rows() {
     for seed in 0..60 {
         for mode in [Mode::Iterative, Mode::Adaptive] {
             let prompt = prompt(1 + seed as usize, seed);
-            let config = config(32, seed % 2 == 1);
+            let make = if seed % 4 < 2 { config } else { unshifted };
+            let config = make(32, seed % 2 == 1);
             let plain = options(mode, 0.9, 60);
             let dual = Options { dual_cache: true, ..plain.clone() };
             let text = Pieces(Vec::new());

@@ -68,7 +68,7 @@ fn it_says_whether_the_checkpoint_is_a_diffusion_model() {
     checkpoint.sub_norm(0, "mlp.down_proj");
     let found = report(&checkpoint);
     let codes: Vec<&str> = found.findings.iter().map(|finding| finding.code).collect();
-    assert_eq!(codes, ["sub-norms", "block-size-assumed", "attention-assumed"]);
+    assert_eq!(codes, ["sub-norms", "block-size-assumed", "attention-assumed", "shift-assumed"]);
     assert_eq!((found.mask_token_text.as_deref(), found.chat_template), (Some("|<MASK>|"), false));
     assert_eq!(found.modes, ["adaptive", "iterative", "greedy", "ar"]);
 

@@ -26,10 +26,11 @@ use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
+use webtern::chat::Message;
 use webtern::convert::{
     ConvertOptions, Origin, Plan, Product, Report, Scales, SubLn, TensorReport, TokenizerCheck, Verification, verify,
 };
-use webtern::decode::{AttentionKind, DiffusionOverrides, Event, Options as DecodeOptions};
+use webtern::decode::{Acceptance, AttentionKind, DiffusionOverrides, Event, Options as DecodeOptions};
 use webtern::engine::{Engine, EngineOptions, Prompt, Request};
 use webtern::files::{Files, Folder, write_whole};
 use webtern::findings::{Finding, Severity};

@@ -49,7 +49,7 @@ fn columns(text: &str, word: &str) -> Vec<usize> {
     found
 }
 
-const NOTES: [&str; 3] = ["sub-norms", "block-size-assumed", "attention-assumed"];
+const NOTES: [&str; 4] = ["sub-norms", "block-size-assumed", "attention-assumed", "shift-assumed"];
 
 #[test]
 fn the_answers_of_people_are_aligned_and_complete() {
@@ -66,7 +66,7 @@ fn the_answers_of_people_are_aligned_and_complete() {
                 "weights        full-precision masters, ternarized with one scale a tensor",
                 "sub-norms      two",
                 "tokenizer      gpt2 (gpt-2), 288 tokens",
-                "diffusion      yes: mask token 2 (|<MASK>|), block size 32, block attention",
+                "diffusion      yes: mask token 2 (|<MASK>|), block size 32, block attention, rows predict the next position",
                 "modes          adaptive, iterative, greedy, ar",
                 "  tensor blk.0.ffn_down.weight and 1 more",
             ],
@@ -100,7 +100,10 @@ fn the_answers_of_programs_keep_their_keys() {
     for args in [&["inspect", "."][..], &["convert", ".", "-o", "model.gguf"]] {
         let found = json(args);
         assert_eq!((keys(&found), keys(&found["tensors"][0])), (report.to_owned(), tensor.to_owned()));
-        assert_eq!(keys(&found["diffusion"]), "maskToken blockSize attention");
+        assert_eq!(
+            keys(&found["diffusion"]),
+            "maskToken blockSize attention shiftLogits autoregressive acceptance steps threshold tokensPerPass"
+        );
         assert_eq!(keys(&found["findings"][0]), "severity code message remedy tensors");
         let codes: Vec<_> = found["findings"].as_array().unwrap().iter().map(|finding| &finding["code"]).collect();
         assert_eq!(codes, ["fallback-type", NOTES[0], NOTES[1], NOTES[2]]);

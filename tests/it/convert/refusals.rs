@@ -15,7 +15,7 @@ fn rejects_damaged_safetensors() {
     };
     refuse(whole[..whole.len() - 1].to_vec(), ErrorCode::Truncated, "its tensors take");
     refuse(whole[..100].to_vec(), ErrorCode::Truncated, "the header takes");
-    refuse(whole[..5].to_vec(), ErrorCode::Truncated, "8 bytes from byte 0");
+    refuse(whole[..5].to_vec(), ErrorCode::Truncated, "ends before byte 0 + 8");
     refuse([whole.clone(), vec![0]].concat(), ErrorCode::Malformed, "its tensors take");
     refuse(b"version https://git-lfs.github.com/spec/v1\noid".to_vec(), ErrorCode::Truncated, "git lfs pull");
     refuse(vec![255; 64], ErrorCode::Malformed, "no safetensors file");

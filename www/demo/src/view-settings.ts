@@ -10,6 +10,7 @@ const MODES: readonly (readonly [DecodeMode, string])[] = [
   ['greedy', 'A whole block in one pass. Fastest, and the least careful.'],
   ['iterative', 'Several passes; each keeps the tokens it is sure of. Careful.'],
   ['adaptive', 'Iterative with a threshold that starts low and rises: fewer passes.'],
+  ['speculative', 'The tokens of ar: a window is drafted in one pass and verified in another.'],
 ]
 
 // The ranges of the library: `tests/cases/options.json`, which a page test runs.
@@ -53,6 +54,9 @@ export class SettingsView {
     const mode = this.#mode()
     for (const [name] of MODES)
       this.#input(`mode-${name}`).disabled = info.diffusion === null && name !== 'auto' && name !== 'ar'
+    // Drafts need rows that predict the next position, as the verifying rows do.
+    if (info.diffusion?.shiftLogits === false) this.#input('mode-speculative').disabled = true
+    if (this.#input(`mode-${mode}`).disabled) this.#input('mode-auto').checked = true
     if (info.diffusion === null && mode !== 'ar') this.#input('mode-auto').checked = true
     this.#input('maxTokens').max = String(info.contextLength)
     this.#refresh()
@@ -89,7 +93,7 @@ export class SettingsView {
       topP: this.#number('topP'),
       minP: this.#number('minP'),
       repetitionPenalty: this.#number('repetitionPenalty'),
-      ...(this.#blocks(mode) && { threshold: this.#number('threshold'), subBlockSize: this.#number('subBlockSize') }),
+      ...(this.#blocks(mode) && { threshold: this.#number('threshold'), ...this.#subBlock() }),
       ...(seed !== '' && { seed: Number(seed) }),
       ...(stop.length > 0 && { stop }),
     }
@@ -100,10 +104,18 @@ export class SettingsView {
     const blocks = this.#blocks(mode)
     setText(this.#hint, MODES.find(([name]) => name === mode)?.[1] ?? '')
     for (const name of ['threshold', 'subBlockSize']) {
-      this.#field(name).disabled = !blocks || mode === 'greedy'
+      this.#field(name).disabled = !blocks || mode === 'greedy' || mode === 'speculative'
     }
     for (const name of ['threshold', 'temperature'])
       setText(byIdOutput(this.#form, name), this.#number(name).toFixed(2))
+  }
+
+  /** The size of sub-blocks where it fits the model's blocks and no rule of its own wants whole ones. */
+  #subBlock(): { subBlockSize?: number } {
+    const subBlockSize = this.#number('subBlockSize')
+    const diffusion = this.#info?.diffusion
+    const fits = !diffusion || (diffusion.acceptance === null && diffusion.blockSize % subBlockSize === 0)
+    return fits ? { subBlockSize } : {}
   }
 
   /** Whether a run in this mode goes block by block, as far as can be told before a model is loaded. */

@@ -129,7 +129,7 @@ describe('the trained checkpoint', () => {
         progress,
       }
     })
-    expect(report.diffusion).toEqual({ maskToken: 3, blockSize: 32, attention: 'block' })
+    expect(report.diffusion).toMatchObject({ maskToken: 3, blockSize: 32, attention: 'block' })
     expect(report).toMatchObject({ modes: ['adaptive', 'iterative', 'greedy', 'ar'], maskTokenText: '|<MASK>|' })
     const read = report.tensors.filter(({ origin }) => origin !== null)
     expect(read.every(({ name }) => name.startsWith('blk.0.'))).toBe(true)
@@ -178,7 +178,7 @@ describe('a GGUF model', () => {
       }
     })
     expect(here).toMatchObject({ architecture: 'bitnet', runs: true, files: 1, subNorms: 'two' })
-    expect(here.diffusion).toEqual({ maskToken: 3, blockSize: 32, attention: 'block' })
+    expect(here.diffusion).toMatchObject({ maskToken: 3, blockSize: 32, attention: 'block' })
     expect(here.tensors.find(({ name }) => name === 'blk.1.attn_q.weight')).toMatchObject({ type: 'TQ2_0' })
     expect(here.tensors.find(({ name }) => name === 'blk.1.attn_q.weight')?.zeros).toBeCloseTo(0.33, 1)
     expect(here.findings.filter(({ severity }) => severity === 'problem')).toEqual([])

@@ -54,7 +54,17 @@ const DESCRIPTION: ModelDescription = {
 }
 
 const DIFFUSION: Partial<ModelDescription> = {
-  diffusion: { maskToken: 16, blockSize: 32, attention: 'block' },
+  diffusion: {
+    maskToken: 16,
+    blockSize: 32,
+    attention: 'block',
+    shiftLogits: true,
+    autoregressive: false,
+    acceptance: null,
+    steps: null,
+    threshold: null,
+    tokensPerPass: null,
+  },
   maskTokenText: '<mask>',
   modes: ['adaptive', 'iterative', 'greedy', 'ar'],
   findings: [],

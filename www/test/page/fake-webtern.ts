@@ -61,7 +61,19 @@ function model(name: string): Model {
     quantization: ar ? 'F32' : 'Q2_0',
     contextLength: 8192,
     vocabSize: 512,
-    diffusion: ar ? null : { maskToken: MASK, blockSize: BLOCK, attention: 'block' },
+    diffusion: ar
+      ? null
+      : {
+          maskToken: MASK,
+          blockSize: BLOCK,
+          attention: 'block',
+          shiftLogits: true,
+          autoregressive: false,
+          acceptance: null,
+          steps: null,
+          threshold: null,
+          tokensPerPass: null,
+        },
     chatTemplate: !ar,
     notices: ['One thread: the page is not cross-origin isolated.'],
     kernel: 'simd128',
@@ -149,8 +161,9 @@ class FakeRun implements Run {
                   masked: false,
                   confidence: at === 0 ? 1 : 0.99 - ((i * 7 + start) % 11) * 0.045,
                   pass: at,
+                  decision: 'accepted' as const,
                 }
-              : { id: MASK, text: '', masked: true, confidence: 0, pass: 0 }
+              : { id: MASK, text: '', masked: true, confidence: 0, pass: 0, decision: null }
           })
           yield { type: 'block', index: blocks, start, tokens }
           const ready = tokens.findIndex((token) => token.masked)
@@ -181,6 +194,7 @@ class FakeRun implements Run {
         passes,
         blocks,
         commits: blocks,
+        evaluatedRows: 0,
         mode,
         kernel: 'simd128',
         threads: 1,

@@ -16,6 +16,7 @@ const token = (text: string, pass: number): BlockToken => ({
   text,
   masked: pass === 0,
   confidence: pass === 0 ? 0 : 0.9,
+  decision: pass === 0 ? null : 'accepted',
   pass,
 })
 

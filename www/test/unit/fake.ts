@@ -232,6 +232,7 @@ export class Fake {
           passes: step,
           blocks: 0,
           commits: 0,
+          evaluatedRows: 0,
           mode: 'ar',
         },
       },

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &EvalArgs, json: bool) -> Result<()> {
         Some(_) => vec![Mode::Ar, Mode::Greedy, Mode::Iterative, Mode::Adaptive],
         None => vec![Mode::Ar],
     });
-    let mut settings = Setting::all(&modes, &args.thresholds);
+    let mut settings = Setting::all(&modes, &args.acceptances, &args.thresholds);
     settings.iter_mut().for_each(|setting| setting.dual_cache = args.dual_cache && setting.mode != Mode::Ar);
 
     let stop = interrupted()?;
@@ -77,18 +77,20 @@ fn read(path: &Path) -> Result<Vec<Case>> {
 }
 
 fn label(setting: &Setting) -> String {
-    let mode = serde_json::json!(setting.mode);
+    let rule = setting.acceptance.map_or_else(String::new, |rule| format!(" {}", rule.as_str()));
     let threshold = setting.threshold.map_or_else(String::new, |threshold| format!(" {threshold}"));
-    format!("{}{threshold}", mode.as_str().unwrap_or_default())
+    format!("{}{rule}{threshold}", setting.mode.as_str())
 }
 
 fn table(scores: &[Score]) -> Result<()> {
-    line("mode            exact match   tokens/s   tokens/pass   passes/block")?;
+    line("mode                     exact match   tokens/s   tokens/pass   rows/token   passes/block")?;
     for score in scores {
         let (label, percent, speed) = (label(&score.setting), score.total.percent(), score.tokens_per_second);
         let per_block = score.passes_per_block.map_or_else(|| "-".to_owned(), |passes| format!("{passes:.2}"));
-        let per_pass = score.tokens_per_pass;
-        line(format_args!("{label:<15} {percent:>9.1} %   {speed:>8.1}   {per_pass:>11.2}   {per_block:>12}"))?;
+        let (per_pass, rows) = (score.tokens_per_pass, score.rows_per_token);
+        line(format_args!(
+            "{label:<24} {percent:>9.1} %   {speed:>8.1}   {per_pass:>11.2}   {rows:>10.1}   {per_block:>12}"
+        ))?;
     }
     Ok(())
 }

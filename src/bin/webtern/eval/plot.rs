@@ -23,11 +23,12 @@ struct Style {
 }
 
 /// Every mode, in the order in which they are drawn.
-const STYLES: [Style; 5] = [
+const STYLES: [Style; 6] = [
     Style { mode: Mode::Ar, name: "ar", on_light: "#bc4c00", on_dark: "#f0883e" },
     Style { mode: Mode::Greedy, name: "greedy", on_light: "#bf3989", on_dark: "#f778ba" },
     Style { mode: Mode::Iterative, name: "iterative", on_light: "#1f6feb", on_dark: "#79c0ff" },
     Style { mode: Mode::Adaptive, name: "adaptive", on_light: "#1a7f37", on_dark: "#56d364" },
+    Style { mode: Mode::Speculative, name: "speculative", on_light: "#8250df", on_dark: "#bc8cff" },
     Style { mode: Mode::Auto, name: "auto", on_light: "#6e7781", on_dark: "#9198a1" },
 ];
 
@@ -117,7 +118,7 @@ impl Point<'_> {
     }
 }
 
-/// Draws `scores` under a title. The points of a mode are joined in the order of the scores. Its
+/// Draws `scores` under a title, but for those of a rule of acceptance other than the model's own. The points of a mode are joined in the order of the scores. Its
 /// first is labelled with its name, the others with their thresholds where there is room.
 ///
 /// # Errors
@@ -150,7 +151,8 @@ pub(super) fn plot(title: &str, scores: &[Score]) -> Result<String> {
 
 /// The scores of one mode in the picture.
 fn points<'a>(style: &Style, scores: &'a [Score], x: &Axis, y: &Axis) -> Vec<Point<'a>> {
-    let scores = scores.iter().filter(|score| score.setting.mode == style.mode);
+    let drawn = |score: &&Score| score.setting.mode == style.mode && score.setting.acceptance.is_none();
+    let scores = scores.iter().filter(drawn);
     let point = |(place, score): (usize, &'a Score)| {
         let (percent, lowest) = (score.total.percent(), y.values.0);
         let at = (x.at(score.tokens_per_second), y.at(percent.max(lowest)));
@@ -185,16 +187,18 @@ mod tests {
 
     fn score(mode: Mode, threshold: Option<f64>, exact: usize, tokens_per_second: f64) -> Score {
         Score {
-            setting: Setting { mode, threshold, dual_cache: false },
+            setting: Setting { mode, acceptance: None, threshold, dual_cache: false },
             total: Count { cases: 100, exact },
             tasks: Vec::new(),
             new_tokens: 0,
             passes: 0,
             blocks: 0,
             commits: 0,
+            evaluated_rows: 0,
             decode_ms: 0.0,
             tokens_per_second,
             tokens_per_pass: 0.0,
+            rows_per_token: 0.0,
             passes_per_block: None,
         }
     }

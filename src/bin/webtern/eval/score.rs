@@ -12,7 +12,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use webtern::decode::{Event, Mode, Outcome};
+use webtern::decode::{Acceptance, Event, Mode, Outcome};
 use webtern::engine::{Engine, Request};
 use webtern::{Error, ErrorCode, Result};
 
@@ -72,6 +72,8 @@ impl Case {
 pub(super) struct Setting {
     /// The decode mode.
     pub(super) mode: Mode,
+    /// The rule of acceptance, for the modes that have one; the model's own if none.
+    pub(super) acceptance: Option<Acceptance>,
     /// The threshold, for the modes that have one.
     pub(super) threshold: Option<f64>,
     /// Whether most passes run only a sub-block: see [`webtern::decode::Options::dual_cache`].
@@ -79,16 +81,28 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    /// Each of `modes`, those that have a threshold with each of `thresholds`.
-    pub(super) fn all(modes: &[Mode], thresholds: &[f64]) -> Vec<Self> {
-        let of = |mode: Mode| {
-            let thresholds = match mode {
-                Mode::Iterative | Mode::Adaptive => thresholds.iter().copied().map(Some).collect(),
-                Mode::Ar | Mode::Greedy | Mode::Auto => vec![None],
-            };
-            thresholds.into_iter().map(move |threshold| Self { mode, threshold, dual_cache: false })
+    /// Each of `modes`, those that have a threshold with each of `thresholds` and each of
+    /// `acceptances`.
+    pub(super) fn all(modes: &[Mode], acceptances: &[Acceptance], thresholds: &[f64]) -> Vec<Self> {
+        let rules: Vec<Option<Acceptance>> = match acceptances {
+            [] => vec![None],
+            rules => rules.iter().copied().map(Some).collect(),
         };
-        modes.iter().copied().flat_map(of).collect()
+        let mut settings = Vec::new();
+        for &mode in modes {
+            if !matches!(mode, Mode::Iterative | Mode::Adaptive) {
+                settings.push(Self { mode, acceptance: None, threshold: None, dual_cache: false });
+                continue;
+            }
+            for &acceptance in &rules {
+                let with = |threshold| Self { mode, acceptance, threshold, dual_cache: false };
+                match acceptance {
+                    Some(Acceptance::Static) => settings.push(with(None)),
+                    _ => settings.extend(thresholds.iter().map(|&threshold| with(Some(threshold)))),
+                }
+            }
+        }
+        settings
     }
 }
 
@@ -112,12 +126,16 @@ pub(super) struct Score {
     pub(super) blocks: usize,
     /// Passes that stored finished blocks.
     pub(super) commits: usize,
+    /// Rows that passes and commits ran.
+    pub(super) evaluated_rows: usize,
     /// Milliseconds spent decoding; prefill is not in it.
     pub(super) decode_ms: f64,
     /// New tokens per second of decoding.
     pub(super) tokens_per_second: f64,
     /// New tokens per pass; commits are not counted.
     pub(super) tokens_per_pass: f64,
+    /// Rows that passes and commits ran per new token.
+    pub(super) rows_per_token: f64,
     /// Passes per block; nothing without blocks.
     pub(super) passes_per_block: Option<f64>,
 }
@@ -172,9 +190,11 @@ pub(super) fn evaluate(
         passes: 0,
         blocks: 0,
         commits: 0,
+        evaluated_rows: 0,
         decode_ms: 0.0,
         tokens_per_second: 0.0,
         tokens_per_pass: 0.0,
+        rows_per_token: 0.0,
         passes_per_block: None,
     };
     for (index, case) in cases.iter().enumerate() {
@@ -184,6 +204,7 @@ pub(super) fn evaluate(
     }
     score.tokens_per_second = ratio(1e3 * score.new_tokens as f64, score.decode_ms);
     score.tokens_per_pass = ratio(score.new_tokens as f64, score.passes as f64);
+    score.rows_per_token = ratio(score.evaluated_rows as f64, score.new_tokens as f64);
     score.passes_per_block = (score.blocks > 0).then(|| ratio(score.passes as f64, score.blocks as f64));
     Ok(score)
 }
@@ -191,6 +212,7 @@ pub(super) fn evaluate(
 fn answer(engine: &mut Engine, case: &Case, setting: Setting) -> Result<Outcome> {
     let mut request = case.request.clone();
     request.options.mode = setting.mode;
+    request.options.acceptance = setting.acceptance;
     request.options.threshold = setting.threshold;
     request.options.dual_cache = setting.dual_cache;
     engine.start(&request)?;
@@ -218,6 +240,7 @@ impl Score {
         self.passes += stats.passes;
         self.blocks += stats.blocks;
         self.commits += stats.commits;
+        self.evaluated_rows += stats.evaluated_rows;
         self.decode_ms += stats.decode_ms;
     }
 }
@@ -262,10 +285,27 @@ mod tests {
 
     #[test]
     fn settings_have_thresholds_where_modes_do() {
-        let all = Setting::all(&[Mode::Ar, Mode::Iterative, Mode::Greedy], &[0.5, 0.9]);
-        let shown: Vec<_> = all.iter().map(|setting| (setting.mode, setting.threshold)).collect();
-        let expected =
-            [(Mode::Ar, None), (Mode::Iterative, Some(0.5)), (Mode::Iterative, Some(0.9)), (Mode::Greedy, None)];
-        assert_eq!(shown, expected);
+        let modes = [Mode::Ar, Mode::Iterative, Mode::Greedy];
+        let shown = |rules: &[Acceptance]| {
+            let all = Setting::all(&modes, rules, &[0.5, 0.9]);
+            all.iter().map(|setting| (setting.mode, setting.acceptance, setting.threshold)).collect::<Vec<_>>()
+        };
+        let iterative = |rule, threshold| (Mode::Iterative, rule, threshold);
+        let expected = [
+            (Mode::Ar, None, None),
+            iterative(None, Some(0.5)),
+            iterative(None, Some(0.9)),
+            (Mode::Greedy, None, None),
+        ];
+        assert_eq!(shown(&[]), expected);
+        let (product, fixed) = (Some(Acceptance::Product), Some(Acceptance::Static));
+        let expected = [
+            (Mode::Ar, None, None),
+            iterative(product, Some(0.5)),
+            iterative(product, Some(0.9)),
+            iterative(fixed, None),
+            (Mode::Greedy, None, None),
+        ];
+        assert_eq!(shown(&[Acceptance::Product, Acceptance::Static]), expected);
     }
 }
