@@ -6,6 +6,7 @@
 #   make bench   times forward passes and kernels natively, then webtern beside wllama in headless Chromium
 #                (MODEL=file.gguf to choose the model, BENCH="--rounds 2 --busy" for options of the second half)
 #   make eval    asks the embedded model its held-out questions in every decode mode, and writes models/tiny/modes.{json,svg}
+#   make fuzz    runs every fuzz target for 10 s (FUZZ_SECONDS=600 FUZZ_TARGETS="gguf zip" for more of fewer)
 #   make deny    checks the dependencies for advisories, licenses and duplicates, by cargo-deny
 #   make convert-memory   converts a checkpoint of 2 GB and shows how much memory that takes (Linux)
 #
@@ -15,7 +16,7 @@ PORT ?= 4173
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo build test lint test-rust test-wasm test-www test-e2e bench eval deny convert-memory toolchains test-runner browser
+.PHONY: demo build test lint test-rust test-wasm test-www test-e2e bench eval fuzz deny convert-memory toolchains test-runner browser
 
 # The standard library for threads in a browser is built by a nightly toolchain: see wasm-pack.toml.
 NIGHTLY := $(shell sed -n 's/^toolchain = "\(nightly-.*\)"/\1/p' wasm-pack.toml)
@@ -27,6 +28,8 @@ FIXTURES := $(or $(WEBTERN_FIXTURES),../shared/fixtures)
 SMOLLM2 := $(FIXTURES)/smollm2-135m-dlm-subln
 BENCH_MODELS := $(or $(MODEL),$(patsubst %,$(TARGET_DIR)/models/smollm2-135m-%.gguf,q2_0 q4_0 q8_0))
 BENCH ?=
+FUZZ_SECONDS ?= 10
+FUZZ_TARGETS ?= $(shell sed -n '/^\[\[bin/{n;s/name = "\(.*\)"/\1/p;}' tests/fuzz/Cargo.toml)
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 CHROMEDRIVER ?= $(shell command -v chromedriver)
 export CHROMIUM CHROMEDRIVER
@@ -89,6 +92,14 @@ eval:
 $(TARGET_DIR)/models/smollm2-135m-%.gguf: $(wildcard examples/random_model/*.rs)
 	mkdir -p $(@D)
 	cargo run --quiet --release --example random_model -- --tokenizer $(SMOLLM2) --type $* --mask-token-id 4 -o $@
+
+# The longer, the better: FUZZ_SECONDS is per target.
+fuzz: toolchains
+	command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz
+	for target in $(FUZZ_TARGETS); do \
+	  corpus=$(abspath $(TARGET_DIR))/fuzz-corpus/$$target; mkdir -p $$corpus; echo "== $$target"; \
+	  WEBTERN_FUZZ_SEEDS=$$corpus cargo +$(NIGHTLY) fuzz run --fuzz-dir tests/fuzz $$target $$corpus \
+	    -- -max_total_time=$(FUZZ_SECONDS); done
 
 # Advisories, duplicates, licenses and sources of the dependencies. Installing it takes longer than all the tests.
 deny:

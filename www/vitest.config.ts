@@ -1,3 +1,3 @@
 import { defineConfig } from 'vitest/config'
 
-export default defineConfig({ test: { include: ['test/{unit,page}/**/*.test.ts'], environment: 'node' } })
+export default defineConfig({ test: { include: ['test/{unit,page,scripts}/**/*.test.ts'], environment: 'node' } })
