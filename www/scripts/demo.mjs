@@ -8,6 +8,7 @@
 //   node scripts/demo.mjs [--port N]
 
 import { existsSync } from 'node:fs'
+import { setPriority } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -36,6 +37,8 @@ await runMain(async () => {
   console.log(`\n   ${url} is ready. Ctrl-C ends it.\n`)
 
   console.log('3. The converter, which the page needs only to convert models')
+  // The page's own threads come first.
+  setPriority(10)
   if (await compile(root, converter, PROFILE)) {
     await buildPage(page)
     console.log('\n   The converter is ready, too: reload the page to use it.\n')

@@ -60,10 +60,12 @@ export function chooseBuild<T extends WasmInstance>(
   requested = defaultThreads(environment),
 ): Choice<T> {
   const runnable = builds.filter(({ needs }) => needs.every((feature) => environment.features.has(feature)))
-  const threaded = requested > 1 && environment.sharedMemory ? runnable.find(({ threads }) => threads) : undefined
-  if (threaded) return { build: threaded, threads: requested, notices: [] }
-  const build = runnable.find(({ threads }) => !threads)
+  const single = runnable.find(({ threads }) => !threads)
+  const threaded = environment.sharedMemory ? runnable.find(({ threads }) => threads) : undefined
+  // A single thread also runs in a build with threads, if this copy of webtern has no other.
+  const build = requested > 1 ? (threaded ?? single) : (single ?? threaded)
   if (!build) throw new WebternError('crashed', nothingRuns(builds, environment))
+  if (build.threads) return { build, threads: requested, notices: [] }
   return { build, threads: 1, notices: requested > 1 ? [singleThreaded(builds, environment, requested)] : [] }
 }
 
@@ -90,8 +92,13 @@ function singleThreaded(
   )
 }
 
+/** `make demo` compiles the converter last. */
+const NOT_COMPILED =
+  'this part of webtern is not compiled yet: while `make demo` compiles, reload the page in a minute; ' +
+  'otherwise run `make build`'
+
 function nothingRuns(builds: readonly Build<WasmInstance>[], { features }: Environment): string {
-  if (builds.length === 0) return 'this copy of webtern was built without WebAssembly files: run its full build'
+  if (builds.length === 0) return NOT_COMPILED
   const needs = builds.map(({ name, needs }) => `${name} needs ${needs.join(' and ')}`).join('; ')
   const has = features.size > 0 ? [...features].join(' and ') : 'neither simd128 nor relaxed-simd'
   return `no build of webtern runs in this browser, which has ${has} (${needs}): use a current browser`

@@ -56,9 +56,19 @@ describe('chooseBuild', () => {
     expect([1, 2, 4, 6, 8, 12, 16, 64].map(threads)).toEqual([1, 2, 4, 4, 4, 6, 8, 8])
   })
 
+  it('runs a single thread in a build with threads when there is no other', () => {
+    const threaded = all.filter(({ threads }) => threads)
+    expect(chooseBuild(threaded, environment(true, 'simd128'), 1)).toMatchObject({
+      build: { name: 'simd-threads' },
+      threads: 1,
+      notices: [],
+    })
+    expect(() => chooseBuild(threaded, environment(false, 'simd128'), 1)).toThrow('no build of webtern runs')
+  })
+
   it('says so when nothing runs', () => {
     expect(() => chooseBuild(all, environment(true), 1)).toThrow('neither simd128 nor relaxed-simd')
-    expect(() => chooseBuild([], environment(true, 'simd128'), 1)).toThrow('built without WebAssembly files')
+    expect(() => chooseBuild([], environment(true, 'simd128'), 1)).toThrow('not compiled yet')
   })
 })
 
