@@ -9,7 +9,7 @@ use crate::gguf::GgmlType;
 use crate::kernels::{Kernels, Q8Rows, available};
 use crate::platform::now_ms;
 use crate::quant::Ternary;
-use crate::tensor::{PANEL_ROWS, PackedGroups, PackedTernary, TILE};
+use crate::tensor::{GroupedTernary, Matrix, MatrixBuilder, PANEL_ROWS, PackedGroups, PackedTernary, TILE};
 use serde::Serialize;
 use std::hint::black_box;
 
@@ -82,6 +82,9 @@ pub fn kernels(runs: usize) -> Result<Vec<KernelTiming>> {
         let bytes = vec![1; ROWS * COLS / ty.block_len() * ty.block_bytes()];
         grouped.push((ty, PackedGroups::pack(ty, ROWS, COLS, &bytes)?));
     }
+    let mut two_bit = MatrixBuilder::embedding(GgmlType::Q2_0, ROWS, COLS)?;
+    two_bit.push(&vec![1; ROWS * COLS / GgmlType::Q2_0.block_len() * GgmlType::Q2_0.block_bytes()])?;
+    let two_bit = two_bit.finish()?;
     let mut timings = Vec::new();
     for kernels in available() {
         let products = kernels.peak(PEAK_ROUNDS);
@@ -101,6 +104,9 @@ pub fn kernels(runs: usize) -> Result<Vec<KernelTiming>> {
             let x = vec![1i8; rows * COLS];
             let q8 = Q8Rows::zeroed(rows, COLS);
             add("ternary", time(runs, || multiply_ternary(kernels, &ternary, &x, rows))?);
+            if let Matrix::TernaryGroups(matrix) = &two_bit {
+                add("ternary groups", time(runs, || multiply_ternary_groups(kernels, matrix, &q8))?);
+            }
             for (ty, matrix) in &grouped {
                 add(&ty.to_string().to_lowercase(), time(runs, || multiply_groups(kernels, matrix, &q8))?);
             }
@@ -115,6 +121,15 @@ fn multiply_ternary(kernels: &dyn Kernels, matrix: &PackedTernary, x: &[i8], row
     for tile in 0..matrix.rows().div_ceil(TILE) {
         kernels.ternary_tile(matrix.row_tile(tile), x, &x_sums, &mut sums);
         black_box(&sums);
+    }
+    Ok(())
+}
+
+fn multiply_ternary_groups(kernels: &dyn Kernels, matrix: &GroupedTernary, x: &Q8Rows) -> Result<()> {
+    let mut products = vec![[0.0; TILE]; x.rows()];
+    for panel in 0..matrix.rows().div_ceil(TILE) {
+        kernels.ternary_panel(&matrix.panel(panel), x, &mut products);
+        black_box(&products);
     }
     Ok(())
 }

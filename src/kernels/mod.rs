@@ -5,8 +5,8 @@
 //! [`scalar`]: integer sums are exact, and the order of floating-point additions is part of the
 //! specification.
 //!
-//! The loop nests are written once for all instruction sets (`ternary.rs`, `groups.rs`,
-//! `float.rs`). A backend supplies the multiplications in its registers. Every instruction set has
+//! The loop nests are written once for all instruction sets (`ternary.rs`,
+//! `ternary_groups.rs`, `groups.rs`, `float.rs`). A backend supplies the multiplications in its registers. Every instruction set has
 //! a folder with the same files:
 //!
 //! | file      | contents                                                                    |
@@ -37,6 +37,8 @@ mod selection;
 mod self_test;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"))]
 mod ternary;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"))]
+mod ternary_groups;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 #[expect(unsafe_code, reason = "vector loads and stores go through pointers")]
 mod wasm32;
@@ -52,7 +54,7 @@ pub use q8::{Q8_BLOCK, Q8_ROWS, Q8Part, Q8Rows};
 pub use rows::{Rows, RowsMut};
 pub use selection::KernelSelection;
 
-use crate::tensor::{PANEL_ROWS, RowPanel, TILE};
+use crate::tensor::{PANEL_ROWS, RowPanel, TILE, TernaryPanel};
 
 /// Partial sums of a floating-point dot product, and columns of a panel.
 pub const LANES: usize = 8;
@@ -87,6 +89,12 @@ pub trait Kernels: Sync {
     /// sum over the groups, in order, of `sum((code - zero) x) * (weight_scale * scale)`, where the
     /// inner sum is exact, minus `x_sum * (min * scale)` for types with minimums.
     fn group_panel(&self, panel: &RowPanel<'_>, x: &Q8Rows, out: &mut [[f32; PANEL_ROWS]]);
+
+    /// Computes the dot products of 16 rows of group-wise ternary weights with every row of
+    /// activations: the sum over the groups, in order, of `weight_scale * s`, where `s` is the sum
+    /// over the blocks of activations, in order, of `sum((code - 1) x) * scale`, of which the inner
+    /// sum is exact.
+    fn ternary_panel(&self, panel: &TernaryPanel<'_>, x: &Q8Rows, out: &mut [[f32; TILE]]);
 
     /// Computes a dot product in [`LANES`] partial sums. Lane `l` adds the products at `l`,
     /// `l + 8`, ... in order; lanes are then added as `((0+4) + (2+6)) + ((1+5) + (3+7))`; a

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Kernels, Q8_BLOCK, Q8Rows};
-use crate::tensor::{GroupLayout, PANEL_ROWS, RowPanel, TILE, TILE_BYTES};
+use crate::tensor::{GroupLayout, PANEL_ROWS, RowPanel, TILE, TILE_BYTES, TernaryPanel};
 
 /// The backend of plain loops.
 pub struct Scalar;
@@ -35,12 +35,38 @@ impl Kernels for Scalar {
             }
         }
     }
+
+    fn ternary_panel(&self, panel: &TernaryPanel<'_>, x: &Q8Rows, out: &mut [[f32; TILE]]) {
+        for (index, out) in out.iter_mut().enumerate() {
+            for (row, out) in out.iter_mut().enumerate() {
+                *out = ternary_dot(panel, row, x, index);
+            }
+        }
+    }
 }
 
 /// The 16 rows of 16 weights of a tile.
 fn weights(tile: &[u8]) -> [[i8; TILE]; TILE] {
     let code = |row: usize, col: usize| tile[row * 4 + col % 4] >> (col / 4 * 2) & 3;
     std::array::from_fn(|row| std::array::from_fn(|col| code(row, col) as i8 - 1))
+}
+
+/// The dot product of row `row` of a group-wise ternary panel and row `x_row` of `x`.
+fn ternary_dot(panel: &TernaryPanel<'_>, row: usize, x: &Q8Rows, x_row: usize) -> f32 {
+    let blocks = x.blocks() / panel.scales.len();
+    let weights: Vec<_> = panel.tiles.chunks_exact(TILE_BYTES).map(weights).collect();
+    let mut product = 0.0;
+    for (group, scales) in panel.scales.iter().enumerate() {
+        let mut sum = 0.0;
+        for block in group * blocks..(group + 1) * blocks {
+            let (scale, values) = x.get(x_row, block);
+            let weights = weights[block * Q8_BLOCK / TILE..].iter().flat_map(|tile| tile[row]);
+            let products = weights.zip(values).map(|(w, x)| i32::from(w) * i32::from(x));
+            sum += products.sum::<i32>() as f32 * scale;
+        }
+        product += sum * scales[row];
+    }
+    product
 }
 
 /// The dot product of row `row` of a panel and row `x_row` of `x`.

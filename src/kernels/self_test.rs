@@ -9,7 +9,7 @@
 use super::q8::sum_of;
 use super::scalar::Scalar;
 use super::{Kernels, Q8_BLOCK, Q8Rows};
-use crate::tensor::{CHUNK_BYTES, GroupLayout, PANEL_ROWS, RowPanel, TILE, TILE_BYTES};
+use crate::tensor::{CHUNK_BYTES, GroupLayout, PANEL_ROWS, RowPanel, TILE, TILE_BYTES, TernaryPanel};
 
 /// Columns of the matrices: more than one block of the ternary kernels.
 const COLS: usize = 640;
@@ -27,6 +27,9 @@ pub(super) const MAX_ROWS: usize = 32;
 /// every layout, and activations.
 pub(super) struct SelfTest {
     tiles: Vec<u8>,
+    /// The same with codes of 3 among them, and scales of their groups.
+    two_bit_tiles: Vec<u8>,
+    two_bit_scales: Vec<[f32; TILE]>,
     panels: Vec<(GroupLayout, Vec<[u8; CHUNK_BYTES]>)>,
     x: Vec<i8>,
     x_sums: Vec<i32>,
@@ -35,8 +38,8 @@ pub(super) struct SelfTest {
     expected: Products,
 }
 
-/// Ternary and grouped products, for each of [`TEST_ROWS`] and [`LAYOUTS`].
-type Products = [(Vec<[i32; TILE]>, [Vec<[f32; PANEL_ROWS]>; LAYOUTS.len()]); TEST_ROWS.len()];
+/// Ternary, group-wise ternary and grouped products, for each of [`TEST_ROWS`] and [`LAYOUTS`].
+type Products = [(Vec<[i32; TILE]>, Vec<[f32; TILE]>, [Vec<[f32; PANEL_ROWS]>; LAYOUTS.len()]); TEST_ROWS.len()];
 
 impl SelfTest {
     pub(super) fn new() -> Self {
@@ -51,6 +54,10 @@ impl SelfTest {
         let rows = TEST_ROWS.into_iter().chain([MAX_ROWS]);
         let mut test = Self {
             tiles: (0..COLS / TILE * TILE_BYTES).map(tile_byte).collect(),
+            two_bit_tiles: (0..COLS / TILE * TILE_BYTES)
+                .map(|i| if i < 2048 { 0xFF } else { (i * 89) as u8 })
+                .collect(),
+            two_bit_scales: (0..COLS / 64).map(|g| std::array::from_fn(|row| (g + row) as f32 * 0.01)).collect(),
             panels: LAYOUTS.map(|layout| (layout, panel_chunks(layout))).into(),
             x_sums: x.chunks_exact(COLS).map(sum_of).collect(),
             q8: rows.map(|rows| Q8Rows::new(COLS, &x[..rows * COLS], &scales)).collect(),
@@ -67,7 +74,10 @@ impl SelfTest {
     }
 
     fn products(&self, kernels: &dyn Kernels) -> Products {
-        TEST_ROWS.map(|rows| (self.ternary(kernels, rows), LAYOUTS.map(|layout| self.grouped(kernels, layout, rows))))
+        TEST_ROWS.map(|rows| {
+            let grouped = LAYOUTS.map(|layout| self.grouped(kernels, layout, rows));
+            (self.ternary(kernels, rows), self.ternary_groups(kernels, rows), grouped)
+        })
     }
 
     /// Ternary products with the first `rows` activation rows.
@@ -77,13 +87,25 @@ impl SelfTest {
         sums
     }
 
+    /// Group-wise ternary products with the first `rows` activation rows.
+    fn ternary_groups(&self, kernels: &dyn Kernels, rows: usize) -> Vec<[f32; TILE]> {
+        let panel = TernaryPanel { scales: &self.two_bit_scales, tiles: &self.two_bit_tiles };
+        let mut out = vec![[0.0; TILE]; rows];
+        kernels.ternary_panel(&panel, self.q8(rows), &mut out);
+        out
+    }
+
+    /// The first `rows` activation rows.
+    fn q8(&self, rows: usize) -> &Q8Rows {
+        self.q8.iter().find(|x| x.rows() == rows).expect("there are activations for every number of rows")
+    }
+
     /// Grouped products with the first `rows` activation rows.
     pub(super) fn grouped(&self, kernels: &dyn Kernels, layout: GroupLayout, rows: usize) -> Vec<[f32; PANEL_ROWS]> {
         let (_, chunks) = self.panels.iter().find(|(of, _)| *of == layout).expect("there is a panel of every layout");
         let panel = RowPanel { layout, zero: 0, mins: false, group_chunks: 1 + layout.code_chunks(), chunks };
-        let x = self.q8.iter().find(|x| x.rows() == rows).expect("there are activations for every number of rows");
         let mut out = vec![[0.0; PANEL_ROWS]; rows];
-        kernels.group_panel(&panel, x, &mut out);
+        kernels.group_panel(&panel, self.q8(rows), &mut out);
         out
     }
 }

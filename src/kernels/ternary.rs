@@ -26,7 +26,7 @@ const DECODED_STEPS: usize = 64;
 const TILE_STEPS: usize = 4;
 
 /// Four adjacent activations.
-type Quad = [i8; 4];
+pub(super) type Quad = [i8; 4];
 
 /// The registers of [`TernaryDot::Isa`] that hold 64 weights.
 type Weights<D> = <<D as TernaryDot>::Isa as Isa>::Tile;

@@ -184,6 +184,9 @@ fn a_backend_that_fails_the_self_test_is_never_selected() {
         fn group_panel(&self, panel: &RowPanel<'_>, x: &Q8Rows, out: &mut [[f32; PANEL_ROWS]]) {
             Scalar.group_panel(panel, x, out);
         }
+        fn ternary_panel(&self, panel: &TernaryPanel<'_>, x: &Q8Rows, out: &mut [[f32; TILE]]) {
+            Scalar.ternary_panel(panel, x, out);
+        }
     }
     assert_eq!(selection::fastest(&[&Wrong, &Scalar]).name(), "scalar");
     let mut backends = available();
@@ -269,6 +272,48 @@ fn group_panels_match_scalar() {
             }
         }
     }
+}
+
+/// Sixteen rows of any codes of two bits; in every second case of the largest code and activations.
+#[test]
+fn ternary_panels_match_scalar() {
+    for kernels in passing() {
+        let rng = &mut Pcg32::seed_from_u64(3);
+        for (group, groups, rows) in
+            [(64, 1, 0), (64, 1, 1), (64, 9, 2), (128, 3, 3), (128, 8, 5), (256, 2, 6), (256, 5, 33)]
+        {
+            let cols = group * groups;
+            let extreme = rows % 2 == 0;
+            let scales: Vec<[f32; TILE]> = (0..groups).map(|_| values(rng, TILE).try_into().unwrap()).collect();
+            let tile_byte = |_| if extreme { 0xFF } else { rng.next_u32() as u8 };
+            let tiles: Vec<u8> = (0..cols * TILE / 4).map(tile_byte).collect();
+            let panel = TernaryPanel { scales: &scales, tiles: &tiles };
+            let x = if extreme { vec![-127; rows * cols] } else { int8(rng, rows * cols) };
+            let x = &Q8Rows::new(cols, &x, &values(rng, rows * cols / Q8_BLOCK));
+            let (mut expected, mut got) = (vec![[0.0; TILE]; rows], vec![[1.0; TILE]; rows]);
+            Scalar.ternary_panel(&panel, x, &mut expected);
+            kernels.ternary_panel(&panel, x, &mut got);
+            let [got, expected] = [got, expected].map(|out| bits(out.as_flattened()));
+            assert_eq!(got, expected, "{} groups of {group}, {rows} rows of {cols}", kernels.name());
+        }
+    }
+}
+
+#[test]
+fn a_scale_for_each_group_and_block_by_the_definition() {
+    // Row 1: code 3 (+2) in columns 0 and 64, code 0 (-1) in column 32; zeros elsewhere.
+    let mut tiles = vec![0x55; 128 * TILE / 4];
+    let byte = |tile: usize| tile * crate::tensor::TILE_BYTES + 4;
+    (tiles[byte(0)], tiles[byte(2)], tiles[byte(4)]) = (0x57, 0x54, 0x57);
+    let mut scales = [[0.0; TILE]; 2];
+    (scales[0][1], scales[1][1]) = (10.0, 100.0);
+    let mut x = [0; 128];
+    (x[0], x[32], x[64]) = (3, 5, 7);
+    let mut out = [[9.0; TILE]];
+    let x = Q8Rows::new(128, &x, &[0.5, 0.25, 1.0, 1.0]);
+    Scalar.ternary_panel(&TernaryPanel { scales: &scales, tiles: &tiles }, &x, &mut out);
+    assert_eq!(out[0][1], 10.0 * (2.0 * 3.0 * 0.5 - 5.0 * 0.25) + 100.0 * (2.0 * 7.0));
+    assert_eq!(out[0][0], 0.0);
 }
 
 #[test]

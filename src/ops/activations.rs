@@ -64,10 +64,10 @@ impl Activations {
                         x_sums: smallvec![0; rows],
                     });
                 }
-                Matrix::Groups(_) => {
+                Matrix::Groups(_) | Matrix::TernaryGroups(_) => {
                     activations.q8.get_or_insert_with(|| Q8Rows::zeroed(rows, cols));
                 }
-                Matrix::Floats(_) | Matrix::TernaryGroups(_) => {
+                Matrix::Floats(_) => {
                     activations.values.get_or_insert_with(|| vec![0.0; x.len()]);
                 }
             }

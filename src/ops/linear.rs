@@ -10,7 +10,7 @@ use super::activations::Activations;
 use super::column_blocks::ColumnBlocks;
 use crate::kernels::{Kernels, LANES};
 use crate::parallel::Scope;
-use crate::tensor::{Matrix, PANEL_ROWS, PackedGroups, PackedTernary, TILE};
+use crate::tensor::{FloatMatrix, GroupedTernary, Matrix, PANEL_ROWS, PackedGroups, PackedTernary, TILE};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -74,6 +74,8 @@ struct Buffers {
 struct TileBuffers {
     /// Sums of a ternary tile with every row.
     sums: Vec<[i32; TILE]>,
+    /// Products of 16 group-wise ternary rows with every row.
+    panels: Vec<[f32; TILE]>,
     /// Products of [`LANES`] columns with every row.
     products: Vec<[f32; LANES]>,
     /// A row of weights in f32.
@@ -216,8 +218,9 @@ impl Linear<'_> {
         };
         match self.weights {
             Matrix::Ternary(matrix) => ternary(kernels, matrix, input, columns.clone(), tile, take),
+            Matrix::TernaryGroups(matrix) => ternary_groups(kernels, matrix, input, columns.clone(), tile, take),
             Matrix::Groups(matrix) => grouped(kernels, matrix, input, columns.clone(), tile, take),
-            matrix => decoded(kernels, matrix, input, columns.clone(), tile, take),
+            Matrix::Floats(matrix) => decoded(kernels, matrix, input, columns.clone(), tile, take),
         }
     }
 }
@@ -245,6 +248,27 @@ fn ternary(
     }
 }
 
+/// Ternary weights with a scale per group of columns.
+fn ternary_groups(
+    kernels: &dyn Kernels,
+    matrix: &GroupedTernary,
+    input: &Activations,
+    columns: Range<usize>,
+    TileBuffers { panels, products, .. }: &mut TileBuffers,
+    mut take: impl FnMut(usize, &mut [[f32; LANES]]),
+) {
+    panels.resize(input.rows(), [0.0; TILE]);
+    for tile in columns.clone().step_by(TILE) {
+        kernels.ternary_panel(&matrix.panel(tile / TILE), input.q8(), panels);
+        for (half, column) in (tile..columns.end).step_by(LANES).take(TILE / LANES).enumerate() {
+            for (products, panel) in products.iter_mut().zip(&*panels) {
+                *products = panel.as_chunks().0[half];
+            }
+            take(column, products);
+        }
+    }
+}
+
 /// Integer sums over groups, each with its own scale.
 fn grouped(
     kernels: &dyn Kernels,
@@ -263,13 +287,13 @@ fn grouped(
 /// All other types: decodes each weight row to f32 once and multiplies it by all rows of the input.
 fn decoded(
     kernels: &dyn Kernels,
-    matrix: &Matrix,
+    matrix: &FloatMatrix,
     input: &Activations,
     columns: Range<usize>,
     TileBuffers { products, weights, .. }: &mut TileBuffers,
     mut take: impl FnMut(usize, &mut [[f32; LANES]]),
 ) {
-    weights.resize(matrix.cols(), 0.0);
+    weights.resize(input.cols(), 0.0);
     for column in columns.clone().step_by(LANES) {
         for at in column..columns.end.min(column + LANES) {
             matrix.decode_row(at, weights);

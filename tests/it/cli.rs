@@ -91,6 +91,33 @@ fn tokenize_goes_both_ways() {
 }
 
 #[test]
+fn perplexity_scores_a_text_and_compares_files() {
+    let (model, mut words) = (model(), NamedTempFile::new().unwrap());
+    words.write_all("some words, again and again; ".repeat(20).as_bytes()).unwrap();
+    let path = words.path().to_owned();
+    let path = path.to_str().unwrap();
+    let same = json("perplexity", model.path(), &[path, "--window", "64", "--against", model.path().to_str().unwrap()]);
+    assert_eq!((&same["window"], &same["tokens"]), (&64.into(), &(9 * 31).into()), "{same}");
+    // Random weights know nothing: about as likely as any of the 260 tokens.
+    let number = |value: &Value| value.as_f64().unwrap();
+    assert!((100.0..1000.0).contains(&number(&same["perplexity"])), "{same}");
+    assert!((100.0..1000.0).contains(&number(&same["maskedBlockPerplexity"])), "{same}");
+    let against = &same["against"];
+    assert_eq!(against["perplexity"], same["perplexity"]);
+    assert!(number(&against["meanKl"]).abs() < 1e-9 && number(&against["maxKl"]).abs() < 1e-9, "{against}");
+    assert_eq!(against["sameTop"], 1.0);
+    let other = json("perplexity", model.path(), &[path, "--window", "64"]);
+    assert_eq!((&other["perplexity"], &other["against"]), (&same["perplexity"], &Value::Null));
+    assert!(text("perplexity", model.path(), &[path, "--window", "64"]).contains("perplexity     "));
+    let short = run("perplexity", model.path(), &[path, "--window", "100000"]);
+    assert_eq!(short.status.code(), Some(0), "a window is no longer than the context: {short:?}");
+    std::fs::write(path, "few").unwrap();
+    let short = run("perplexity", model.path(), &[path]);
+    assert_eq!(short.status.code(), Some(2), "{short:?}");
+    assert!(String::from_utf8_lossy(&short.stderr).contains("less than a window of 128"), "{short:?}");
+}
+
+#[test]
 fn logits_has_a_row_per_position() {
     let model = model();
     for attention in ["causal", "block"] {

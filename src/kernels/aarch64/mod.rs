@@ -5,7 +5,7 @@ mod ternary;
 mod vector;
 
 use super::{Kernels, Q8Rows};
-use crate::tensor::{PANEL_ROWS, RowPanel, TILE};
+use crate::tensor::{PANEL_ROWS, RowPanel, TILE, TernaryPanel};
 use groups::Codes;
 use vector::Neon;
 
@@ -25,6 +25,10 @@ impl Kernels for Neon {
 
     fn group_panel(&self, panel: &RowPanel<'_>, x: &Q8Rows, out: &mut [[f32; PANEL_ROWS]]) {
         super::groups::group_panel(Codes::<8>, Codes::<4>, panel, x, out);
+    }
+
+    fn ternary_panel(&self, panel: &TernaryPanel<'_>, x: &Q8Rows, out: &mut [[f32; TILE]]) {
+        super::ternary_groups::ternary_panel::<_, 2>(*self, panel, x, out);
     }
 
     #[cfg(feature = "bench")]

@@ -18,7 +18,7 @@ mod vector;
 use super::groups::GroupDot;
 use super::ternary::TernaryDot;
 use super::{Kernels, Q8Rows};
-use crate::tensor::{PANEL_ROWS, RowPanel, TILE};
+use crate::tensor::{PANEL_ROWS, RowPanel, TILE, TernaryPanel};
 use groups::Codes;
 use ternary::Swar;
 
@@ -32,8 +32,8 @@ pub(super) fn backends() -> impl Iterator<Item = &'static dyn Kernels> {
 }
 
 /// Runs in every browser.
-const SIMD128: Backend<Swar, Codes<8>, Codes<4>> =
-    Backend { name: "wasm32-simd128", ternary: Swar, bytes: Codes, nibbles: Codes };
+const SIMD128: Backend<Swar<14>, Swar<13>, Codes<8>, Codes<4>> =
+    Backend { name: "wasm32-simd128", ternary: Swar, ternary_groups: Swar, bytes: Codes, nibbles: Codes };
 
 /// The first three differ in how they multiply codes of 8 bits.
 #[cfg(target_feature = "relaxed-simd")]
@@ -45,40 +45,47 @@ const RELAXED: [&dyn Kernels; 4] = {
         &Backend {
             name: "wasm32-relaxed-u8",
             ternary: RelaxedTernary::new(DotI32),
+            ternary_groups: RelaxedTernary::new(DotI32),
             bytes: RelaxedCodes::<_, UINT8>(DotI32),
             nibbles: RelaxedCodes::<_, NIBBLE>(DotI32),
         },
         &Backend {
             name: "wasm32-relaxed-i8",
             ternary: RelaxedTernary::new(DotI32),
+            ternary_groups: RelaxedTernary::new(DotI32),
             bytes: RelaxedCodes::<_, INT8>(DotI32),
             nibbles: RelaxedCodes::<_, NIBBLE>(DotI32),
         },
         &Backend {
             name: "wasm32-relaxed-i7",
             ternary: RelaxedTernary::new(DotI32),
+            ternary_groups: RelaxedTernary::new(DotI32),
             bytes: Codes::<8>,
             nibbles: RelaxedCodes::<_, NIBBLE>(DotI32),
         },
         &Backend {
             name: "wasm32-relaxed-i7x2",
             ternary: RelaxedTernary::new(DotI16),
+            ternary_groups: RelaxedTernary::new(DotI16),
             bytes: Codes::<8>,
             nibbles: RelaxedCodes::<_, NIBBLE>(DotI16),
         },
     ]
 };
 
-/// A backend that multiplies ternary weights with `T`, codes of 8 bits with `B`, and codes of 4
-/// bits with `N`.
-struct Backend<T, B, N> {
+/// A backend that multiplies ternary weights with `T`, those with a scale per group with `G`, codes
+/// of 8 bits with `B`, and codes of 4 bits with `N`.
+struct Backend<T, G, B, N> {
     name: &'static str,
     ternary: T,
+    ternary_groups: G,
     bytes: B,
     nibbles: N,
 }
 
-impl<T: TernaryDot + Sync, B: GroupDot + Sync, N: GroupDot + Sync> Kernels for Backend<T, B, N> {
+impl<T: TernaryDot + Sync, G: TernaryDot + Sync, B: GroupDot + Sync, N: GroupDot + Sync> Kernels
+    for Backend<T, G, B, N>
+{
     fn name(&self) -> &'static str {
         self.name
     }
@@ -89,6 +96,10 @@ impl<T: TernaryDot + Sync, B: GroupDot + Sync, N: GroupDot + Sync> Kernels for B
 
     fn group_panel(&self, panel: &RowPanel<'_>, x: &Q8Rows, out: &mut [[f32; PANEL_ROWS]]) {
         super::groups::group_panel(self.bytes, self.nibbles, panel, x, out);
+    }
+
+    fn ternary_panel(&self, panel: &TernaryPanel<'_>, x: &Q8Rows, out: &mut [[f32; TILE]]) {
+        super::ternary_groups::ternary_panel::<_, 2>(self.ternary_groups, panel, x, out);
     }
 
     #[cfg(feature = "bench")]

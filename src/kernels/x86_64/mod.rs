@@ -5,7 +5,7 @@ mod ternary;
 mod vector;
 
 use super::{Kernels, LANES, Q8Part, Q8Rows, Rows, RowsMut, float};
-use crate::tensor::{PANEL_ROWS, RowPanel, TILE};
+use crate::tensor::{PANEL_ROWS, RowPanel, TILE, TernaryPanel};
 use groups::Codes;
 use std::sync::LazyLock;
 use vector::Avx2;
@@ -41,6 +41,10 @@ impl Kernels for Avx2 {
 
         fn group_panel(avx2, panel: &RowPanel<'_>, x: &Q8Rows, out: &mut [[f32; PANEL_ROWS]]) {
             super::groups::group_panel(Codes::<8>(avx2), Codes::<4>(avx2), panel, x, out);
+        }
+
+        fn ternary_panel(avx2, panel: &TernaryPanel<'_>, x: &Q8Rows, out: &mut [[f32; TILE]]) {
+            super::ternary_groups::ternary_panel::<_, 4>(avx2, panel, x, out);
         }
 
         fn quantize_row(_avx2, x: &[f32], out: &mut [i8]) -> (f32, i32) {
