@@ -14,17 +14,7 @@ import type { Attention, DecodeMode, DiffusionInfo, ModelSource } from './types.
 export type CheckpointFiles = Iterable<File>
 
 /** The types that can be written. */
-export type TensorType =
-  | 'q2_0'
-  | 'pq2_0'
-  | 'tq1_0'
-  | 'tq2_0'
-  | 'i2_s'
-  | 'q8_0'
-  | 'q4_0'
-  | 'f16'
-  | 'bf16'
-  | 'f32'
+export type TensorType = 'q2_0' | 'pq2_0' | 'tq1_0' | 'tq2_0' | 'i2_s' | 'q8_0' | 'q4_0' | 'f16' | 'bf16' | 'f32'
 
 /** Options of every call that has its own worker. */
 export interface TaskOptions {

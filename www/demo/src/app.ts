@@ -1,16 +1,17 @@
 /** The controller: loads, runs, stops and unloads, and tells the views. The only writer of the state. */
 
 import { loadModel, type ChatMessage, type Model, type Run } from 'webtern'
-import { byId, el, setText } from './dom'
+import { TINY, type Choice } from './choice'
+import { byId, setText } from './dom'
 import { follow } from './follow'
-import { bytes, count } from './format'
 import { Recording } from './recording'
 import { Store, type Tab } from './state'
-import { lastStory, remembered, TINY } from './tiny'
+import { lastStory, remembered } from './tiny'
 import { BlockView } from './view-block'
 import { codeOf, ErrorView } from './view-error'
+import { FactsView } from './view-facts'
 import { ProgressView } from './view-progress'
-import { PickerView, type Choice } from './view-picker'
+import { PickerView } from './view-picker'
 import { SettingsView } from './view-settings'
 import { StatsView } from './view-stats'
 import { TinyView } from './view-tiny'
@@ -27,6 +28,7 @@ export class App {
   readonly #loading = new ProgressView('loading', () => this.#loadAbort?.abort())
   readonly #tiny = new TinyView()
   readonly #stats = new StatsView()
+  readonly #facts = new FactsView()
   readonly #block = new BlockView()
   readonly #transcript = new TranscriptView()
   #messages: ChatMessage[] = []
@@ -157,7 +159,7 @@ export class App {
   #adopt(model: Model, choice: Choice): void {
     const { info } = model
     this.settings.model(info)
-    this.#facts(model)
+    this.#showFacts(model)
     this.store.set({ phase: 'ready', model, picking: false, tab: info.chatTemplate ? 'chat' : 'completion' })
     this.clear()
     this.announce(`${info.name} is ready`)
@@ -205,7 +207,7 @@ export class App {
     } finally {
       this.#runAbort = null
       this.#stats.memory(model.info)
-      this.#facts(model)
+      this.#showFacts(model)
       if (this.store.state.model === model) this.store.set({ phase: 'ready' })
     }
   }
@@ -235,41 +237,15 @@ export class App {
     }, ANNOUNCED_MS)
   }
 
+  #showFacts({ info }: Model): void {
+    this.#facts.draw(info)
+    this.#stats.memory(info)
+  }
+
   #resetBlock(): void {
     const blockSize =
       this.settings.options().mode === 'ar' ? 0 : (this.store.state.model?.info.diffusion?.blockSize ?? 0)
-    this.#block.reset(
-      blockSize > 0 ? 'Nothing written yet.' : 'Written one token after another: no blocks to watch.',
-      blockSize,
-    )
-  }
-
-  #facts({ info }: Model): void {
-    const { diffusion } = info
-    const facts: readonly (readonly [string, string, string])[] = [
-      ['architecture', 'Architecture', info.architecture],
-      ['parameters', 'Parameters', count(info.parameters)],
-      ['quantization', 'Quantization', info.quantization],
-      ['context', 'Context', `${info.contextLength} tokens`],
-      ['vocabulary', 'Vocabulary', `${info.vocabSize} tokens`],
-      [
-        'diffusion',
-        'Decoding',
-        diffusion ? `blocks of ${diffusion.blockSize}, ${diffusion.attention} attention` : 'autoregressive',
-      ],
-      ['template', 'Chat template', info.chatTemplate ? 'its own' : 'ChatML'],
-      ['build', 'Build', info.build],
-      ['kernel', 'Kernel', info.kernel],
-      ['threads', 'Threads', String(info.threads)],
-      ['memory', 'Memory', bytes(info.memoryBytes)],
-      ...info.notices.map((notice) => ['notice', 'Note', notice] as const),
-    ]
-    const list = facts.flatMap(([key, label, value]) => [
-      el('dt', {}, label),
-      el('dd', { 'data-testid': `info-${key}` }, value),
-    ])
-    byId('facts', HTMLElement).replaceChildren(...list)
-    this.#stats.memory(info)
+    this.#block.reset(blockSize > 0 ? 'No output yet.' : 'Autoregressive decoding: no blocks to show.', blockSize)
   }
 }
 

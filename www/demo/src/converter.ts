@@ -10,7 +10,7 @@ import { bytes, percent } from './format'
 import { ConvertOptionsView } from './view-convert-options'
 import { codeOf, ErrorView, type Words } from './view-error'
 import { InspectionView } from './view-inspection'
-import type { Choice } from './view-picker'
+import type { Choice } from './choice'
 import { ProgressView } from './view-progress'
 import type { CheckpointReport, ErrorCode, ModelSource, Verification } from 'webtern'
 
@@ -22,36 +22,36 @@ type Step = 'choose' | 'inspecting' | 'ready' | 'converting' | 'done' | 'model'
 
 const WORDS: Partial<Readonly<Record<ErrorCode, Words>>> = {
   io: {
-    title: 'Something is missing',
-    advice: 'Add the file that the message names to the folder and choose it again; a file may also have moved since.',
+    title: 'A file is missing',
+    advice: 'Add the file that the message names to the folder, then choose the folder again.',
   },
   truncated: {
-    title: 'The checkpoint is not complete',
-    advice: 'Fetch what the message names again, and choose the folder again.',
+    title: 'The checkpoint is incomplete',
+    advice: 'Download the file that the message names again, then choose the folder again.',
   },
   malformed: {
-    title: 'The checkpoint contradicts itself',
-    advice: 'Fetch what the message names again, from another source if need be.',
+    title: 'The checkpoint is damaged',
+    advice: 'Download the file that the message names again.',
   },
   'unsupported-architecture': {
-    title: 'This kind of model is not converted',
-    advice: 'The message names what is. The checkpoint was not changed.',
+    title: 'Unsupported architecture',
+    advice: 'The message lists the supported ones. The checkpoint was not changed.',
   },
   'unsupported-type': {
-    title: 'These weights are in a form that is not read',
+    title: 'Unsupported weight format',
     advice: 'Save them as safetensors, in a 16- or 32-bit float type.',
   },
   'out-of-memory': {
-    title: 'There is no room for it',
+    title: 'Not enough memory or disk space',
     advice: 'Close other pages and free some disk space, or use the command line: “webtern convert”.',
   },
   'no-mask-token': {
-    title: 'No mask token is known',
-    advice: 'Give its id under “Diffusion”, or leave block size and attention to the checkpoint.',
+    title: 'No mask token',
+    advice: 'Enter its id under “Diffusion”, or leave block size and attention on automatic.',
   },
   'bad-option': {
-    title: 'An option does not go with this checkpoint',
-    advice: 'Change it in the form; what begins with “--” is the same option of the command line.',
+    title: 'An option does not fit this checkpoint',
+    advice: 'Change it in the form. Names that begin with “--” are the options of the command line.',
   },
   crashed: {
     title: 'The converter stopped unexpectedly',
@@ -60,9 +60,9 @@ const WORDS: Partial<Readonly<Record<ErrorCode, Words>>> = {
 }
 
 /** What another option may put right. */
-const BY_OPTION: readonly (ErrorCode | 'unknown')[] = ['bad-option', 'no-mask-token', 'malformed']
+const BY_OPTION: readonly string[] = ['bad-option', 'no-mask-token', 'malformed']
 /** What may be gone the next time. */
-const BY_RETRY: readonly (ErrorCode | 'unknown')[] = ['network', 'out-of-memory', 'crashed']
+const BY_RETRY: readonly string[] = ['network', 'out-of-memory', 'crashed']
 
 /** What the converter asks of the page around it. */
 export interface Surroundings {
@@ -113,7 +113,7 @@ export class Converter {
   /** Inspects a checkpoint in place of the present one. */
   async open(coming: Promise<Checkpoint>): Promise<void> {
     if (this.#step === 'converting') {
-      this.surroundings.announce('A conversion is under way: cancel it first')
+      this.surroundings.announce('A conversion is running: cancel it first')
       return
     }
     this.close()
@@ -174,7 +174,7 @@ export class Converter {
 
   async #inspectModel(files: readonly File[]): Promise<void> {
     const { signal } = this.#begin('inspecting')
-    this.#progress.start('Looking at its weights')
+    this.#progress.start('Reading the weights')
     try {
       const report = await inspectModel(files, {
         signal,
@@ -218,7 +218,7 @@ export class Converter {
       this.#go('ready')
       this.#start.disabled = false
       this.focus()
-      if (codeOf(error) === 'aborted') this.surroundings.announce('Conversion cancelled, nothing was kept')
+      if (codeOf(error) === 'aborted') this.surroundings.announce('Conversion cancelled')
       else this.#fail(error, () => void this.#convert())
     } finally {
       this.#progress.end()
@@ -296,8 +296,8 @@ function inWords({ matrices, vectors, tokenizer, findings }: Verification): stri
   if (problems.length > 0) return `Different: ${problems.map(({ message }) => message).join('; ')}`
   const worst = Math.min(1, ...matrices.map(({ cosine }) => cosine))
   return (
-    `The same: ${matrices.length} matrices, ${vectors} vectors and the tokens of ${tokenizer.texts} texts agree. ` +
-    `The cosine of products is ${worst.toFixed(6)} at least.`
+    `Equal: ${matrices.length} matrices, ${vectors} vectors and the tokens of ${tokenizer.texts} texts. ` +
+    `The lowest cosine similarity of products is ${worst.toFixed(6)}.`
   )
 }
 

@@ -23,6 +23,20 @@ export function el<K extends keyof HTMLElementTagNameMap>(
   return made
 }
 
+/** The part of `root` that a template marks with `data-part`. */
+export function part<T extends HTMLElement>(root: HTMLElement, name: string, type: new () => T): T {
+  const found = root.querySelector(`[data-part="${name}"]`)
+  if (!(found instanceof type)) throw new Error(`#${root.id} has no ${type.name} "${name}"`)
+  return found
+}
+
+/** The element with this id, filled with a copy of a template. */
+export function fromTemplate(id: string, template: string): HTMLElement {
+  const root = byId(id, HTMLElement)
+  root.append(byId(template, HTMLTemplateElement).content.cloneNode(true))
+  return root
+}
+
 /** Whether nothing that can be seen has the keyboard. What was hidden just now is still said to have it. */
 export function focusIsNowhere(): boolean {
   const { activeElement, body } = document

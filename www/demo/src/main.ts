@@ -13,8 +13,7 @@ import { Race } from './race'
 import { VIEWS, type State, type Tab } from './state'
 import { Suggestions } from './suggestions'
 import { startTheme } from './theme'
-import { TINY } from './tiny'
-import { choiceOfUrl, type Choice } from './view-picker'
+import { choiceOfUrl, TINY, type Choice } from './choice'
 import { SuggestionsView } from './view-suggestions'
 
 const app = new App()
@@ -171,7 +170,7 @@ app.store.subscribe((state, before) => {
   }
   byId('page', HTMLElement).setAttribute('aria-labelledby', `tab-${tab}`)
   setText(byId('prompt-label', HTMLElement), tab === 'chat' ? 'Message' : 'Text to continue')
-  prompt.placeholder = tab === 'chat' ? 'Write a message' : 'Begin a text for the model to continue'
+  prompt.placeholder = tab === 'chat' ? 'Write a message' : 'Write the beginning of a text'
   byId('send', HTMLButtonElement).hidden = phase === 'running'
   byId('stop', HTMLButtonElement).hidden = phase !== 'running'
   byId('clear', HTMLButtonElement).hidden = app.pageIsEmpty || phase === 'running'
@@ -200,8 +199,8 @@ function invite({ tab, choice, phase }: State): void {
   })
   const words =
     tab === 'chat'
-      ? 'Ask something. The answer is written on this computer.'
-      : 'Begin a text, and the model goes on from there.'
+      ? 'Ask a question. The model runs on this computer.'
+      : 'Write the beginning of a text, and the model continues it.'
   place.replaceChildren(words, ...(examples.length > 0 ? [el('span', { class: 'examples' }, ...examples)] : []))
 }
 

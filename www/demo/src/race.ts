@@ -6,12 +6,11 @@
 import { loadModel, type Model } from 'webtern'
 import { byId, el, setText } from './dom'
 import { Suggestions } from './suggestions'
-import { TINY } from './tiny'
+import { TINY, type Choice } from './choice'
 import { duration, significant } from './format'
 import { codeOf, ErrorView } from './view-error'
 import { LaneView, type Finish } from './view-lane'
 import { SuggestionsView } from './view-suggestions'
-import type { Choice } from './view-picker'
 
 const MAX_TOKENS = 128
 
@@ -52,7 +51,10 @@ export class Race {
   /** Shows prompts that suit the model, and puts the keyboard where one is written. */
   focus(): void {
     const choice = this.surroundings.choice()
-    setText(this.#verdict, choice ? '' : 'Load a diffusion model under “Run” first: others have one way to write only.')
+    setText(
+      this.#verdict,
+      choice ? '' : 'Load a diffusion model under “Run” first: other models have only one decode mode.',
+    )
     byId('race-start', HTMLButtonElement).disabled = !choice
     const chips = (choice?.examples ?? []).map((text) => {
       const chip = el('button', { type: 'button', class: 'example', 'data-testid': 'race-example' }, text)
@@ -153,7 +155,7 @@ export class Race {
     if (ar.result.finishReason === 'abort' || adaptive.result.finishReason === 'abort') return
     const [first, second] = ar.ms <= adaptive.ms ? [ar, adaptive] : [adaptive, ar]
     const name = first === ar ? 'ar' : 'adaptive'
-    const same = ar.result.text === adaptive.result.text ? 'Both gave the same answer' : 'The answers differ'
+    const same = ar.result.text === adaptive.result.text ? 'Both answers are the same' : 'The answers differ'
     const words =
       `${name} was first, after ${duration(first.ms)} against ${duration(second.ms)}: ` +
       `${significant(second.ms / Math.max(first.ms, 1))} times as fast. ${same}.`
@@ -161,7 +163,7 @@ export class Race {
     this.surroundings.announce(words)
     this.#factor = Math.ceil(WATCHED_MS / Math.max(second.ms, 1))
     this.#again.hidden = second.ms > SHORT_MS
-    setText(this.#again, `Watch it ${String(this.#factor)} times slower`)
+    setText(this.#again, `Replay ${String(this.#factor)} times slower`)
   }
 
   #busy(busy: boolean): void {

@@ -1,7 +1,7 @@
 /** What the page knows, in one place. Views subscribe; only the controller (`app.ts`) writes. */
 
 import type { Model } from 'webtern'
-import type { Choice } from './view-picker'
+import type { Choice } from './choice'
 
 /** `empty`: no model. `loading`: one is coming. `ready`: waiting for a prompt. `running`: writing. */
 export type Phase = 'empty' | 'loading' | 'ready' | 'running'

@@ -17,8 +17,8 @@ export function startTheme(): void {
       document.documentElement.dataset['theme'] = theme
       button.dataset['choice'] = theme
     }
-    button.setAttribute('aria-label', `Colours: ${theme}. Change to ${next(theme)}`)
-    button.title = `Colours: ${theme}`
+    button.setAttribute('aria-label', `Colors: ${theme}. Change to ${next(theme)}`)
+    button.title = `Colors: ${theme}`
   }
   button.addEventListener('click', () => {
     theme = next(theme)

@@ -1,19 +1,16 @@
-/** The model that comes with the page: how it is chosen, and how much of a conversation it is told. */
+/** How much of a conversation the embedded model receives. */
 
 import type { ChatMessage } from 'webtern'
-import type { Choice } from './view-picker'
 
-export const TINY: Choice = { source: 'tiny', label: 'tiny', examples: [] }
-
-/** The story that was told last, asked for and told; empty when there was none. */
+/** The latest story: the request and the answer; empty if there was none. */
 export function lastStory(messages: readonly ChatMessage[]): readonly ChatMessage[] {
   const asked = messages.filter(({ role, content }) => role === 'user' && asksForStory(content)).at(-1)
   return asked ? messages.slice(messages.indexOf(asked)).slice(0, 2) : []
 }
 
 /**
- * What the model is told before `question`. It was trained on single questions and on questions about a story just told,
- * and does best on what it was trained on. The latter are in the past tense.
+ * The messages to send before `question`. The model was trained on single questions, and on questions
+ * about the story before them, which are in the past tense.
  */
 export function remembered(messages: readonly ChatMessage[], question: string): readonly ChatMessage[] {
   return isAboutStory(question) ? lastStory(messages) : []

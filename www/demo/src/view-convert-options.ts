@@ -65,7 +65,7 @@ export class ConvertOptionsView {
             ['keep', 'keep'],
             ['drop', 'drop: another function, and worse'],
           ]),
-          toggleField('ternarize', 'The weights are BitNet masters: ternarise them'),
+          toggleField('ternarize', 'Ternarize the weights (BitNet master weights)'),
         ),
       ),
     )

@@ -1,6 +1,6 @@
-/** The error panel: what went wrong in words, the library's own message, its code, and what to do next. */
+/** The error panel: a title, the library's message and code, and advice. */
 
-import { byId, setText } from './dom'
+import { fromTemplate, part, setText } from './dom'
 import type { ErrorCode } from 'webtern'
 
 /** What an error means, and what to do next. */
@@ -13,7 +13,7 @@ const WORDS: Readonly<Record<ErrorCode, Words>> = {
   network: {
     title: 'The connection failed',
     advice:
-      'Check the address and the connection, then try again. A server that does not allow other pages to read its files (CORS) looks the same from here: in that case download the file and open it from this computer.',
+      'Check the address and the connection, then try again. The cause may also be a server that does not allow other sites to read its files (CORS): then download the file and open it from this computer.',
   },
   http: {
     title: 'The server did not send the model',
@@ -21,52 +21,52 @@ const WORDS: Readonly<Record<ErrorCode, Words>> = {
   },
   io: {
     title: 'The file could not be read',
-    advice: 'It may have been moved or changed since it was chosen. Choose it again.',
+    advice: 'It may have moved or changed. Choose it again.',
   },
   truncated: {
-    title: 'The file ends too early',
-    advice: 'The download was cut or the file is incomplete. Load it again, or download it anew.',
+    title: 'The file is incomplete',
+    advice: 'The download was interrupted, or the file was. Load it again, or download it again.',
   },
   'not-gguf': {
     title: 'This is not a GGUF file',
-    advice: 'Only GGUF files run. A checkpoint in safetensors or PyTorch format becomes one under “Convert”.',
+    advice: 'Only GGUF files run. Use “Convert” for a checkpoint in safetensors or PyTorch format.',
   },
   'unsupported-architecture': {
-    title: 'This kind of model is not supported',
-    advice: 'Choose a model of one of the architectures that the message names.',
+    title: 'Unsupported architecture',
+    advice: 'Choose a model of an architecture that the message names.',
   },
   'unsupported-type': {
-    title: 'This quantization is not supported',
+    title: 'Unsupported quantization',
     advice: 'Look for another quantization of the same model, for example Q8_0 or Q4_K.',
   },
   malformed: {
     title: 'The file is damaged',
-    advice: 'It contradicts its own format. Download it again, or get it from another source.',
+    advice: 'Download it again, or from another source.',
   },
   limits: {
     title: 'The file exceeds a safety limit',
-    advice: 'A size in it is too large to be real. Get it from another source if you expected it to work.',
+    advice: 'A size in it is implausibly large. Download it from another source if you expected it to work.',
   },
   'out-of-memory': {
     title: 'Not enough memory',
     advice: 'Close other tabs, or choose a smaller model or a smaller quantization.',
   },
   'no-mask-token': {
-    title: 'This model cannot fill blocks',
-    advice: 'It has no mask token, so it writes one token after another. Set the mode to “auto” or “ar”.',
+    title: 'Not a diffusion model',
+    advice: 'The model has no mask token. Set the mode to “auto” or “ar”.',
   },
   'context-full': {
-    title: 'The text has outgrown the context',
-    advice: 'Start a new page, shorten the prompt, or lower “Max tokens”.',
+    title: 'The text does not fit the context',
+    advice: 'Start a new conversation, shorten the prompt, or lower “Max tokens”.',
   },
   'bad-option': { title: 'A setting is out of range', advice: 'Correct the setting that the message names.' },
-  aborted: { title: 'Cancelled', advice: 'Nothing is running any more.' },
+  aborted: { title: 'Cancelled', advice: 'Nothing is running.' },
   crashed: {
     title: 'The engine stopped unexpectedly',
     advice:
-      'Load the model again. If it happens twice with the same prompt, please report it with the model and the prompt.',
+      'Load the model again. If it happens again with the same prompt, please report it with the model and the prompt.',
   },
-  integrity: { title: 'The file is not the expected one', advice: 'Its checksum differs. Download it again.' },
+  integrity: { title: 'The file is not the expected one', advice: 'Its checksum is wrong. Download it again.' },
 }
 
 const UNKNOWN: Words = {
@@ -74,10 +74,20 @@ const UNKNOWN: Words = {
   advice: 'Reload the page. If it happens again, please report it.',
 }
 
+/** Words for codes that this page does not know. */
+const OTHER: Words = {
+  title: 'The operation failed',
+  advice: 'The message gives the reason.',
+}
+
 /** The code of a library error, or `unknown` for anything else. */
-export function codeOf(error: unknown): ErrorCode | 'unknown' {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return 'unknown'
-  return isKnown(error.code) ? error.code : 'unknown'
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown'
+}
+
+function wordsOf(code: string, special: Partial<Readonly<Record<ErrorCode, Words>>>): Words {
+  if (code === 'unknown') return UNKNOWN
+  return isKnown(code) ? (special[code] ?? WORDS[code]) : OTHER
 }
 
 function isKnown(code: string): code is ErrorCode {
@@ -90,17 +100,16 @@ export class ErrorView {
   #again: (() => void) | null = null
 
   /**
-   * `id` is that of the panel, with which those of its parts begin; `words` are said in place of the usual ones;
-   * `dismissed` puts the keyboard where work goes on.
+   * Fills the panel `id`. `words` replace the usual ones; `dismissed` moves the focus to where work goes on.
    */
   constructor(
-    private readonly id: string,
+    id: string,
     private readonly words: Partial<Readonly<Record<ErrorCode, Words>>>,
     dismissed: () => void,
   ) {
-    this.#panel = byId(id, HTMLElement)
-    this.#retry = byId(`${id}-retry`, HTMLButtonElement)
-    byId(`${id}-dismiss`, HTMLButtonElement).addEventListener('click', () => {
+    this.#panel = fromTemplate(id, 'error-template')
+    this.#retry = part(this.#panel, 'retry', HTMLButtonElement)
+    part(this.#panel, 'dismiss', HTMLButtonElement).addEventListener('click', () => {
       this.hide()
       dismissed()
     })
@@ -111,10 +120,10 @@ export class ErrorView {
     })
   }
 
-  /** `again` repeats what failed, where repeating makes sense. */
+  /** `again` repeats what failed, if that can help. */
   show(error: unknown, again: (() => void) | null): void {
     const code = codeOf(error)
-    const words = code === 'unknown' ? UNKNOWN : (this.words[code] ?? WORDS[code])
+    const words = wordsOf(code, this.words)
     this.#again = again
     this.#retry.hidden = again === null
     this.#say('title', words.title)
@@ -133,7 +142,7 @@ export class ErrorView {
     delete this.#panel.dataset['code']
   }
 
-  #say(part: string, text: string): void {
-    setText(byId(`${this.id}-${part}`, HTMLElement), text)
+  #say(name: string, text: string): void {
+    setText(part(this.#panel, name, HTMLElement), text)
   }
 }

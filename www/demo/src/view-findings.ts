@@ -18,7 +18,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
   '--block-size': 'Block size',
   '--attention': 'Attention within a block',
   '--subln': 'SubLN norms',
-  '--ternarize': 'The weights are BitNet masters',
+  '--ternarize': 'Ternarize the weights (BitNet master weights)',
 }
 
 /** Names of tensors that are written out. */

@@ -40,7 +40,7 @@ export class InspectionView {
   checkpoint(report: CheckpointReport): void {
     const { ternaryBecause, weightScale } = report
     const scale = weightScale === null ? '' : `; weight_scale: ${weightScale}`
-    this.#show(report, 'What each tensor becomes', [
+    this.#show(report, 'Tensors of the converted file', [
       ['class', 'Class', report.class],
       ['architecture', 'Architecture of the file', report.architecture],
       ['weights', 'Weights', `${ternaryBecause === null ? 'not ternary' : `ternary: ${ternaryBecause}`}${scale}`],
@@ -89,7 +89,7 @@ function facts(report: ModelDescription): readonly Fact[] {
     ['blocks', 'Blocks', diffusion ? `${diffusion.blockSize} tokens, ${diffusion.attention} attention` : 'none'],
     ['modes', 'Decode modes', report.modes.join(', ')],
     ['tokenizer', 'Tokenizer', report.tokenizer],
-    ['template', 'Chat template', report.chatTemplate ? 'its own' : 'none: ChatML is used'],
+    ['template', 'Chat template', report.chatTemplate ? 'from the checkpoint' : 'ChatML (the checkpoint has none)'],
   ]
 }
 

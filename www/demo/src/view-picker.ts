@@ -1,17 +1,8 @@
 /** Choosing a model: the embedded one, one of those served with the page, a URL, or a file. */
 
+import { choiceOfUrl, TINY, type Choice } from './choice'
 import { byId, el } from './dom'
 import { bytes } from './format'
-import { TINY } from './tiny'
-import type { ModelSource } from 'webtern'
-
-/** A model that somebody chose, and what the page may say about it before it is loaded. */
-export interface Choice {
-  readonly source: ModelSource
-  readonly label: string
-  /** Prompts that suit the model. */
-  readonly examples: readonly string[]
-}
 
 /** One entry of `models/manifest.json`. */
 interface Bundled {
@@ -77,12 +68,6 @@ export class PickerView {
     const label = files.length === 1 ? first.name : `${first.name} and ${files.length - 1} more`
     this.choose({ source: files.length === 1 ? first : files, label, examples: [] })
   }
-}
-
-/** A URL as a choice, named by its last part. */
-export function choiceOfUrl(address: string): Choice {
-  const url = new URL(address, document.baseURI)
-  return { source: url.href, label: decodeURIComponent(url.pathname.split('/').pop() || url.host), examples: [] }
 }
 
 function modelUrl(file: string): string {

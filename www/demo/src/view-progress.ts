@@ -1,10 +1,10 @@
-/** How far a load or a conversion has come: bytes, rate, time left, and a way out. */
+/** Progress of a load or a conversion: bytes, rate, time left, and a button to cancel. */
 
-import { byId, setText } from './dom'
+import { fromTemplate, part, setText } from './dom'
 import { bytes, duration } from './format'
 import type { ConvertProgress, LoadProgress, ReadProgress } from 'webtern'
 
-/** The rate is an average over this long, so that it neither jumps nor remembers a slow start for ever. */
+/** The rate is the average over this time: steady, but without a slow start. */
 const WINDOW_MS = 3000
 
 const VERBS = {
@@ -24,22 +24,23 @@ export class ProgressView {
   readonly #cancel: HTMLButtonElement
   #samples: { readonly at: number; readonly loaded: number }[] = []
 
-  /** `panel` is the id of the panel, with which those of its parts begin. */
-  constructor(panel: string, cancel: () => void) {
-    this.#panel = byId(panel, HTMLElement)
-    this.#bar = byId(`${panel}-progress`, HTMLProgressElement)
-    this.#title = byId(`${panel}-title`, HTMLElement)
-    this.#bytes = byId(`${panel}-bytes`, HTMLElement)
-    this.#rate = byId(`${panel}-rate`, HTMLElement)
-    this.#cancel = byId(`${panel}-cancel`, HTMLButtonElement)
+  /** Fills the panel `id`. */
+  constructor(id: string, cancel: () => void) {
+    this.#panel = fromTemplate(id, 'progress-template')
+    this.#bar = part(this.#panel, 'bar', HTMLProgressElement)
+    this.#title = part(this.#panel, 'title', HTMLElement)
+    this.#bytes = part(this.#panel, 'bytes', HTMLElement)
+    this.#rate = part(this.#panel, 'rate', HTMLElement)
+    this.#cancel = part(this.#panel, 'cancel', HTMLButtonElement)
     this.#cancel.addEventListener('click', cancel)
   }
 
-  /** Shows the panel; `title` says what goes on. */
+  /** Shows the panel under a title. */
   start(title: string): void {
     this.#samples = []
     this.#bar.removeAttribute('value')
     setText(this.#title, title)
+    for (const labelled of [this.#panel, this.#bar]) labelled.setAttribute('aria-label', title)
     setText(this.#bytes, 'Starting…')
     setText(this.#rate, '')
     this.#panel.hidden = false
@@ -67,7 +68,7 @@ export class ProgressView {
     const perMs = (loaded - first.loaded) / elapsed
     const left = known && perMs > 0 ? ` · ${duration((total - loaded) / perMs)} left` : ''
     const done = known && loaded >= total
-    setText(this.#rate, done ? 'Getting ready…' : `${VERBS[phase]} at ${bytes(perMs * 1000)}/s${left}`)
+    setText(this.#rate, done ? 'Loading…' : `${VERBS[phase]} at ${bytes(perMs * 1000)}/s${left}`)
   }
 
   end(): void {

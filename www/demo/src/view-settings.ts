@@ -5,12 +5,12 @@ import { numberField, type NumberSpec } from './fields'
 import type { DecodeMode, DecodeOptions, ModelInfo } from 'webtern'
 
 const MODES: readonly (readonly [DecodeMode, string])[] = [
-  ['auto', 'The model’s own way: blocks where it knows how to, else one token after another.'],
-  ['ar', 'Autoregressive: one token after another, left to right.'],
-  ['greedy', 'A whole block in one pass. Fastest, and the least careful.'],
-  ['iterative', 'Several passes; each keeps the tokens it is sure of. Careful.'],
-  ['adaptive', 'Iterative with a threshold that starts low and rises: fewer passes.'],
-  ['speculative', 'The tokens of ar: a window is drafted in one pass and verified in another.'],
+  ['auto', 'Adaptive for diffusion models, autoregressive for others.'],
+  ['ar', 'Autoregressive: one token per pass, from left to right.'],
+  ['greedy', 'All tokens of a block in one pass. Fastest and least accurate.'],
+  ['iterative', 'Several passes per block; each accepts the tokens above the threshold. Most accurate.'],
+  ['adaptive', 'Iterative, with a lower threshold in the first passes: fewer passes.'],
+  ['speculative', 'The output of ar, faster: one pass drafts several tokens, another verifies them.'],
 ]
 
 // The ranges of the library: `tests/cases/options.json`, which a page test runs.

@@ -15,7 +15,7 @@ export class TinyView {
   start(): void {
     this.#startedAt = performance.now()
     this.#waiting = false
-    this.#say('loading', 'Getting ready…')
+    this.#say('loading', 'Loading…')
   }
 
   progress({ loaded, total }: LoadProgress, now: number): void {
@@ -31,7 +31,7 @@ export class TinyView {
   /** A question came before the model was there. */
   waiting(question: string): void {
     this.#waiting = true
-    this.#say('loading', `Will answer “${question}” in a moment`)
+    this.#say('loading', `Answers “${question}” when the model is ready`)
   }
 
   #say(state: 'loading' | 'ready', text: string): void {

@@ -40,8 +40,8 @@ beforeEach(async () => {
 
 afterEach(() => page.close())
 
-const at = (id: string) => page.getByTestId(id)
-const step = (name: string) => page.waitForSelector(`[data-testid=converter][data-step=${name}]`, { timeout: 90_000 })
+const at = (id: string) => page.locator(`#${id}`)
+const step = (name: string) => page.waitForSelector(`#convert[data-step=${name}]`, { timeout: 90_000 })
 
 /** Screenshots of the present state: wide and narrow, light and dark. */
 async function shots(name: string): Promise<void> {
@@ -67,11 +67,11 @@ async function drop(path: string): Promise<void> {
 
 /** Sends a message and gives the answer. */
 async function ask(mode: string, prompt: string): Promise<string | null> {
-  await at('mode').getByText(mode, { exact: true }).click()
+  await page.getByTestId('mode').getByText(mode, { exact: true }).click()
   await at('prompt').fill(prompt)
   await at('prompt').press('Enter')
   await page.waitForSelector('body[data-phase=ready]', { timeout: 60_000 })
-  return at('output').last().textContent()
+  return page.getByTestId('output').last().textContent()
 }
 
 async function downloaded(): Promise<Buffer> {
@@ -87,14 +87,14 @@ describe('a trained checkpoint', () => {
     await shots('convert-choose')
     await at('checkpoint-folder').setInputFiles(tinyCheckpoint)
     await step('ready')
-    expect(await at('checkpoint-architecture').textContent()).toBe('bitnet')
-    expect(await at('checkpoint-sub-norms').textContent()).toBe('two norms a layer')
-    expect(await at('checkpoint-blocks').textContent()).toBe('32 tokens, block attention')
+    expect(await page.getByTestId('checkpoint-architecture').textContent()).toBe('bitnet')
+    expect(await page.getByTestId('checkpoint-sub-norms').textContent()).toBe('two norms a layer')
+    expect(await page.getByTestId('checkpoint-blocks').textContent()).toBe('32 tokens, block attention')
     await shots('convert-inspected')
     await at('convert-start').click()
     await step('done')
     await at('verify').click()
-    await at('verification').filter({ hasText: 'The same: 29 matrices' }).waitFor()
+    await at('verification').filter({ hasText: 'Equal: 29 matrices' }).waitFor()
     await shots('convert-done')
 
     const native = await convertNatively(tinyCheckpoint, join(targetFolder, 'models', 'tiny-dlm-native.gguf'))
@@ -133,9 +133,11 @@ describe('a GGUF model', () => {
   it('that is dropped on the view is looked at', async () => {
     await drop(fixture('tiny-dlm/tiny-dlm-q2_0.gguf'))
     await step('model')
-    expect(await at('checkpoint-runs').textContent()).toBe('yes')
-    expect(await at('checkpoint-weights').textContent()).toContain('Q2_0 (28)')
-    expect(await at('tensor').filter({ hasText: 'ffn_down' }).innerText()).toMatch(/layers 0–3[^]*% zeros/)
+    expect(await page.getByTestId('checkpoint-runs').textContent()).toBe('yes')
+    expect(await page.getByTestId('checkpoint-weights').textContent()).toContain('Q2_0 (28)')
+    expect(await page.getByTestId('tensor').filter({ hasText: 'ffn_down' }).innerText()).toMatch(
+      /layers 0–3[^]*% zeros/,
+    )
     await shots('convert-model')
   })
 
@@ -194,7 +196,7 @@ describe('a checkpoint that does not become a file', () => {
   ] as const)('%s: %s', async (code, message, changes) => {
     await choose(changes)
     expect(await at('convert-error').getAttribute('data-code')).toBe(code)
-    expect(await at('convert-error-message').textContent()).toContain(message)
+    expect(await page.locator('#convert-error [data-part=message]').textContent()).toContain(message)
     expect(await at('convert-form').isHidden()).toBe(true)
     await shots(`convert-error-${code}`)
     await noWorkers(page)
@@ -222,16 +224,16 @@ describe('SmolLM2-135M with SubLN norms and random weights', () => {
       })
       await at('checkpoint-folder').setInputFiles(checkpoint)
       await step('ready')
-      await at('convert-advanced').locator('summary').click()
-      await at('maskTokenId').fill(MASK_TOKEN)
-      await at('maskTokenId').blur()
-      await at('checkpoint-mask-token').filter({ hasText: MASK_TOKEN }).waitFor()
+      await page.getByTestId('convert-advanced').locator('summary').click()
+      await page.getByTestId('maskTokenId').fill(MASK_TOKEN)
+      await page.getByTestId('maskTokenId').blur()
+      await page.getByTestId('checkpoint-mask-token').filter({ hasText: MASK_TOKEN }).waitFor()
       await step('ready')
 
       await at('convert-start').click()
-      await at('convert-progress-rate').filter({ hasText: 'Writing at' }).waitFor()
+      await page.locator('#converting [data-part=rate]').filter({ hasText: 'Writing at' }).waitFor()
       await shots('convert-running')
-      await at('convert-cancel').click()
+      await page.locator('#converting [data-part=cancel]').click()
       await step('ready')
       expect(await at('download').getAttribute('href')).toBeNull()
       await noWorkers(page)
@@ -242,7 +244,7 @@ describe('SmolLM2-135M with SubLN norms and random weights', () => {
       console.log(`SmolLM2-135M converted in the page: ${((performance.now() - begun) / 1000).toFixed(1)} s`)
       await noWorkers(page)
       await at('verify').click()
-      await at('verification').filter({ hasText: 'The same: 211 matrices' }).waitFor({ timeout: 60_000 })
+      await at('verification').filter({ hasText: 'Equal: 211 matrices' }).waitFor({ timeout: 60_000 })
 
       const file = join(targetFolder, 'models', 'smollm2-native.gguf')
       const native = await convertNatively(checkpoint, file, '--mask-token-id', MASK_TOKEN)
@@ -250,11 +252,11 @@ describe('SmolLM2-135M with SubLN norms and random weights', () => {
 
       await at('use-now').click()
       await page.waitForSelector('body[data-view=run][data-phase=ready]', { timeout: 60_000 })
-      await at('maxTokens').fill('4')
+      await page.getByTestId('maxTokens').fill('4')
       for (const mode of ['ar', 'greedy', 'iterative', 'adaptive']) {
         await ask(mode, 'The quick brown fox')
-        expect(await at('answer').last().getAttribute('data-finish')).toMatch(/^(stop|length)$/)
-        expect(await at('answer-foot').last().textContent()).toContain(mode)
+        expect(await page.getByTestId('answer').last().getAttribute('data-finish')).toMatch(/^(stop|length)$/)
+        expect(await page.getByTestId('answer-foot').last().textContent()).toContain(mode)
       }
       const longest = await page.evaluate(() => {
         const tasks: unknown = Reflect.get(globalThis, 'tasks')

@@ -30,8 +30,8 @@ const mode = (page: Page, name: string): Promise<void> =>
 
 /** Sends a prompt and waits for the end of the answer. */
 async function ask(page: Page, prompt: string): Promise<void> {
-  await page.getByTestId('prompt').fill(prompt)
-  await page.getByTestId('prompt').press('Enter')
+  await page.locator('#prompt').fill(prompt)
+  await page.locator('#prompt').press('Enter')
   await page.waitForSelector('body[data-phase=ready]')
 }
 
@@ -44,7 +44,7 @@ async function stopNext(page: Page, by: 'button' | 'Escape'): Promise<void> {
     new MutationObserver((_, observer) => {
       if (document.body.dataset['phase'] !== 'running') return
       observer.disconnect()
-      if (by === 'button') document.querySelector<HTMLButtonElement>('[data-testid=stop]')?.click()
+      if (by === 'button') document.querySelector<HTMLButtonElement>('#stop')?.click()
       else document.activeElement?.dispatchEvent(new KeyboardEvent('keydown', { key: by, bubbles: true }))
     }).observe(document.body, { attributeFilter: ['data-phase'] })
   }, by)
@@ -54,7 +54,7 @@ describe('a block-diffusion model', () => {
   it('chats: the block fills, then the answer stands', async () => {
     const page = await openDemo(browser, site, DLM)
     await shot(page, 'dlm-ready')
-    expect(await page.getByTestId('tab-chat').getAttribute('aria-selected')).toBe('true')
+    expect(await page.locator('#tab-chat').getAttribute('aria-selected')).toBe('true')
     await mode(page, 'iterative')
     await ask(page, 'What is 28 - 13?')
     expect(await page.getByTestId('output').last().textContent()).toMatch(/^28 - 13 = \d+\.$/)
@@ -70,7 +70,7 @@ describe('a block-diffusion model', () => {
     const page = await openDemo(browser, site, DLM)
     await mode(page, name)
     await ask(page, 'Count from 3 to 7.')
-    expect(await page.getByTestId('error').isHidden()).toBe(true)
+    expect(await page.locator('#error').isHidden()).toBe(true)
     expect(await page.getByTestId('output').last().textContent()).not.toBe('')
     expect(await page.getByTestId('answer').getAttribute('data-finish')).toMatch(/^(stop|length)$/)
     await page.close()
@@ -80,7 +80,7 @@ describe('a block-diffusion model', () => {
 describe('an autoregressive model', () => {
   it('completes a text, stops at the button, and is unloaded', async () => {
     const page = await openDemo(browser, site, STORIES)
-    expect(await page.getByTestId('tab-completion').getAttribute('aria-selected')).toBe('true')
+    expect(await page.locator('#tab-completion').getAttribute('aria-selected')).toBe('true')
     expect(await page.getByTestId('mode-adaptive').isDisabled()).toBe(true)
     await ask(page, 'Once upon a time')
     await shot(page, 'stories')
@@ -88,10 +88,10 @@ describe('an autoregressive model', () => {
     await shot(page, 'stories-dark')
     await page.getByTestId('maxTokens').fill('400')
     await stopNext(page, 'button')
-    await page.getByTestId('prompt').press('Enter')
+    await page.locator('#prompt').press('Enter')
     await page.waitForSelector('body[data-phase=ready]')
     expect(await page.getByTestId('answer').last().getAttribute('data-finish')).toBe('abort')
-    await page.getByTestId('unload').click()
+    await page.locator('#unload').click()
     await page.waitForSelector('body[data-phase=empty]')
     await noWorkers(page)
     await page.close()
@@ -100,10 +100,10 @@ describe('an autoregressive model', () => {
   it('says that the prompt is too long, and goes on', async () => {
     const page = await openDemo(browser, site, STORIES)
     await ask(page, 'Once upon a time. '.repeat(3000))
-    expect(await page.getByTestId('error').getAttribute('data-code')).toBe('context-full')
+    expect(await page.locator('#error').getAttribute('data-code')).toBe('context-full')
     await shot(page, 'error-context')
     await ask(page, 'Once')
-    expect(await page.getByTestId('error').isHidden()).toBe(true)
+    expect(await page.locator('#error').isHidden()).toBe(true)
     expect(await page.getByTestId('output').last().textContent()).not.toBe('')
     await page.close()
   })
@@ -114,7 +114,7 @@ describe('loading', () => {
     const page = await browser.newPage({ viewport: { width: 1200, height: 800 } })
     await page.goto(`${site.url}demo/`)
     await page.waitForSelector('body[data-phase=ready]')
-    await page.getByTestId('switch-model').focus()
+    await page.locator('#switch').focus()
     await page.keyboard.press('Enter')
     await page.getByTestId('bundled-model').nth(1).waitFor()
     await shot(page, 'picker')
@@ -129,7 +129,7 @@ describe('loading', () => {
     await page.keyboard.press('ArrowDown')
     await page.keyboard.press('Enter')
     await page.waitForSelector('body[data-phase=ready]')
-    expect(await page.getByTestId('model-name').textContent()).toMatch(/stories|llama/i)
+    expect(await page.locator('#model-name').textContent()).toMatch(/stories|llama/i)
     await page.keyboard.type('Once upon a time')
     await stopNext(page, 'Escape')
     await page.keyboard.press('Enter')
@@ -147,14 +147,14 @@ describe('loading', () => {
       setTimeout(() => response.destroy(), 1500)
     })
     await page.goto(`${site.url}demo/?model=slow.gguf`)
-    await page.getByTestId('progress-bytes').filter({ hasText: 'of 222 kB' }).waitFor()
+    await page.locator('#loading [data-part=bytes]').filter({ hasText: 'of 222 kB' }).waitFor()
     await shot(page, 'loading')
-    await page.getByTestId('error').waitFor()
-    expect(await page.getByTestId('error').getAttribute('data-code')).toBe('network')
+    await page.locator('#error').waitFor()
+    expect(await page.locator('#error').getAttribute('data-code')).toBe('network')
     await shot(page, 'error-load')
     await page.goto(`${site.url}demo/?model=nowhere.gguf`)
-    await page.getByTestId('error').waitFor()
-    expect(await page.getByTestId('error').getAttribute('data-code')).toBe('http')
+    await page.locator('#error').waitFor()
+    expect(await page.locator('#error').getAttribute('data-code')).toBe('http')
     await page.close()
   })
 
@@ -166,9 +166,9 @@ describe('loading', () => {
       mimeType: '',
       buffer: Buffer.from(part),
     }))
-    await page.getByTestId('model-file').setInputFiles(files)
+    await page.locator('#model-file').setInputFiles(files)
     await page.waitForSelector('body[data-phase=ready]')
-    expect(await page.getByTestId('model-name').textContent()).toBe('tiny')
+    expect(await page.locator('#model-name').textContent()).toBe('tiny')
     await page.close()
   })
 })

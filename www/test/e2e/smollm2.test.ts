@@ -81,7 +81,7 @@ it('every mode writes what the command line writes', async () => {
 /** Loads by the page's own form, writes 8 tokens each way, and gives the longest task of the main thread. */
 async function longestTask(page: Page, type: string): Promise<number> {
   await page.goto(`${site.url}demo/?model=`)
-  await page.getByTestId('model-url').fill(`${site.url}models/smollm2-subln-${type}.gguf`)
+  await page.locator('#model-url').fill(`${site.url}models/smollm2-subln-${type}.gguf`)
   await page.evaluate(() => {
     const tasks: number[] = []
     new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({
@@ -89,13 +89,13 @@ async function longestTask(page: Page, type: string): Promise<number> {
     })
     Object.assign(globalThis, { tasks })
   })
-  await page.getByTestId('load-url').click()
+  await page.locator('#load-url').click()
   await page.waitForSelector('body[data-phase=ready]')
   const write = async (mode: string, tokens: number): Promise<void> => {
     await page.getByTestId('mode').getByText(mode, { exact: true }).click()
     await page.getByTestId('maxTokens').fill(String(tokens))
-    await page.getByTestId('prompt').fill('The quick brown fox')
-    await page.getByTestId('prompt').press('Enter')
+    await page.locator('#prompt').fill('The quick brown fox')
+    await page.locator('#prompt').press('Enter')
     await page.waitForSelector('body[data-phase=ready]')
   }
   await write('ar', 8)

@@ -1,4 +1,4 @@
-/** Threads: the same tokens as one thread, helpers that cannot start, helpers that die, and none left behind. */
+/** Threads: the same tokens as with one, pool workers that do not start, and none left behind. */
 
 import { readFileSync } from 'node:fs'
 import type { Browser, Page } from 'playwright-core'
@@ -12,6 +12,7 @@ const GGUF = fixture('tiny-dlm/tiny-dlm-q2_0.gguf')
 const itOnTiny = itNeeds(GGUF)
 const QUESTIONS = ['What is 24 + 64?', 'Sort these numbers: 17, 91, 40, 9, 11.', 'Spell bear backwards.']
 const script = readFileSync(new URL('../../dist/worker.js', import.meta.url))
+const poolScript = readFileSync(new URL('../../dist/pool-worker.js', import.meta.url))
 const { bytes } = write(tinyLlama())
 let browser: Browser
 let site: Site
@@ -33,14 +34,18 @@ afterAll(async () => {
   await site.close()
 })
 
-/** Serves the worker's script under `path` to those that ask, the first being the engine, while `serves` says so. */
-function workerAt(path: string, serves: (request: number) => boolean): string {
+/**
+ * Serves the scripts of workers below `folder` and returns the address of the engine's. Pool workers get
+ * theirs if `serves` says so for the number of the request.
+ */
+function workersAt(folder: string, serves: (request: number) => boolean): string {
+  const headers = { 'content-type': 'text/javascript', 'cross-origin-embedder-policy': 'require-corp' }
   let requests = 0
-  return site.route(path, (_, response) => {
-    const headers = { 'content-type': 'text/javascript', 'cross-origin-embedder-policy': 'require-corp' }
-    if (serves(requests++)) response.writeHead(200, headers).end(script)
+  site.route(`${folder}/pool-worker.js`, (_, response) => {
+    if (serves(requests++)) response.writeHead(200, headers).end(poolScript)
     else response.writeHead(404).end()
   })
+  return site.route(`${folder}/worker.js`, (_, response) => response.writeHead(200, headers).end(script))
 }
 
 itOnTiny('any number of threads gives the same tokens, and unload ends them all', async () => {
@@ -69,24 +74,27 @@ itOnTiny('any number of threads gives the same tokens, and unload ends them all'
   expect(found[2]).toEqual(found[0])
 })
 
-it('uses the processors that there are unless told otherwise', async () => {
+it('uses several threads by default on several processors', async () => {
   const { threads, build } = await loaded(page, bytes)
   const processors = await page.evaluate(() => navigator.hardwareConcurrency)
   expect(threads > 1).toBe(processors > 1)
   expect(build.endsWith('-threads')).toBe(processors > 1)
 })
 
-it('a helper that does not start is done without', async () => {
-  const workerUrl = workerAt('elsewhere/one-only.js', (request) => request === 0)
-  const info = await loaded(page, bytes, { threads: 3, workerUrl, wasmBaseUrl: '/dist/wasm' })
+it('a pool worker that does not start means fewer threads, and says so', async () => {
+  const none = workersAt('none', () => false)
+  const info = await loaded(page, bytes, { threads: 3, workerUrl: none, wasmBaseUrl: '/dist/wasm' })
   expect(info.threads).toBe(1)
-  expect(info.notices).toEqual([expect.stringMatching(/^1 of 3 threads run: a worker did not start/)])
+  expect(info.notices).toEqual([
+    expect.stringMatching(/^running 1 of 3 threads: a worker did not start \(.*pool-worker\.js: the server answered 404/),
+  ])
   expect(
     await page.evaluate(async () => (await model.generate({ tokens: [1], maxTokens: 4 }).result()).tokens.length),
   ).toBe(4)
 
-  const some = workerAt('elsewhere/two-only.js', (request) => request < 2)
-  const { threads, notices } = await loaded(page, bytes, { threads: 3, workerUrl: some, wasmBaseUrl: '/dist/wasm' })
+  // The page asks for a script once more, to see why it did not start.
+  const one = workersAt('one', (request) => request === 0)
+  const { threads, notices } = await loaded(page, bytes, { threads: 3, workerUrl: one, wasmBaseUrl: '/dist/wasm' })
   expect([threads, notices.length]).toEqual([2, 1])
 })
 
@@ -104,10 +112,10 @@ it('memory that cannot be shared leaves one thread, and says so', async () => {
   )
   const { threads, notices, build } = await loaded(page, bytes, { threads: 2, workerUrl: stub })
   expect([threads, build.endsWith('-threads')]).toEqual([1, false])
-  expect(notices).toEqual(['one thread runs: memory to share between threads could not be had'])
+  expect(notices).toEqual(['running 1 of 2 threads: out of address space for shared memory'])
 })
 
-it('an unload while helpers start ends them too', async () => {
+it('an abort while pool workers start ends them too', async () => {
   await page.evaluate(async () => {
     const abort = new AbortController()
     const loading = webtern.loadModel(new Blob(['GGUF']), { threads: 8, signal: abort.signal })

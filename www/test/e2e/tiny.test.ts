@@ -87,7 +87,7 @@ describe('the library', () => {
 })
 
 describe('the page', () => {
-  const at = (page: Page, id: string) => page.getByTestId(id)
+  const at = (page: Page, id: string) => page.locator(`#${id}`)
 
   async function open(search = '', viewport = { width: 1200, height: 800 }): Promise<Page> {
     const page = await browser.newPage({ viewport })
@@ -112,7 +112,7 @@ describe('the page', () => {
     await page.locator('[data-task=add]').first().click()
     await answered(page, 1)
     expect(await page.locator('.turn.you .said').textContent()).toBe(question)
-    expect(await at(page, 'output').textContent()).not.toBe('')
+    expect(await page.getByTestId('output').textContent()).not.toBe('')
     await page.locator('[data-task=recall]').first().click()
     await answered(page, 3)
     await page.screenshot({ path: screenshotPath('tiny-recall') })

@@ -10,7 +10,7 @@ const served = onPages((opened) => {
   page = opened
 })
 
-const at = (id: string) => page.getByTestId(id)
+const at = (id: string) => page.locator(`#${id}`)
 const phase = (name: string) => page.waitForSelector(`body[data-phase=${name}]`)
 
 async function open(model: string): Promise<void> {
@@ -29,17 +29,17 @@ describe('a block-diffusion model', () => {
     await ask('Tell me about terns, slow')
     await page.waitForSelector('[data-testid=live-block] .mask')
     await page.waitForSelector('[data-testid=block-cell].fresh')
-    expect(await at('block-cell').count()).toBe(32)
+    expect(await page.getByTestId('block-cell').count()).toBe(32)
     await at('stop').click()
     await phase('ready')
 
     await ask('Tell me about terns, fast')
     await phase('ready')
-    const answer = at('output').last()
+    const answer = page.getByTestId('output').last()
     expect(await answer.textContent()).toMatch(/^The tern is a seabird[\s\S]*forked tail\.$/)
-    expect(await at('live-block').count()).toBe(0)
+    expect(await page.getByTestId('live-block').count()).toBe(0)
     expect(await at('announcer').textContent()).toBe(await answer.textContent())
-    expect(Number(await at('stat-tokens-per-pass').textContent())).toBeGreaterThan(1)
+    expect(Number(await page.getByTestId('stat-tokens-per-pass').textContent())).toBeGreaterThan(1)
   })
 
   it('tells id, confidence and pass of a token to pointer, keyboard and screen reader', async () => {
@@ -49,7 +49,7 @@ describe('a block-diffusion model', () => {
     await at('block-previous').click()
     expect(await at('block-label').textContent()).toBe('3 of 4')
     const facts = /confidence \d+\s%, pass \d+, token \d+, position \d+/
-    await at('block-cell').first().focus()
+    await page.getByTestId('block-cell').first().focus()
     await page.keyboard.press('ArrowRight')
     expect(await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))).toMatch(facts)
     expect(await at('tip').textContent()).toMatch(facts)
@@ -59,7 +59,7 @@ describe('a block-diffusion model', () => {
 
   it('keeps finished blocks in the document as they are', async () => {
     await open('dlm.gguf')
-    await at('maxTokens').fill('2000')
+    await page.getByTestId('maxTokens').fill('2000')
     await ask('a long one')
     await page.waitForFunction(() => document.querySelectorAll('[data-testid=output] .token').length > 60)
     await page.evaluate(() => Object.assign(window, { first: document.querySelector('[data-testid=output] .token') }))
@@ -82,7 +82,7 @@ describe('the keyboard', () => {
     await phase('running')
     await page.keyboard.press('Escape')
     await phase('ready')
-    expect(await at('answer').getAttribute('data-finish')).toBe('abort')
+    expect(await page.getByTestId('answer').getAttribute('data-finish')).toBe('abort')
   })
 })
 
@@ -90,10 +90,10 @@ describe('an autoregressive model', () => {
   it('continues the text and offers no block modes', async () => {
     await open('stories.gguf')
     expect(await at('tab-completion').getAttribute('aria-selected')).toBe('true')
-    expect(await at('mode-greedy').isDisabled()).toBe(true)
+    expect(await page.getByTestId('mode-greedy').isDisabled()).toBe(true)
     await ask('Once upon a time, fast')
     await phase('ready')
-    expect(await at('output').textContent()).toMatch(/^The tern/)
+    expect(await page.getByTestId('output').textContent()).toMatch(/^The tern/)
     expect(await at('block-grid').isHidden()).toBe(true)
   })
 })
@@ -103,8 +103,8 @@ describe('what goes wrong', () => {
     await page.goto(`${served.url}?model=not-gguf.html`)
     await at('error').waitFor()
     expect(await at('error').getAttribute('data-code')).toBe('not-gguf')
-    expect(await at('error-message').textContent()).toContain('web page')
-    await at('error-dismiss').click()
+    expect(await page.locator('#error [data-part=message]').textContent()).toContain('web page')
+    await page.locator('#error [data-part=dismiss]').click()
     expect(await at('error').isHidden()).toBe(true)
   })
 
@@ -113,15 +113,15 @@ describe('what goes wrong', () => {
     await ask('crash')
     await phase('empty')
     expect(await at('error').getAttribute('data-code')).toBe('crashed')
-    await at('error-retry').click()
+    await page.locator('#error [data-part=retry]').click()
     await phase('ready')
   })
 
   it('leaves nothing behind when a load is cancelled', async () => {
     await page.goto(`${served.url}?model=slow.gguf`)
-    await at('progress-rate').filter({ hasText: 'Downloading at' }).waitFor()
-    expect(await at('progress-bytes').textContent()).toMatch(/of 1\.22 MB/)
-    await at('cancel-load').click()
+    await page.locator('#loading [data-part=rate]').filter({ hasText: 'Downloading at' }).waitFor()
+    expect(await page.locator('#loading [data-part=bytes]').textContent()).toMatch(/of 1\.22 MB/)
+    await page.locator('#loading [data-part=cancel]').click()
     await phase('empty')
     expect(await at('loading').isHidden()).toBe(true)
     expect(await at('error').isHidden()).toBe(true)
@@ -131,7 +131,7 @@ describe('what goes wrong', () => {
     await open('dlm.gguf')
     await ask('markup fast')
     await phase('ready')
-    expect(await at('output').textContent()).toContain('<img src=x')
+    expect(await page.getByTestId('output').textContent()).toContain('<img src=x')
     expect(await page.locator('[data-testid=output] :is(img, b, script)').count()).toBe(0)
     expect(await page.evaluate(() => Reflect.has(window, 'hit'))).toBe(false)
   })

@@ -9,7 +9,7 @@ const served = onPages((opened) => {
   page = opened
 })
 
-const at = (id: string) => page.getByTestId(id)
+const at = (id: string) => page.locator(`#${id}`)
 
 /** Follows a link to a view. The page changes when it hears of the new address, which is a moment later. */
 async function view(name: string): Promise<void> {
@@ -87,7 +87,7 @@ it('shows what goes wrong, and ends when the view is left', async () => {
   await race('crash')
   await at('race-error').waitFor()
   expect(await at('race-error').getAttribute('data-code')).toBe('crashed')
-  await at('race-error-dismiss').click()
+  await page.locator('#race-error [data-part=dismiss]').click()
   await race('slow')
   await at('lane-ar').getByTestId('answer').waitFor()
   await view('run')

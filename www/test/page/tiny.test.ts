@@ -9,10 +9,10 @@ const served = onPages((opened) => {
   page = opened
 })
 
-const at = (id: string) => page.getByTestId(id)
+const at = (id: string) => page.locator(`#${id}`)
 const phase = (name: string) => page.waitForSelector(`body[data-phase=${name}]`)
-const suggestions = () => page.locator('[data-testid=suggestions] [data-testid=suggestion]')
-const suggestion = (task: string) => page.locator(`[data-testid=suggestions] [data-task=${task}]`)
+const suggestions = () => page.locator('#suggestions [data-testid=suggestion]')
+const suggestion = (task: string) => page.locator(`#suggestions [data-task=${task}]`)
 const said = () => page.locator('.turn.you .said').allTextContents()
 
 /** Opens the page; `search` is the end of its address. */
@@ -51,7 +51,7 @@ describe('the embedded model', () => {
     await at('tiny-status').filter({ hasText: 'of 1.22 MB' }).waitFor()
     const question = await suggestion('add').textContent()
     await suggestion('add').click()
-    await at('tiny-status').filter({ hasText: 'Will answer' }).waitFor()
+    await at('tiny-status').filter({ hasText: 'when the model is ready' }).waitFor()
     await phase('running')
     await phase('ready')
     expect(await said()).toEqual([question])
@@ -76,7 +76,7 @@ describe('the embedded model', () => {
     await page.goto(`${served.url}?not-gguf`)
     await at('error').waitFor()
     expect(await at('picker').isVisible()).toBe(true)
-    await at('error-retry').click()
+    await page.locator('#error [data-part=retry]').click()
     await at('error').waitFor()
     await at('model-file').setInputFiles({ name: 'mine.gguf', mimeType: '', buffer: Buffer.from('GGUF') })
     await phase('ready')
@@ -84,7 +84,7 @@ describe('the embedded model', () => {
 
   it('can be left for another, and chosen again', async () => {
     await open()
-    await at('switch-model').click()
+    await at('switch').click()
     expect(await at('picker').isVisible()).toBe(true)
     await at('picker-close').click()
     await at('unload').click()

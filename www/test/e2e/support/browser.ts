@@ -63,7 +63,7 @@ export async function loaded(page: Page, source: PlainSource, options: PlainOpti
 
 /** Waits until no worker is left in the page. */
 export async function noWorkers(page: Page): Promise<void> {
-  // Chromium gives a helper, which computes or waits for work all its life, two seconds.
+  // Chromium gives a pool worker, which never returns to its event loop, two seconds.
   const deadline = Date.now() + 20_000
   while (page.workers().length > 0) {
     if (Date.now() > deadline) throw new Error(`${page.workers().length} workers are still there`)

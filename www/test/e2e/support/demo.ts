@@ -12,7 +12,7 @@ export async function openDemo(
 ): Promise<Page> {
   const page = await browser.newPage({ viewport })
   await page.goto(`${site.url}demo/?model=${encodeURIComponent(model)}`)
-  await page.waitForSelector('body[data-phase=ready], [data-testid=error]:not([hidden])')
-  if (await page.getByTestId('error').isVisible()) throw new Error(await page.getByTestId('error').innerText())
+  await page.waitForSelector('body[data-phase=ready], #error:not([hidden])')
+  if (await page.locator('#error').isVisible()) throw new Error(await page.locator('#error').innerText())
   return page
 }
