@@ -86,7 +86,9 @@ it('a pool worker that does not start means fewer threads, and says so', async (
   const info = await loaded(page, bytes, { threads: 3, workerUrl: none, wasmBaseUrl: '/dist/wasm' })
   expect(info.threads).toBe(1)
   expect(info.notices).toEqual([
-    expect.stringMatching(/^running 1 of 3 threads: a worker did not start \(.*pool-worker\.js: the server answered 404/),
+    expect.stringMatching(
+      /^running 1 of 3 threads: a worker did not start \(.*pool-worker\.js: the server answered 404/,
+    ),
   ])
   expect(
     await page.evaluate(async () => (await model.generate({ tokens: [1], maxTokens: 4 }).result()).tokens.length),
