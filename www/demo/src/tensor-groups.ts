@@ -19,9 +19,10 @@ export interface TensorGroup {
 }
 
 const ORIGINS = {
-  master: 'ternarised from full precision',
+  master: 'ternarized from full precision',
   ternary: 'ternary already',
   packed: 'unpacked',
+  groups: 'unpacked, with a scale per group',
   float: '',
 } as const
 

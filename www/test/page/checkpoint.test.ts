@@ -44,7 +44,7 @@ describe('groupTensors', () => {
     const groups = groupTensors([tensor('blk.0.attn_q.weight', rest), tensor('blk.1.attn_q.weight')])
     expect(groups).toHaveLength(1)
     expect(groups[0]?.notes).toEqual([
-      'ternarised from full precision',
+      'ternarized from full precision',
       '31\u00a0% zeros in the first layer',
       'scale 0.0200 in the first layer',
     ])

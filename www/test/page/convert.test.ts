@@ -44,7 +44,7 @@ describe('an inspection', () => {
     expect(rows.map((row) => row.replace(/\s*\t/g, '\t'))).toEqual([
       'token_embd\t49152 × 576\tBF16 → BF16',
       'attn_norm\nlayers 0–29\t576\tBF16 → F32',
-      'attn_q\nlayers 0–29\t576 × 576\tBF16 → Q2_0\nternarised from full precision\n31\u00a0% zeros in the first layer\nscale 0.0525 in the first layer',
+      'attn_q\nlayers 0–29\t576 × 576\tBF16 → Q2_0\nternarized from full precision\n31\u00a0% zeros in the first layer\nscale 0.0525 in the first layer',
     ])
     expect(await page.getByTestId('dropped').innerText()).toContain('lm_head.weight')
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('convert-start')
@@ -93,7 +93,7 @@ describe('a conversion', () => {
     await page.keyboard.press('Enter')
     await step('done')
     expect(await page.getByTestId('tensor').last().innerText()).toMatch(
-      /Q2_0\s+ternarised from full precision\s+31\s% zeros\s+scale 0.0525/,
+      /Q2_0\s+ternarized from full precision\s+31\s% zeros\s+scale 0.0525/,
     )
     const downloading = page.waitForEvent('download')
     await at('download').click()
