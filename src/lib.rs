@@ -58,7 +58,7 @@
 //! | forward pass | [`model`]: rows in, logits out, behind the trait [`model::LanguageModel`] |
 //! | text | [`tokenizer`], [`chat`] |
 //! | tokens | [`decode`]: which rows to run, which tokens to take |
-//! | facade | [`engine`]; beside it [`convert`], [`inspect`], [`findings`] and [`files`] |
+//! | facade | [`engine`]; beside it [`convert`], [`inspect`], [`findings`], [`files`] and [`fetch`] |
 
 #[macro_use]
 pub mod error;
@@ -68,6 +68,7 @@ pub mod chat;
 pub mod convert;
 pub mod decode;
 pub mod engine;
+pub mod fetch;
 pub mod files;
 pub mod findings;
 pub mod gguf;

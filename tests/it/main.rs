@@ -22,6 +22,8 @@ mod convert;
 mod convert_memory;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 mod eval;
+#[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
+mod fetch;
 #[cfg(not(target_arch = "wasm32"))]
 mod generate;
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,17 +1,24 @@
 //! Command-line arguments.
 
+use crate::download::Settings;
 use crate::model::Model;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use webtern::convert::ConvertOptions;
 use webtern::decode::{Acceptance, DiffusionOverrides, Mode, Options};
 use webtern::engine::EngineOptions;
+use webtern::fetch::{CacheMode, Checksum};
 use webtern::parallel::MAX_THREADS;
 
 /// Runs ternary and quantized language models from GGUF files.
 ///
-/// A MODEL is a GGUF file, or `tiny`: the model inside this program. A file or folder of that name
-/// is `./tiny`.
+/// A MODEL is a GGUF file, `tiny` (the model inside this program), a name that `webtern models`
+/// lists, `https://...`, or `hf:owner/repo[/file][@revision]`. A file or folder of such a name is
+/// `./tiny`.
+///
+/// Downloads are kept in the folder WEBTERN_CACHE, else in the system's folder of caches. HF_TOKEN
+/// and HF_ENDPOINT are the token for, and the address of, a Hugging Face hub.
 #[derive(Parser)]
 #[command(version)]
 pub(crate) struct Args {
@@ -22,12 +29,38 @@ pub(crate) struct Args {
     /// at most]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_THREADS as i64))]
     pub(crate) threads: Option<u32>,
+    /// Use stored copies of models only, and no network.
+    #[arg(long, global = true, conflicts_with = "no_cache")]
+    offline: bool,
+    /// Neither use stored copies of models nor make any.
+    #[arg(long, global = true)]
+    no_cache: bool,
+    /// Seconds without a byte after which a connection is given up and tried again.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout: u64,
+    /// The checksum that a downloaded model must have.
+    #[arg(long, global = true, value_name = "HEX", value_parser = Checksum::parse)]
+    sha256: Option<Checksum>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
+impl Args {
+    /// What they say about the network.
+    pub(crate) fn network(&self) -> Settings {
+        let mode = match (self.offline, self.no_cache) {
+            (true, _) => CacheMode::Only,
+            (_, true) => CacheMode::Off,
+            _ => CacheMode::Auto,
+        };
+        Settings { mode, timeout: Duration::from_secs(self.timeout), sha256: self.sha256 }
+    }
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// List models by name and what is stored, download, delete.
+    Models(ModelsArgs),
     /// Say what a model file holds and what of it will run, or what a checkpoint would become.
     Inspect(InspectArgs),
     /// Make a GGUF file of a Hugging Face or WrinkleFree checkpoint.
@@ -48,6 +81,31 @@ pub(crate) enum Command {
     Eval(EvalArgs),
     /// Time forward passes and kernels.
     Bench(BenchArgs),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ModelsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ModelsCommand>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// List models by name, and what is stored. The default.
+    List,
+    /// Download a model and print where it is.
+    Download {
+        /// A name, `https://...` or `hf:owner/repo[/file][@revision]`.
+        model: Model,
+    },
+    /// Delete stored models.
+    Delete {
+        /// Names, addresses, repositories, or the first letters of a key.
+        #[arg(required = true)]
+        models: Vec<String>,
+    },
+    /// Delete everything that is stored.
+    Clear,
 }
 
 #[derive(ClapArgs)]

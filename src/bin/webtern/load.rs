@@ -1,5 +1,6 @@
 //! Models from their files, with a progress bar.
 
+use crate::download::advance;
 use crate::model::{Model, ModelFile};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, stderr};
@@ -10,7 +11,7 @@ use webtern::{Error, ErrorCode, Result};
 /// Loads a model with all its files.
 pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
     let files = model.open()?;
-    let bar = bar("loading", files.iter().map(|file| file.size).sum());
+    let bar = bar("loading", files.iter().map(|file| file.size().unwrap_or(0)).sum());
     let loaded = load(files, options, &bar);
     bar.finish_and_clear();
     let engine = loaded?;
@@ -23,12 +24,20 @@ pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
 fn load(files: Vec<ModelFile>, options: &EngineOptions, bar: &ProgressBar) -> Result<Engine> {
     let mut loader = EngineLoader::new(options.clone());
     for mut file in files {
-        loader.begin_file(&file.name, Some(file.size))?;
-        file.read(|bytes| {
+        let name = file.name();
+        let mut begun = false;
+        file.read(|bytes, size| {
+            if !begun {
+                loader.begin_file(&name, size)?;
+                begun = true;
+            }
             loader.push(bytes)?;
-            bar.inc(bytes.len() as u64);
+            advance(bar, size, bytes);
             Ok(true)
         })?;
+        if !begun {
+            loader.begin_file(&name, Some(0))?;
+        }
     }
     loader.finish()
 }
@@ -54,10 +63,10 @@ fn progress(action: &'static str, total: u64, template: &'static str) -> Progres
 /// The header of a model's first file, which has what belongs to the whole model.
 pub(crate) fn header(model: &Model) -> Result<Header> {
     let mut file = model.open()?.swap_remove(0);
-    let name = file.name.clone();
+    let name = file.name();
     let place = |error: Error| error.at(&name);
-    let mut decoder = Decoder::new(Limits::default()).with_total_bytes(Some(file.size));
-    file.read(|mut bytes| {
+    let mut decoder = Decoder::new(Limits::default()).with_total_bytes(file.size());
+    file.read(|mut bytes, _| {
         let event = decoder.decode(&mut bytes).map_err(place)?;
         Ok(!matches!(event, Some(Event::Header)))
     })?;

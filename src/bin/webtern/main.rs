@@ -8,12 +8,14 @@ mod args;
 mod bench;
 mod chat;
 mod convert;
+mod download;
 mod eval;
 mod generate;
 mod inspect;
 mod load;
 mod logits;
 mod model;
+mod models;
 mod output;
 mod perplexity;
 mod tokenize;
@@ -49,12 +51,15 @@ fn report(error: &Error, json: bool) -> ExitCode {
     ExitCode::from(if error.code() == ErrorCode::BadOption { 2 } else { 1 })
 }
 
-fn run(Args { json, threads, command }: Args) -> Result<()> {
+fn run(args: Args) -> Result<()> {
+    download::configure(args.network());
+    let Args { json, threads, command, .. } = args;
     let threads = threads.map_or_else(default_threads, |threads| threads as usize);
     if let Err(error) = pool().grow(threads) {
         eprintln!("webtern: {} of {threads} threads run: {error}", pool().threads());
     }
     match command {
+        Command::Models(args) => models::run(&args, json),
         Command::Inspect(args) => inspect::run(&args, json),
         Command::Convert(args) => convert::run(&args, json),
         Command::Verify(args) => verify::run(&args, json),

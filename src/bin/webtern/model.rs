@@ -1,5 +1,6 @@
-//! What MODEL names: files on disk, or the model inside this program.
+//! What MODEL names: files on disk or in the network, or the model inside this program.
 
+use crate::download::{self, RemoteFile, StoredFiles};
 use crate::output::failure;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,6 +9,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use webtern::Result;
+use webtern::fetch::{Source, catalog};
 use webtern::files::{Files, Folder};
 use webtern::gguf::split::SplitName;
 
@@ -27,12 +29,22 @@ pub(crate) enum Model {
     Tiny,
     /// The GGUF file at a path; one file of a split model stands for all.
     File(PathBuf),
+    /// What is downloaded: an address, `hf:` and a repository, or a name of the catalog.
+    Remote(String),
 }
 
 impl From<OsString> for Model {
     fn from(given: OsString) -> Self {
-        if given == TINY_NAME { Self::Tiny } else { Self::File(given.into()) }
+        match given.to_str() {
+            Some(TINY_NAME) => Self::Tiny,
+            Some(text) if is_remote(text) => Self::Remote(text.to_owned()),
+            _ => Self::File(given.into()),
+        }
     }
+}
+
+fn is_remote(text: &str) -> bool {
+    ["https://", "http://", "hf:"].iter().any(|scheme| text.starts_with(scheme)) || catalog::find(text).is_some()
 }
 
 impl Display for Model {
@@ -40,46 +52,71 @@ impl Display for Model {
         match self {
             Self::Tiny => f.write_str(TINY_NAME),
             Self::File(path) => path.display().fmt(f),
+            Self::Remote(text) => f.write_str(text),
         }
     }
 }
 
 impl Model {
+    /// Where it is downloaded from, if it is.
+    pub(crate) fn source(&self) -> Result<Option<Source>> {
+        match self {
+            Self::Tiny | Self::File(_) => Ok(None),
+            Self::Remote(text) => Source::parse(text),
+        }
+    }
+
     /// Opens every file, to be read from beginning to end.
     pub(crate) fn open(&self) -> Result<Vec<ModelFile>> {
+        if let Some(source) = self.source()? {
+            let files = download::find(&source)?;
+            return files.into_iter().map(|file| Ok(ModelFile::Remote(RemoteFile::open(file)?))).collect();
+        }
         match self {
-            Self::Tiny => {
-                Ok(vec![ModelFile { name: TINY_NAME.to_owned(), size: TINY.len() as u64, content: Box::new(TINY) }])
-            }
             Self::File(path) => match path.to_str().and_then(SplitName::parse) {
                 Some(split) => split.all().map(|path| ModelFile::open(Path::new(&path))).collect(),
                 None => Ok(vec![ModelFile::open(path)?]),
             },
+            Self::Tiny | Self::Remote(_) => {
+                let (name, size) = (TINY_NAME.to_owned(), TINY.len() as u64);
+                Ok(vec![ModelFile::Local { name, size, content: Box::new(TINY) }])
+            }
         }
     }
 
-    /// The files, to be read in parts, and the name of one.
+    /// The files, to be read in parts, and the name of one. Those of the network are downloaded first.
     pub(crate) fn files(&self) -> Result<(Box<dyn Files>, String)> {
+        if let Some(source) = self.source()? {
+            let stored = StoredFiles::open(download::fetch(&source)?)?;
+            let name = stored.first().to_owned();
+            return Ok((Box::new(stored), name));
+        }
         match self {
-            Self::Tiny => {
-                let name = TINY_NAME.to_owned();
-                Ok((Box::new(BTreeMap::from([(name.clone(), TINY.to_vec())])), name))
-            }
             Self::File(path) => {
                 let (folder, name) = Folder::around(path)?;
                 Ok((Box::new(folder), name))
+            }
+            Self::Tiny | Self::Remote(_) => {
+                let name = TINY_NAME.to_owned();
+                Ok((Box::new(BTreeMap::from([(name.clone(), TINY.to_vec())])), name))
             }
         }
     }
 }
 
 /// An open file of a model.
-pub(crate) struct ModelFile {
-    /// What to call it in messages.
-    pub(crate) name: String,
-    /// Its bytes.
-    pub(crate) size: u64,
-    content: Box<dyn Read>,
+pub(crate) enum ModelFile {
+    /// One that is here.
+    Local {
+        /// What to call it in messages.
+        name: String,
+        /// Its bytes.
+        size: u64,
+        /// Where they come from.
+        content: Box<dyn Read>,
+    },
+    /// One that is downloaded while it is read, or was.
+    Remote(RemoteFile),
 }
 
 impl ModelFile {
@@ -90,24 +127,44 @@ impl ModelFile {
         });
         let name = path.display().to_string();
         match opened {
-            Ok((file, size)) => Ok(Self { name, size, content: Box::new(file) }),
+            Ok((file, size)) => Ok(Self::Local { name, size, content: Box::new(file) }),
             Err(error) => Err(failure(&name, &error)),
         }
     }
 
-    /// Gives the bytes to `each`, until it wants no more.
-    pub(crate) fn read(&mut self, mut each: impl FnMut(&[u8]) -> Result<bool>) -> Result<()> {
+    /// What to call it in messages.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Local { name, .. } => name.clone(),
+            Self::Remote(file) => file.name().to_owned(),
+        }
+    }
+
+    /// Bytes, as far as that is known before it is read.
+    pub(crate) fn size(&self) -> Option<u64> {
+        match self {
+            Self::Local { size, .. } => Some(*size),
+            Self::Remote(file) => file.size(),
+        }
+    }
+
+    /// Gives the bytes, and how many there are in all, to `each`, until it wants no more.
+    pub(crate) fn read(&mut self, mut each: impl FnMut(&[u8], Option<u64>) -> Result<bool>) -> Result<()> {
+        let (name, size, content) = match self {
+            Self::Local { name, size, content } => (name, *size, content),
+            Self::Remote(file) => return file.read(each),
+        };
         let mut buffer = vec![0; CHUNK];
         loop {
-            match self.content.read(&mut buffer) {
+            match content.read(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(count) => {
-                    if !each(&buffer[..count])? {
+                    if !each(&buffer[..count], Some(size))? {
                         return Ok(());
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(failure(&self.name, &error)),
+                Err(error) => return Err(failure(&*name, &error)),
             }
         }
     }

@@ -3,6 +3,8 @@
 pub(crate) mod cuts;
 #[path = "../../../examples/random_model/file.rs"]
 pub(crate) mod random_model;
+#[cfg(feature = "cli")]
+pub(crate) mod server;
 pub(crate) mod torch_file;
 
 use random_model::{RandomModel, Shape};

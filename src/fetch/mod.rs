@@ -1,0 +1,49 @@
+//! Getting a model's files: which ones, from where, how they go on after a cut, and what a stored
+//! copy is worth.
+//!
+//! Nothing here performs I/O. A [`Download`] is one file as a state machine: it says what it needs
+//! next, and the caller, who has the network, a clock and a disk, reports what came of it. The same
+//! machine runs in a worker of a page (`wasm_api`, over `fetch` and OPFS) and in the command line
+//! (over `ureq` and files):
+//!
+//! ```text
+//! loop:
+//!     match download.step():
+//!         Request(request)  ->  download.respond(head of the response)  |  download.fail(why)
+//!         Receive           ->  download.receive(bytes)  |  download.end()  |  download.fail(why)
+//!         Wait(ms)          ->  sleep, then download.waited()
+//!         Stored            ->  download.read_stored()     a block from the disk, checked before it is passed on
+//!         Done              ->  break
+//! ```
+//!
+//! Bytes reach the consumer in order and exactly once, whatever happens on the way. Who knows what:
+//!
+//! - [`source`]: what names a model (an address, a repository, a name of the [`catalog`]), and its
+//!   files in order
+//! - [`hub`]: what a Hugging Face hub answers about a repository, and which of its files to take
+//! - [`http`]: the parts of a response that matter here
+//! - [`transfer`]: one file over HTTP: ranges, retries, what a server must not do
+//! - [`cache`]: the record beside a stored file, block by block, and the store it lies in
+//! - [`integrity`]: checksums
+//! - [`download`]: transfer, store and checksums together
+
+#![forbid(unsafe_code)]
+
+pub mod cache;
+pub mod catalog;
+pub mod download;
+pub mod http;
+pub mod hub;
+pub mod integrity;
+pub mod source;
+pub mod transfer;
+
+#[cfg(test)]
+mod tests;
+
+pub use cache::{BLOCK_BYTES, Record, Store};
+pub use download::{CacheMode, Download, Step};
+pub use http::Response;
+pub use integrity::Checksum;
+pub use source::{Remote, Source};
+pub use transfer::{Policy, Request};
