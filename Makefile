@@ -8,6 +8,7 @@
 #   make eval    asks the embedded model its held-out questions in every decode mode, and writes models/tiny/modes.{json,svg}
 #   make fuzz    runs every fuzz target for 10 s (FUZZ_SECONDS=600 FUZZ_TARGETS="gguf zip" for more of fewer)
 #   make deny    checks the dependencies for advisories, licenses and duplicates, by cargo-deny
+#   make load-test   64 clients ask `webtern serve` for five minutes through a proxy that drops connections (Linux)
 #   make convert-memory   converts a checkpoint of 2 GB and shows how much memory that takes (Linux)
 #
 # Each installs what it lacks, in the usual places of rustup, cargo and npm, in target/ and, for tests, by apt.
@@ -16,7 +17,7 @@ PORT ?= 4173
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo build test lint test-rust test-wasm test-www test-e2e bench eval fuzz deny convert-memory toolchains test-runner browser
+.PHONY: demo build test lint test-rust test-wasm test-www test-e2e bench eval fuzz deny load-test convert-memory toolchains test-runner browser
 
 # The standard library for threads in a browser is built by a nightly toolchain: see wasm-pack.toml.
 NIGHTLY := $(shell sed -n 's/^toolchain = "\(nightly-.*\)"/\1/p' wasm-pack.toml)
@@ -60,8 +61,10 @@ test-rust: $(VENV)/ready
 	if [ -d $(SMOLLM2) ]; then for case in smollm2:smollm2-135m-dlm-subln tiny-dlm:tiny-dlm/checkpoint; do \
 	  $(VENV)/bin/python tests/reference/tokenizer_cases.py $(FIXTURES)/$${case#*:}/tokenizer.json \
 	    $(TARGET_DIR)/tokenizer-cases/$${case%%:*}.jsonl --count 10000; done; fi
-	WEBTERN_TOKENIZER_CASES=$(abspath $(TARGET_DIR))/tokenizer-cases cargo test
+	WEBTERN_TOKENIZER_CASES=$(abspath $(TARGET_DIR))/tokenizer-cases WEBTERN_LOAD_SECONDS=60 cargo test
 	$(VENV)/bin/python tests/reference/gguf_reads.py $(TARGET_DIR)/debug/webtern
+	$(VENV)/bin/python tests/reference/openai_client.py $(TARGET_DIR)/debug/webtern
+	npm ci --silent --prefix www/test/clients && node www/test/clients/openai.mjs $(TARGET_DIR)/debug/webtern
 
 # The same unit tests, in the browser, with every backend; those that need files of their own run natively only. The
 # golden models leave their logits in target/tmp natively, and the browser is compared with them.
@@ -106,6 +109,9 @@ deny:
 	command -v cargo-deny >/dev/null || cargo install cargo-deny
 	cargo deny check
 
+load-test:
+	WEBTERN_LOAD_SECONDS=300 cargo test --quiet --test it serve::load -- --nocapture
+
 convert-memory:
 	WEBTERN_CHECKPOINT_MB=2048 cargo test --quiet --test it convert_memory -- --nocapture
 
@@ -134,8 +140,8 @@ $(NODE_MODULES): www/package-lock.json
 	cd www && npm ci --no-progress
 	touch $@
 
-# From PyPI: the reference of the tokenizer tests, and a reader for the files of the converter.
+# From PyPI: the reference of the tokenizer tests, a reader for the files of the converter, and OpenAI's client.
 $(VENV)/ready: Makefile
 	python3 -m venv $(VENV) || { $(call apt,python3-venv) && python3 -m venv $(VENV); }
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check tokenizers==0.22.2 gguf==0.19.0
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check tokenizers==0.22.2 gguf==0.19.0 openai==3.57.0
 	touch $@

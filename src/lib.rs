@@ -75,6 +75,7 @@ pub mod gguf;
 pub mod inspect;
 pub mod kernels;
 pub mod model;
+pub mod openai;
 pub mod ops;
 pub mod parallel;
 pub mod platform;

@@ -36,6 +36,9 @@ const CHATML: &str = "{% for message in messages %}<|im_start|>{{ message.role }
 const BITNET: &str = "{% for message in messages %}{{ message.role | capitalize }}: {{ message.content | trim }}<|eot_id|>{% endfor %}\
     {% if add_generation_prompt %}Assistant: {% endif %}";
 
+/// What a caller passes to a template beside the messages: `enable_thinking` and the like.
+pub type TemplateArgs = serde_json::Map<String, serde_json::Value>;
+
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
@@ -101,15 +104,40 @@ impl ChatTemplate {
     /// # Errors
     /// `bad-option` when the template itself refuses the messages, `limits` when it runs out of fuel, `malformed` when it fails.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        self.render_at(messages, add_generation_prompt, platform::unix_seconds())
+        self.render_with(messages, &TemplateArgs::new(), add_generation_prompt)
     }
 
-    /// [`Self::render`] as of a given time, for templates that write the date: seconds since 1970-01-01, UTC.
+    /// [`Self::render`] with arguments of the caller. They cannot change what every template is given, as `messages`.
     ///
     /// # Errors
     /// Those of [`Self::render`].
-    pub fn render_at(&self, messages: &[Message], add_generation_prompt: bool, unix_seconds: u64) -> Result<String> {
-        let bytes: usize = messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+    pub fn render_with(
+        &self,
+        messages: &[Message],
+        args: &TemplateArgs,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
+        self.render_at(messages, args, add_generation_prompt, platform::unix_seconds())
+    }
+
+    /// Whether the template marks reasoning in answers with `<think>`.
+    pub fn marks_reasoning(&self) -> bool {
+        self.environment.get_template(self.name).is_ok_and(|template| template.source().contains("</think>"))
+    }
+
+    /// [`Self::render_with`] as of a given time, for templates that write the date: seconds since 1970-01-01, UTC.
+    ///
+    /// # Errors
+    /// Those of [`Self::render`].
+    pub fn render_at(
+        &self,
+        messages: &[Message],
+        args: &TemplateArgs,
+        add_generation_prompt: bool,
+        unix_seconds: u64,
+    ) -> Result<String> {
+        let mut bytes: usize = messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        bytes += args.iter().map(|(name, value)| name.len() + value.to_string().len()).sum::<usize>();
         let fuel = BASE_FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + FUEL_PER_BYTE * bytes as u64;
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(fuel));
@@ -120,12 +148,15 @@ impl ChatTemplate {
                 Value::from_pairs([("role", role.as_str()), ("content", content.as_str())])
             })
             .collect();
+        let args =
+            Value::deserialize(args).map_err(|error| err!(BadOption, "the arguments of {}: {error}", self.name))?;
+        let special_tokens = Value::from_pairs(self.special_tokens.iter().map(|(&name, token)| (name, token.as_str())));
         let context = context! {
             messages,
             add_generation_prompt,
             tools => Value::from(()),
             documents => Value::from(()),
-            ..Value::from_pairs(self.special_tokens.iter().map(|(&name, token)| (name, token.as_str())))
+            ..context! { ..special_tokens, ..args }
         };
         let rendered = environment.get_template(self.name).and_then(|template| template.render(context));
         rendered.map_err(|error| self.failed(&error))

@@ -149,7 +149,7 @@ mod tests {
         let rows: Vec<usize> = (0..confidences.len()).collect();
         // The entropy of one token and one other.
         let entropy = |p: f64| if p < 1.0 { -p * p.ln() - (1.0 - p) * (1.0 - p).ln() } else { 0.0 };
-        let choice = |&probability| Choice { id: 5, probability, entropy: entropy(probability) };
+        let choice = |&probability| Choice { id: 5, probability, entropy: entropy(probability), logprobs: None };
         let choices: Vec<Choice> = confidences.iter().map(choice).collect();
         let letter = |decision| match decision {
             Some(Decision::Accepted) => 'a',

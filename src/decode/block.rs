@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::event::{BlockToken, Decision, Event};
+use super::logprobs::Logprobs;
 use super::sampler::Choice;
 use crate::tokenizer::TokenText;
 use std::ops::Range;
@@ -22,6 +23,8 @@ pub(super) struct Block {
     chosen: Vec<(f64, u32)>,
     /// Why each row has its token; nothing in the prompt and while masked.
     decisions: Vec<Option<Decision>>,
+    /// What the model thought of the choice, where that was asked for.
+    logprobs: Vec<Option<Box<Logprobs>>>,
     /// Passes over this block.
     passes: u32,
     /// The sub-block of the last pass, and how many passes went over it.
@@ -38,6 +41,7 @@ impl Block {
             masked: vec![false; known.len()],
             chosen: vec![(1.0, 0); known.len()],
             decisions: vec![None; size],
+            logprobs: vec![None; size],
             passes: 0,
             sub_block: (0, 0),
         };
@@ -62,6 +66,11 @@ impl Block {
     /// The token of `row`, if it has one.
     pub(super) fn known(&self, row: usize) -> Option<u32> {
         (self.masked.get(row) == Some(&false)).then(|| self.ids[row])
+    }
+
+    /// What the model thought of the token of `row`.
+    pub(super) fn logprobs(&self, row: usize) -> Option<&Logprobs> {
+        self.logprobs.get(row)?.as_deref()
     }
 
     /// The first masked row.
@@ -100,6 +109,7 @@ impl Block {
         self.masked[row] = false;
         self.chosen[row] = (choice.probability, self.passes);
         self.decisions[row] = Some(decision);
+        self.logprobs[row] = choice.logprobs;
     }
 
     /// The event that shows the rows within `positions`.

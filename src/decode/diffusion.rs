@@ -50,7 +50,7 @@ pub(super) fn denoise<M: LanguageModel + ?Sized>(
     let decisions = plan.acceptance.decide(&rows, &choices, threshold, share);
     for ((&row, choice), decision) in rows.iter().zip(choices).zip(decisions) {
         if let Some(decision) = decision {
-            sampler.observe(&[choice.id]);
+            sampler.observe(choice.id);
             block.accept(row, choice, decision);
         }
     }
@@ -94,7 +94,7 @@ pub(super) fn commit<M: LanguageModel + ?Sized>(
     let first = session.choose(model, Rows::committed(position, tokens, logits), sampler)?;
     let mut next = Block::new(block.index() + 1, block.start() + plan.block, plan.block, &[], plan.mask);
     for first in first {
-        sampler.observe(&[first.id]);
+        sampler.observe(first.id);
         next.accept(0, first, Decision::Forced);
     }
     Ok(next)

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::logprobs::TokenLogprob;
 use super::options::Mode;
 use serde::Serialize;
 
@@ -21,6 +22,9 @@ pub enum Event {
     Text {
         /// Whole characters, no control tokens, no part of a stop string.
         text: String,
+        /// The tokens whose text ends in it, where [`Options::logprobs`](super::Options::logprobs) asks for them.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        logprobs: Vec<TokenLogprob>,
     },
     /// The state of the block after a pass over it.
     Block {
@@ -134,6 +138,7 @@ pub struct Stats {
 
 #[cfg(test)]
 mod tests {
+    use super::super::logprobs::TopLogprob;
     use super::*;
     use crate::testing::test;
     use serde_json::json;
@@ -163,9 +168,12 @@ mod tests {
             auto_reason: None,
         };
         let result = Outcome { text: "a".into(), tokens: vec![5], finish_reason: FinishReason::Length, stats };
+        let top = vec![TopLogprob { id: 6, logprob: -0.5, bytes: b"b".to_vec() }];
+        let logprobs = vec![TokenLogprob { id: 5, logprob: -1.5, bytes: b"a".to_vec(), top }];
         let events = [
             Event::Prefill { done: 1, total: 2 },
-            Event::Text { text: "a".into() },
+            Event::Text { text: "a".into(), logprobs: Vec::new() },
+            Event::Text { text: "a".into(), logprobs },
             Event::Block { index: 0, start: 3, tokens: vec![token] },
             Event::Done { result },
         ];
@@ -174,6 +182,8 @@ mod tests {
             json!([
                 {"type": "prefill", "done": 1, "total": 2},
                 {"type": "text", "text": "a"},
+                {"type": "text", "text": "a", "logprobs": [
+                    {"id": 5, "logprob": -1.5, "bytes": [97], "top": [{"id": 6, "logprob": -0.5, "bytes": [98]}]}]},
                 {"type": "block", "index": 0, "start": 3,
                  "tokens": [{"id": 5, "text": "a", "masked": false, "confidence": 0.5, "pass": 2, "decision": "forced"}]},
                 {"type": "done", "result": {"text": "a", "tokens": [5], "finishReason": "length", "stats": {

@@ -9,7 +9,7 @@ use super::diffusion;
 use super::event::{BlockToken, Decision, Event, FinishReason, Outcome, Stats};
 use super::options::{Mode, Options};
 use super::output::Output;
-use super::plan::{DecodingConfig, DiffusionPlan, Plan};
+use super::plan::{DecodingConfig, DiffusionPlan, ModelSize, Plan};
 use super::sampler::{Choice, Sampler};
 use super::session::{Rows, Session};
 use super::speculative::Speculation;
@@ -21,7 +21,7 @@ use std::mem;
 use std::ops::Range;
 
 /// Rows in a prefill pass: enough to keep the kernels busy, few enough to cancel soon.
-const PREFILL_ROWS: usize = 128;
+pub(super) const PREFILL_ROWS: usize = 128;
 
 /// One run over one prompt.
 #[derive(Clone, Debug)]
@@ -65,13 +65,13 @@ impl Generation {
         options: &Options,
         config: &DecodingConfig,
     ) -> Result<Self> {
-        let plan = Plan::new(model, prompt, options, config)?;
+        let plan = Plan::new(ModelSize::of(model), prompt, options, config)?;
         let mut session = mem::take(session);
         let reused = session.reuse(model, prompt, plan.attention);
         let entropy = plan.diffusion.is_some_and(|diffusion| diffusion.acceptance == Acceptance::Entropy);
         let mask_token = config.diffusion.map(|diffusion| diffusion.mask_token);
         let mut sampler = Sampler::new(options, mask_token).with_entropy(entropy);
-        sampler.observe(prompt);
+        sampler.observe_prompt(prompt);
         let stats = Stats {
             prompt_tokens: prompt.len(),
             new_tokens: 0,
@@ -212,9 +212,9 @@ impl Generation {
         if end < total {
             return Ok(Phase::Prefill);
         }
-        if let Some(first) = first {
-            self.sampler.observe(&[first.id]);
-            self.output.push(first.id, text);
+        if let Some(first) = &first {
+            self.sampler.observe(first.id);
+            self.output.push(first.id, first.logprobs.as_deref(), text);
         }
         if let Some(plan) = self.plan.speculation {
             return Ok(Phase::Draft(Speculation::new(plan.window)));
@@ -248,8 +248,8 @@ impl Generation {
         let position = self.session.tokens().len();
         let last = &self.output.tokens[position - self.prompt.len()..];
         for next in self.session.choose(model, Rows::committed(position, last, &[0]), &mut self.sampler)? {
-            self.sampler.observe(&[next.id]);
-            self.output.push(next.id, text);
+            self.sampler.observe(next.id);
+            self.output.push(next.id, next.logprobs.as_deref(), text);
         }
         self.stats.passes += 1;
         Ok(Phase::Autoregressive)
@@ -290,7 +290,7 @@ impl Generation {
         self.window_event(&right, Decision::Verified, text, events);
         let before = self.output.tokens.len();
         for choice in &right {
-            self.output.push(choice.id, text);
+            self.output.push(choice.id, choice.logprobs.as_deref(), text);
         }
         // Of a window that ran past the end, the last token of the output is not in the cache
         // either.
@@ -343,10 +343,10 @@ impl Generation {
             self.stats.commits += 1;
             self.stats.blocks += 1;
         }
-        while self.output.finished().is_none()
-            && let Some(id) = block.known(self.prompt.len() + self.output.tokens.len() - block.start())
-        {
-            self.output.push(id, text);
+        while self.output.finished().is_none() {
+            let row = self.prompt.len() + self.output.tokens.len() - block.start();
+            let Some(id) = block.known(row) else { break };
+            self.output.push(id, block.logprobs(row), text);
         }
         events.push(block.event(&self.output_positions(), text));
         Ok(Phase::Block(block))

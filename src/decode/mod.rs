@@ -48,12 +48,15 @@
 
 mod acceptance;
 mod block;
+mod choice;
 mod costs;
 mod diffusion;
 mod event;
 mod generation;
+mod logprobs;
 mod options;
 mod output;
+mod penalties;
 mod plan;
 mod sampler;
 mod session;
@@ -64,11 +67,13 @@ mod stop;
 mod tests;
 
 pub use acceptance::Acceptance;
+pub use choice::{Candidates, Comparison};
 pub use costs::{AutoChoice, PassCosts};
 pub use event::{BlockToken, Decision, Event, FinishReason, Outcome, Stats};
 pub use generation::Generation;
+pub use logprobs::{TokenLogprob, TopLogprob};
 pub use options::{Mode, Options};
-pub use plan::DecodingConfig;
+pub use plan::{DecodingConfig, ModelSize, fit_options};
 pub use session::Session;
 pub(crate) use settings::{Assumed, Diffusion, decode_modes};
 pub use settings::{AttentionKind, DiffusionOverrides, DiffusionSettings};

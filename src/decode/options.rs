@@ -7,6 +7,7 @@ use super::acceptance::Acceptance;
 use crate::error::{Error, ErrorCode, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 /// How tokens are found.
@@ -95,6 +96,18 @@ pub struct Options {
     /// prompt included; 1 for no penalty.
     #[cfg_attr(feature = "cli", arg(long, value_name = "X", default_value_t = Self::default().repetition_penalty))]
     pub repetition_penalty: f64,
+    /// Subtracted from the logits of tokens that were generated.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "X", default_value_t = Self::default().presence_penalty))]
+    pub presence_penalty: f64,
+    /// Subtracted from the logits of generated tokens as often as they were.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "X", default_value_t = Self::default().frequency_penalty))]
+    pub frequency_penalty: f64,
+    /// Added to the logits of these tokens.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub logit_bias: BTreeMap<u32, f64>,
+    /// Report how probable each token was, with this many alternatives.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub logprobs: Option<usize>,
     /// Same seed, same samples. It matters only above temperature 0.
     #[cfg_attr(feature = "cli", arg(long, default_value_t = Self::default().seed))]
     pub seed: u64,
@@ -119,6 +132,10 @@ impl Default for Options {
             top_p: 1.0,
             min_p: 0.0,
             repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            logit_bias: BTreeMap::new(),
+            logprobs: None,
             seed: 0,
             stop: Vec::new(),
         }
@@ -141,7 +158,7 @@ enum Range {
 /// The range of every option but those whose values have names. Written here once: checks and
 /// messages of the library and of the command line derive from it, and `tests/cases/options.json`
 /// holds the TypeScript library to the same ranges.
-const RANGES: [(&str, Range); 13] = [
+const RANGES: [(&str, Range); 17] = [
     ("threshold", Range::Above(0.0, 1.0)),
     ("steps", Range::Whole(1, ", at most the positions of a sub-block")),
     ("blockSize", Range::Whole(1, ", at most the context length")),
@@ -153,6 +170,10 @@ const RANGES: [(&str, Range); 13] = [
     ("topP", Range::Above(0.0, 1.0)),
     ("minP", Range::Between(0.0, 1.0)),
     ("repetitionPenalty", Range::Between(0.01, 100.0)),
+    ("presencePenalty", Range::Between(-2.0, 2.0)),
+    ("frequencyPenalty", Range::Between(-2.0, 2.0)),
+    ("logitBias", Range::Type("an object of token ids with numbers from -100 to 100")),
+    ("logprobs", Range::Type("a whole number from 0 to 20")),
     ("seed", Range::Type("a whole number from 0 to 2^64 - 1")),
     ("stop", Range::Type("a list of strings, none of them empty")),
 ];
@@ -194,6 +215,9 @@ impl Options {
     /// Where `max_tokens` is not given.
     pub const DEFAULT_MAX_TOKENS: usize = 512;
 
+    /// Alternatives that a run reports at most with each token.
+    pub const MAX_LOGPROBS: usize = 20;
+
     /// Reads options from a JSON object. Ranges are checked when a run starts, or before by
     /// [`Options::validate`].
     ///
@@ -233,12 +257,20 @@ impl Options {
             ("topP", Some(self.top_p)),
             ("minP", Some(self.min_p)),
             ("repetitionPenalty", Some(self.repetition_penalty)),
+            ("presencePenalty", Some(self.presence_penalty)),
+            ("frequencyPenalty", Some(self.frequency_penalty)),
         ] {
             if let (Some(number), Some(range)) = (number, Range::of(name))
                 && !range.holds(number)
             {
                 return Err(refuse(name, number));
             }
+        }
+        if let Some((id, bias)) = self.logit_bias.iter().find(|(_, bias)| !(-100.0..=100.0).contains(*bias)) {
+            return Err(refuse("logitBias", format_args!("{bias} for token {id}")));
+        }
+        if let Some(count) = self.logprobs.filter(|&count| count > Self::MAX_LOGPROBS) {
+            return Err(refuse("logprobs", count));
         }
         if self.stop.iter().any(String::is_empty) {
             return Err(refuse("stop", format_args!("{:?}", self.stop)));
@@ -252,7 +284,6 @@ mod tests {
     use super::*;
     use crate::testing::test;
     use serde_json::json;
-    use std::collections::BTreeMap;
 
     fn read(json: &str) -> Result<Options> {
         let options = Options::from_value(&serde_json::from_str(json).unwrap())?;
@@ -264,7 +295,8 @@ mod tests {
     fn reads_every_option() {
         let options = read(
             r#"{"mode":"iterative","threshold":0.7,"acceptance":"dynamic","steps":3,"blockSize":16,"subBlockSize":4,"dualCache":true,"maxTokens":9,
-                "temperature":0.5,"topK":3,"topP":0.8,"minP":0.1,"repetitionPenalty":1.1,"seed":9007199254740991,"stop":["x"]}"#,
+                "temperature":0.5,"topK":3,"topP":0.8,"minP":0.1,"repetitionPenalty":1.1,"presencePenalty":-2,
+                "frequencyPenalty":2,"logitBias":{"7":-100},"logprobs":20,"seed":9007199254740991,"stop":["x"]}"#,
         );
         let expected = Options {
             mode: Mode::Iterative,
@@ -280,6 +312,10 @@ mod tests {
             top_p: 0.8,
             min_p: 0.1,
             repetition_penalty: 1.1,
+            presence_penalty: -2.0,
+            frequency_penalty: 2.0,
+            logit_bias: BTreeMap::from([(7, -100.0)]),
+            logprobs: Some(20),
             seed: (1 << 53) - 1,
             stop: vec!["x".to_owned()],
         };

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::event::{Event, FinishReason};
+use super::logprobs::{Logprobs, Pending, TokenLogprob};
 use super::stop::StopStrings;
 use crate::tokenizer::{TokenText, Utf8Stream};
 
@@ -17,6 +18,10 @@ pub(super) struct Output {
     max_tokens: usize,
     utf8: Utf8Stream,
     stop_strings: StopStrings,
+    /// Tokens whose text `emitted` does not reach.
+    pending: Pending,
+    /// Tokens whose text is told with the next event.
+    logprobs: Vec<TokenLogprob>,
     finished: Option<FinishReason>,
 }
 
@@ -30,12 +35,14 @@ impl Output {
             max_tokens,
             utf8: Utf8Stream::default(),
             stop_strings: StopStrings::new(stop_strings),
+            pending: Pending::default(),
+            logprobs: Vec::new(),
             finished: None,
         }
     }
 
     /// Takes the next token, unless the output is finished. A stop token adds no text.
-    pub(super) fn push<T: TokenText + ?Sized>(&mut self, id: u32, text: &T) {
+    pub(super) fn push<T: TokenText + ?Sized>(&mut self, id: u32, logprobs: Option<&Logprobs>, text: &T) {
         if self.finished.is_some() {
             return;
         }
@@ -43,10 +50,17 @@ impl Output {
         if self.stop_ids.contains(&id) {
             return self.finish(FinishReason::Stop);
         }
+        let start = self.length();
         let mut piece = String::new();
         self.utf8.push(text.token_bytes(id), &mut piece);
-        if self.stop_strings.push(&piece, &mut self.text) {
-            self.finished = Some(FinishReason::Stop);
+        let stopped = self.stop_strings.push(&piece, &mut self.text);
+        if let Some(logprobs) = logprobs {
+            // A stop string is cut off the text, not off its tokens.
+            let end = if stopped { start + text.token_bytes(id).len() } else { self.length() };
+            self.pending.push(id, logprobs, (start, end), text);
+        }
+        if stopped {
+            self.end(FinishReason::Stop);
         } else if self.tokens.len() == self.max_tokens {
             self.finish(FinishReason::Length);
         }
@@ -60,8 +74,18 @@ impl Output {
             if !self.stop_strings.push(&piece, &mut self.text) {
                 self.stop_strings.finish(&mut self.text);
             }
-            self.finished = Some(reason);
+            self.end(reason);
         }
+    }
+
+    fn end(&mut self, reason: FinishReason) {
+        self.finished = Some(reason);
+        self.logprobs.extend(self.pending.end(self.text.len()));
+    }
+
+    /// Bytes of text so far, with those that are held back.
+    fn length(&self) -> usize {
+        self.text.len() + self.stop_strings.held() + self.utf8.held()
     }
 
     /// Why the output ended, once it has.
@@ -73,6 +97,8 @@ impl Output {
     pub(super) fn text_event(&mut self) -> Option<Event> {
         let text = self.text[self.emitted..].to_owned();
         self.emitted = self.text.len();
-        (!text.is_empty()).then_some(Event::Text { text })
+        let mut logprobs = std::mem::take(&mut self.logprobs);
+        logprobs.extend(self.pending.release(self.emitted));
+        (!text.is_empty() || !logprobs.is_empty()).then_some(Event::Text { text, logprobs })
     }
 }

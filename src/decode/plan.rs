@@ -20,6 +20,36 @@ pub struct DecodingConfig {
     pub auto: Option<AutoChoice>,
 }
 
+/// The two numbers of a model that requests are checked against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelSize {
+    /// Tokens in the vocabulary.
+    pub vocabulary: usize,
+    /// Positions the cache can hold.
+    pub context_length: usize,
+}
+
+impl ModelSize {
+    /// Those of a model.
+    pub fn of<M: LanguageModel + ?Sized>(model: &M) -> Self {
+        Self { vocabulary: model.vocab_size(), context_length: model.context_length() }
+    }
+}
+
+/// Checks a prompt and options as [`Generation::start`](super::Generation::start) does. Sets `max_tokens`; more than the context
+/// holds is cut to that.
+///
+/// # Errors
+///
+/// As there.
+pub fn fit_options(size: ModelSize, prompt: &[u32], options: &mut Options, config: &DecodingConfig) -> Result<()> {
+    options.validate()?;
+    let asked = options.max_tokens.take();
+    let Plan { max_tokens, room, .. } = Plan::new(size, prompt, options, config)?;
+    options.max_tokens = Some(asked.map_or(max_tokens, |asked| asked.min(room)));
+    Ok(())
+}
+
 /// What a run will do.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Plan {
@@ -27,6 +57,8 @@ pub(super) struct Plan {
     pub(super) mode: Mode,
     pub(super) attention: Attention,
     pub(super) max_tokens: usize,
+    /// New tokens that the context holds.
+    pub(super) room: usize,
     pub(super) diffusion: Option<DiffusionPlan>,
     /// In mode `speculative`.
     pub(super) speculation: Option<SpeculationPlan>,
@@ -56,14 +88,9 @@ pub(super) struct DiffusionPlan {
 }
 
 impl Plan {
-    pub(super) fn new<M: LanguageModel + ?Sized>(
-        model: &M,
-        prompt: &[u32],
-        options: &Options,
-        config: &DecodingConfig,
-    ) -> Result<Self> {
+    pub(super) fn new(size: ModelSize, prompt: &[u32], options: &Options, config: &DecodingConfig) -> Result<Self> {
         options.validate()?;
-        let vocabulary = model.vocab_size();
+        let ModelSize { vocabulary, context_length: context } = size;
         if prompt.is_empty() {
             bail!(
                 BadOption,
@@ -83,10 +110,10 @@ impl Plan {
             (Mode::Auto, None) => Mode::Ar,
             (mode, _) => mode,
         };
-        let context = model.context_length();
         if mode == Mode::Ar {
-            let max_tokens = fit(prompt.len(), options.max_tokens, 1, context)?;
-            return Ok(Self { mode, attention: Attention::Causal, max_tokens, diffusion: None, speculation: None });
+            let (max_tokens, room) = fit(prompt.len(), options.max_tokens, 1, context)?;
+            let attention = Attention::Causal;
+            return Ok(Self { mode, attention, max_tokens, room, diffusion: None, speculation: None });
         }
         let Some(trained) = &config.diffusion else {
             bail!(
@@ -133,9 +160,9 @@ impl Plan {
             steps,
             shift_logits: trained.shift_logits,
         };
-        let max_tokens = fit(prompt.len(), options.max_tokens, block, context)?;
+        let (max_tokens, room) = fit(prompt.len(), options.max_tokens, block, context)?;
         let attention = trained.attention.of_blocks(block);
-        Ok(Self { mode, attention, max_tokens, diffusion: Some(diffusion), speculation: None })
+        Ok(Self { mode, attention, max_tokens, room, diffusion: Some(diffusion), speculation: None })
     }
 
     /// Drafts need logits that predict the next position, as the verifying rows do.
@@ -150,19 +177,21 @@ impl Plan {
         if let Some(window) = options.block_size.filter(|window| !(2..=context).contains(window)) {
             return Err(refuse("blockSize", format_args!("{window} in mode speculative, which needs 2")));
         }
+        let (max_tokens, room) = fit(prompt, options.max_tokens, 1, context)?;
         let speculation = SpeculationPlan { mask: trained.mask_token, window: options.block_size };
         Ok(Self {
             mode: Mode::Speculative,
             attention: Attention::Causal,
-            max_tokens: fit(prompt, options.max_tokens, 1, context)?,
+            max_tokens,
+            room,
             diffusion: None,
             speculation: Some(speculation),
         })
     }
 }
 
-/// How many tokens to make after a prompt, given that positions are used in whole blocks.
-fn fit(prompt: usize, asked: Option<usize>, block: usize, context: usize) -> Result<usize> {
+/// How many tokens to make after a prompt and how many there is room for, given that positions are used in whole blocks.
+fn fit(prompt: usize, asked: Option<usize>, block: usize, context: usize) -> Result<(usize, usize)> {
     let room = (context / block * block).saturating_sub(prompt);
     let whole = if block == 1 { String::new() } else { format!(" in whole blocks of {block}") };
     match asked {
@@ -176,7 +205,7 @@ fn fit(prompt: usize, asked: Option<usize>, block: usize, context: usize) -> Res
             "{prompt} prompt tokens and {new} new ones do not fit the context of {context}{whole}: set `maxTokens` to at most \
              {room}, shorten the prompt or load the model with a larger `contextLength`"
         ),
-        Some(new) => Ok(new),
-        None => Ok(room.min(Options::DEFAULT_MAX_TOKENS)),
+        Some(new) => Ok((new, room)),
+        None => Ok((room.min(Options::DEFAULT_MAX_TOKENS), room)),
     }
 }

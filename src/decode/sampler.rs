@@ -1,6 +1,6 @@
 //! From one row of logits to one token and the probability it was chosen with.
 //!
-//! In order: the mask token is removed, the repetition penalty applied, and then
+//! In order: the mask token is removed, penalties and bias applied (`penalties`), and then
 //!
 //! - temperature 0: the best token (the lowest id of equals);
 //! - otherwise: softmax of logits / temperature, top-k, top-p (the token that crosses p stays),
@@ -15,23 +15,26 @@
 
 #![forbid(unsafe_code)]
 
+use super::logprobs::Logprobs;
 use super::options::Options;
+use super::penalties::Penalties;
 use crate::error::Result;
 use crate::model::Argmax;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::{Rng, SeedableRng};
-use std::collections::BTreeSet;
 
 /// exp(-52) < 2^-53 * 2^-20.
 const NEGLIGIBLE: f64 = -52.0;
 
 /// A token and the probability it was chosen with.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Choice {
     pub(crate) id: u32,
     pub(crate) probability: f64,
     /// Entropy of the distribution in nats; 0 unless [`Sampler::with_entropy`].
     pub(crate) entropy: f64,
+    /// What the model thought of it and of others, where that was asked for.
+    pub(crate) logprobs: Option<Box<Logprobs>>,
 }
 
 impl Choice {
@@ -44,7 +47,7 @@ impl Choice {
         if best.probability.is_infinite() {
             bail!(Malformed, "the vocabulary has no token besides the mask token");
         }
-        Ok(Self { id: best.token, probability: best.probability, entropy: 0.0 })
+        Ok(Self { id: best.token, probability: best.probability, entropy: 0.0, logprobs: None })
     }
 }
 
@@ -55,13 +58,13 @@ pub(crate) struct Sampler {
     top_k: usize,
     top_p: f64,
     min_p: f64,
-    repetition_penalty: f64,
+    penalties: Penalties,
+    /// Alternatives to report with each token.
+    logprobs: Option<usize>,
     mask: Option<u32>,
     entropy: bool,
     rng: Pcg64,
-    /// Every token in the sequence so far; empty when there is no penalty.
-    seen: BTreeSet<u32>,
-    /// The row with penalty applied and mask removed.
+    /// The row without the mask token, then with penalties.
     row: Vec<f64>,
     /// Token and weight, where the best token weighs 1.
     candidates: Vec<(u32, f64)>,
@@ -75,11 +78,11 @@ impl Sampler {
             top_k: options.top_k,
             top_p: options.top_p,
             min_p: options.min_p,
-            repetition_penalty: options.repetition_penalty,
+            penalties: Penalties::new(options),
+            logprobs: options.logprobs,
             mask,
             entropy: false,
             rng: Pcg64::seed_from_u64(options.seed),
-            seen: BTreeSet::new(),
             row: Vec::new(),
             candidates: Vec::new(),
         }
@@ -93,7 +96,7 @@ impl Sampler {
     /// Whether the likeliest token is always chosen, for which the logits themselves are not
     /// needed.
     pub(crate) fn is_greedy(&self) -> bool {
-        self.temperature == 0.0 && self.repetition_penalty == 1.0 && !self.entropy
+        self.temperature == 0.0 && self.penalties.are_off() && self.logprobs.is_none() && !self.entropy
     }
 
     /// The token that is never chosen.
@@ -101,12 +104,14 @@ impl Sampler {
         self.mask
     }
 
-    /// Notes that `tokens` are part of the sequence; the repetition penalty counts them from now
-    /// on.
-    pub(crate) fn observe(&mut self, tokens: &[u32]) {
-        if self.repetition_penalty != 1.0 {
-            self.seen.extend(tokens);
-        }
+    /// Notes that `tokens` are in the prompt.
+    pub(crate) fn observe_prompt(&mut self, tokens: &[u32]) {
+        self.penalties.observe_prompt(tokens);
+    }
+
+    /// Notes that `token` was generated.
+    pub(crate) fn observe(&mut self, token: u32) {
+        self.penalties.observe(token);
     }
 
     /// Chooses the token of `position` from its `logits`.
@@ -116,6 +121,29 @@ impl Sampler {
     /// `malformed` when a logit is NaN or infinite: the weights are damaged, or were read as the
     /// wrong type.
     pub(crate) fn choose(&mut self, logits: &[f32], position: usize) -> Result<Choice> {
+        self.read(logits, position)?;
+        let logprobs = self.logprobs.map(|count| Logprobs::of(&self.row, count));
+        self.penalties.apply(&mut self.row);
+        let choice = self.choose_from_row()?;
+        let logprobs = logprobs.map(|(found, normalizer)| {
+            let chosen = f64::from(logits[choice.id as usize]) - normalizer;
+            Box::new(Logprobs { chosen, ..found })
+        });
+        Ok(Choice { logprobs, ..choice })
+    }
+
+    /// The logarithm of the sum over the exponentials of a row, without the mask token.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sampler::choose`].
+    pub(crate) fn normalizer(&mut self, logits: &[f32], position: usize) -> Result<f64> {
+        self.read(logits, position)?;
+        Ok(Logprobs::of(&self.row, 0).1)
+    }
+
+    /// Fills `row`.
+    fn read(&mut self, logits: &[f32], position: usize) -> Result<()> {
         self.row.clear();
         self.row.extend(logits.iter().map(|&l| f64::from(l)));
         if let Some(id) = self.row.iter().position(|l| !l.is_finite()) {
@@ -126,15 +154,13 @@ impl Sampler {
                 logits[id]
             );
         }
-        for &id in &self.seen {
-            if let Some(l) = self.row.get_mut(id as usize) {
-                // Keskar et al., arXiv:1909.05858, with the sign rule that everyone uses.
-                *l = if *l > 0.0 { *l / self.repetition_penalty } else { *l * self.repetition_penalty };
-            }
-        }
         if let Some(l) = self.mask.and_then(|mask| self.row.get_mut(mask as usize)) {
             *l = f64::NEG_INFINITY;
         }
+        Ok(())
+    }
+
+    fn choose_from_row(&mut self) -> Result<Choice> {
         let mut best = 0;
         for (id, &l) in self.row.iter().enumerate() {
             if l > self.row[best] {
@@ -154,10 +180,10 @@ impl Sampler {
             let total = self.total();
             self.filter();
             let (id, weight) = self.draw();
-            Ok(Choice { id, probability: weight / total, entropy })
+            Ok(Choice { id, probability: weight / total, entropy, logprobs: None })
         } else {
             let probability = 1.0 / weights.map(|(_, d)| d.exp()).sum::<f64>();
-            Ok(Choice { id: best as u32, probability, entropy })
+            Ok(Choice { id: best as u32, probability, entropy, logprobs: None })
         }
     }
 
@@ -296,9 +322,9 @@ mod tests {
     #[test]
     fn huge_logits_do_not_overflow() {
         let choice = sampler(|_| {}, None).choose(&[3e38, -3e38, 3e38], 0).unwrap();
-        assert_eq!(choice, Choice { id: 0, probability: 0.5, entropy: 0.0 });
+        assert_eq!(choice, Choice { id: 0, probability: 0.5, entropy: 0.0, logprobs: None });
         let choice = sampler(|o| o.temperature = 1e-300, None).choose(&[1.0, 2.0, 0.0], 0).unwrap();
-        assert_eq!(choice, Choice { id: 1, probability: 1.0, entropy: 0.0 });
+        assert_eq!(choice, Choice { id: 1, probability: 1.0, entropy: 0.0, logprobs: None });
     }
 
     #[test]
@@ -350,10 +376,28 @@ mod tests {
     #[test]
     fn the_penalty_lowers_seen_tokens_of_either_sign() {
         let mut sampler = sampler(|o| o.repetition_penalty = 2.0, None);
-        sampler.observe(&[0, 2, 99]);
+        sampler.observe_prompt(&[0, 2, 99]);
         // 4 / 2 < 3 and -1 * 2 < -1.
         assert_eq!(sampler.choose(&[4.0, 3.0, 0.0], 0).unwrap().id, 1);
         assert_eq!(sampler.choose(&[-9.0, -1.5, -1.0], 0).unwrap().id, 1);
+    }
+
+    #[test]
+    fn logprobs_are_the_models_own() {
+        let row = logits(&[0.5, 0.2, 0.3]);
+        let mut sampler = sampler(
+            |o| {
+                (o.logprobs, o.temperature, o.top_k) = (Some(2), 0.5, 1);
+                o.logit_bias = [(1, 100.0)].into();
+            },
+            Some(0),
+        );
+        let choice = sampler.choose(&row, 0).unwrap();
+        assert_eq!((choice.id, choice.probability), (1, 1.0));
+        let logprobs = choice.logprobs.unwrap();
+        assert!((logprobs.chosen.exp() - 0.4).abs() < 1e-6, "0.2 of the 0.5 that the mask token leaves");
+        assert_eq!(logprobs.top.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [2, 1]);
+        assert!((logprobs.top[0].1.exp() - 0.6).abs() < 1e-6);
     }
 
     #[test]

@@ -80,6 +80,15 @@ impl Session {
         kept
     }
 
+    /// Runs `tokens` behind those that are committed and commits them.
+    pub(super) fn commit<M: LanguageModel + ?Sized>(&mut self, model: &mut M, tokens: &[u32]) -> Result<()> {
+        let (position, attention) = (self.tokens.len(), self.attention.unwrap_or(Attention::Causal));
+        self.rows += tokens.len();
+        model.forward(&Pass { tokens, position, attention, commit: true, logits: &[] })?;
+        self.tokens.extend_from_slice(tokens);
+        Ok(())
+    }
+
     /// Runs `rows` and chooses what follows each of those whose logits are asked for; remembers
     /// committed tokens.
     pub(super) fn choose<M: LanguageModel + ?Sized>(
@@ -132,7 +141,7 @@ impl Session {
         } else {
             for (row, logits) in model.forward(&pass)?.chunks_exact(vocabulary).enumerate() {
                 let choice = sampler.choose(logits, position + row + 1)?;
-                sampler.observe(&[choice.id]);
+                sampler.observe(choice.id);
                 choices.push(choice);
                 if !goes_on(row, &choices[row]) {
                     break;

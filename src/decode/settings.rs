@@ -203,7 +203,7 @@ impl DiffusionSettings {
     pub(crate) const DEFAULT_TOKENS_PER_PASS: f64 = 2.6;
 
     /// The block mode of `auto`: the schedule of a model that recommends one is not to be relaxed.
-    pub(super) fn block_mode(&self) -> Mode {
+    pub(crate) fn block_mode(&self) -> Mode {
         if self.acceptance.is_some_and(Acceptance::has_schedule) { Mode::Iterative } else { Mode::Adaptive }
     }
 

@@ -35,6 +35,11 @@ impl StopStrings {
         found.is_some()
     }
 
+    /// Bytes that are held back.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     fn could_start(&self, from: usize) -> bool {
         self.strings.iter().any(|s| s.starts_with(&self.held[from..]))
     }

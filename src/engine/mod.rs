@@ -3,23 +3,32 @@
 
 #![forbid(unsafe_code)]
 
+mod choose;
+mod frontend;
 mod info;
 mod loader;
 mod options;
 mod request;
+mod session;
 
+pub use crate::decode::Candidates;
+pub use choose::Choosing;
+pub use frontend::Frontend;
 pub use info::Info;
 pub use loader::EngineLoader;
 pub use options::EngineOptions;
 pub use request::{Prompt, Request};
+pub use session::{Run, Session};
 
-use crate::chat::{ChatTemplate, Message};
+use crate::chat::ChatTemplate;
 use crate::decode::{
-    AttentionKind, DecodingConfig, Diffusion, DiffusionSettings, Event, Generation, Mode, PassCosts, Session, Stats,
+    self, AttentionKind, DecodingConfig, Diffusion, DiffusionSettings, Event, Generation, Mode, ModelSize, Options,
+    PassCosts, Stats,
 };
 use crate::error::Result;
 use crate::model::{Attention, LanguageModel, LoadedModel, Pass, Transformer};
-use crate::tokenizer::{EncodeOptions, Tokenizer};
+use crate::tokenizer::Tokenizer;
+use std::sync::Arc;
 
 /// Rows of a pass that only collects logits; a multiple of every usual block size.
 const LOGITS_ROWS: usize = 64;
@@ -30,10 +39,9 @@ const LEARNING_RATE: f64 = 0.2;
 /// A loaded model with everything that turns text into text.
 pub struct Engine {
     transformer: Transformer,
-    tokenizer: Tokenizer,
-    template: ChatTemplate,
+    frontend: Arc<Frontend>,
     config: DecodingConfig,
-    session: Session,
+    session: decode::Session,
     run: Option<Generation>,
     info: Info,
     /// What passes cost; nothing before the first run in mode `auto` that depends on it.
@@ -76,7 +84,9 @@ impl Engine {
             notices,
         };
         let config = DecodingConfig { stop_ids: tokenizer.stop_ids().to_vec(), diffusion, auto: None };
-        Ok(Self { transformer, tokenizer, template, config, session: Session::default(), run: None, info, costs: None })
+        let size = ModelSize::of(&transformer);
+        let frontend = Arc::new(Frontend { tokenizer, template, config: config.clone(), size });
+        Ok(Self { transformer, frontend, config, session: decode::Session::default(), run: None, info, costs: None })
     }
 
     /// What was loaded.
@@ -86,39 +96,19 @@ impl Engine {
 
     /// The model's tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+        &self.frontend.tokenizer
+    }
+
+    /// What the model does without a forward pass.
+    pub fn frontend(&self) -> &Arc<Frontend> {
+        &self.frontend
     }
 
     /// Drops the generation under way and what the cache holds, and lends the model.
     pub fn reset_transformer(&mut self) -> &mut Transformer {
         self.run = None;
-        self.session = Session::default();
+        self.session = decode::Session::default();
         &mut self.transformer
-    }
-
-    /// The conversation as the text that the model continues.
-    ///
-    /// # Errors
-    ///
-    /// `bad-option` when the template refuses the messages.
-    pub fn apply_chat_template(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        self.template.render(messages, add_generation_prompt)
-    }
-
-    /// The token ids of a prompt.
-    ///
-    /// # Errors
-    ///
-    /// As [`Engine::apply_chat_template`] and [`Tokenizer::encode`].
-    pub fn encode(&self, prompt: &Prompt) -> Result<Vec<u32>> {
-        match prompt {
-            Prompt::Tokens(ids) => Ok(ids.clone()),
-            Prompt::Text(text) => self.tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: true }),
-            Prompt::Messages(messages) => {
-                let text = self.template.render(messages, true)?;
-                self.tokenizer.encode(&text, EncodeOptions { add_special: false, parse_special: true })
-            }
-        }
     }
 
     /// Begins a generation; one that is under way is dropped.
@@ -127,18 +117,37 @@ impl Engine {
     ///
     /// `bad-option`, `context-full`, `no-mask-token`: see [`Generation::start`].
     pub fn start(&mut self, request: &Request) -> Result<()> {
-        if let Some(run) = self.run.take() {
-            self.session = run.into_session();
-        }
-        let prompt = self.encode(&request.prompt)?;
-        self.transformer.retune_kernels();
-        self.info.kernel = self.transformer.kernel();
-        if request.options.mode == Mode::Auto {
+        self.drop_run();
+        let prompt = self.frontend.encode(&request.prompt)?;
+        self.start_tokens(&prompt, &request.options)
+    }
+
+    /// [`Engine::start`] with the tokens of the prompt.
+    ///
+    /// # Errors
+    ///
+    /// As [`Generation::start`].
+    pub fn start_tokens(&mut self, prompt: &[u32], options: &Options) -> Result<()> {
+        self.drop_run();
+        self.retune_kernels();
+        if options.mode == Mode::Auto {
             self.choose_mode()?;
         }
         let Self { transformer, session, config, .. } = self;
-        self.run = Some(Generation::start(transformer, session, &prompt, &request.options, config)?);
+        self.run = Some(Generation::start(transformer, session, prompt, options, config)?);
         Ok(())
+    }
+
+    /// Keeps what a run that is under way has in the cache.
+    fn drop_run(&mut self) {
+        if let Some(run) = self.run.take() {
+            self.session = run.into_session();
+        }
+    }
+
+    fn retune_kernels(&mut self) {
+        self.transformer.retune_kernels();
+        self.info.kernel = self.transformer.kernel();
     }
 
     /// Decides what `auto` comes to for a model that was trained for `ar` and for blocks, by the
@@ -183,7 +192,7 @@ impl Engine {
         let Some(mut run) = self.run.take() else {
             bail!(BadOption, "no generation is under way: start one first");
         };
-        let more = run.run_for(&mut self.transformer, &self.tokenizer, milliseconds, events)?;
+        let more = run.run_for(&mut self.transformer, &self.frontend.tokenizer, milliseconds, events)?;
         if more {
             self.run = Some(run);
         } else {

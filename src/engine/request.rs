@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::chat::Message;
+use crate::chat::{Message, TemplateArgs};
 use crate::decode::Options;
 use crate::error::Result;
 use serde::Deserialize;
@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 pub enum Prompt {
     /// Text, with BOS in front where the model wants it.
     Text(String),
-    /// A conversation, through the chat template.
-    Messages(Vec<Message>),
+    /// A conversation, through the chat template with these arguments.
+    Messages(Vec<Message>, TemplateArgs),
     /// Token ids exactly as given.
     Tokens(Vec<u32>),
 }
@@ -29,8 +29,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads a JSON object with exactly one of `prompt`, `messages` and `tokens`, and the names of
-    /// [`Options`].
+    /// Reads a JSON object with exactly one of `prompt`, `messages` (with `chatTemplateArgs` if
+    /// wanted) and `tokens`, and the names of [`Options`].
     ///
     /// # Errors
     ///
@@ -47,10 +47,15 @@ impl Request {
     ///
     /// As there.
     pub fn from_object(mut object: Map<String, Value>) -> Result<Self> {
-        let [prompt, messages, tokens] = ["prompt", "messages", "tokens"].map(|name| object.remove(name));
+        let [prompt, messages, tokens, args] =
+            ["prompt", "messages", "tokens", "chatTemplateArgs"].map(|name| object.remove(name));
+        if args.is_some() && messages.is_none() {
+            bail!(BadOption, "`chatTemplateArgs` needs `messages`");
+        }
+        let args = args.map_or_else(|| Ok(TemplateArgs::new()), |args| typed("chatTemplateArgs", "an object", args))?;
         let prompt = match (prompt, messages, tokens) {
             (Some(text), None, None) => Prompt::Text(typed("prompt", "a string", text)?),
-            (None, Some(list), None) => Prompt::Messages(typed("messages", "a list of {role, content}", list)?),
+            (None, Some(list), None) => Prompt::Messages(typed("messages", "a list of {role, content}", list)?, args),
             (None, None, Some(ids)) => Prompt::Tokens(typed("tokens", "a list of token ids", ids)?),
             _ => bail!(BadOption, "give exactly one of prompt, messages and tokens"),
         };
@@ -74,8 +79,11 @@ mod tests {
         assert_eq!(read(r#"{ "prompt": "a" }"#).prompt, Prompt::Text("a".into()));
         assert_eq!(read(r#"{ "tokens": [1, 2] }"#).prompt, Prompt::Tokens(vec![1, 2]));
         let request = read(r#"{ "messages": [{ "role": "user", "content": "a" }], "maxTokens": 7, "mode": "ar" }"#);
-        assert_eq!(request.prompt, Prompt::Messages(vec![Message::new("user", "a")]));
+        assert_eq!(request.prompt, Prompt::Messages(vec![Message::new("user", "a")], TemplateArgs::new()));
         assert_eq!((request.options.max_tokens, request.options.mode), (Some(7), crate::decode::Mode::Ar));
+        let request = read(r#"{ "messages": [], "chatTemplateArgs": { "enable_thinking": false } }"#);
+        let args = TemplateArgs::from_iter([("enable_thinking".to_owned(), false.into())]);
+        assert_eq!(request.prompt, Prompt::Messages(Vec::new(), args));
     }
 
     #[test]
@@ -89,6 +97,8 @@ mod tests {
             (r#"{ "messages": [{ "role": "user" }] }"#, "`messages` must be a list of {role, content}"),
             (r#"{ "tokens": [-1] }"#, "`tokens` must be a list of token ids"),
             (r#"{ "tokens": [4294967296] }"#, "`tokens` must be"),
+            (r#"{ "prompt": "a", "chatTemplateArgs": {} }"#, "`chatTemplateArgs` needs `messages`"),
+            (r#"{ "messages": [], "chatTemplateArgs": 3 }"#, "`chatTemplateArgs` must be an object"),
             (r#"{ "prompt": "a", "max_tokens": 3 }"#, "`max_tokens`"),
             (r#"{ "prompt": "a", "topP": "most" }"#, "`topP` is \"most\""),
         ] {

@@ -8,8 +8,8 @@
 use crate::error::Result;
 use crate::ops::KeyValues;
 
-/// The cache of a model with some number of layers.
-pub(super) struct KvCache {
+/// The keys and values of one sequence in a model with some number of layers.
+pub struct KvCache {
     /// Of each layer each head.
     layers: Vec<Vec<KeyValues>>,
     committed: usize,

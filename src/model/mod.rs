@@ -13,6 +13,7 @@ mod worker_tuner;
 
 pub use crate::ops::Argmax;
 pub use architecture::Architecture;
+pub use cache::KvCache;
 pub use config::Config;
 pub use load::{LoadOptions, LoadedModel, Loader};
 pub use pass::{Attention, LanguageModel, Pass};

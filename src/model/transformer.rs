@@ -116,6 +116,17 @@ impl Transformer {
         &self.network.config
     }
 
+    /// A cache for another sequence, without positions.
+    pub fn new_cache(&self) -> KvCache {
+        let config = self.config();
+        KvCache::new(config.layers, config.kv_heads, config.head_dim)
+    }
+
+    /// Changes to another sequence: the model's cache and `cache`, which must come from this model, change places.
+    pub fn swap_cache(&mut self, cache: &mut KvCache) {
+        std::mem::swap(&mut self.cache, cache);
+    }
+
     /// The name of the kernels it runs on.
     pub fn kernel(&self) -> &'static str {
         self.network.kernels.name()

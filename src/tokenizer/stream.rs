@@ -49,6 +49,11 @@ impl Utf8Stream {
         self.pending.drain(..self.pending.len() - rest.len());
     }
 
+    /// Bytes of a character that is not complete.
+    pub fn held(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Ends the text: an unfinished character becomes U+FFFD.
     pub fn finish(&mut self, out: &mut String) {
         if !self.pending.is_empty() {

@@ -4,10 +4,12 @@
 
 use super::{Result, object, parse, throw};
 use crate::Error;
-use crate::chat::Message;
+use crate::chat::{Message, TemplateArgs};
+use crate::decode::Mode;
 use crate::engine::{self, EngineLoader, EngineOptions, Request};
+use crate::openai::{Exchange, Moment, Progress, Reply, Service};
 use crate::tokenizer::EncodeOptions;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 /// Takes the bytes of a model, file by file.
@@ -38,7 +40,7 @@ impl Loader {
 
     /// The finished model.
     pub fn finish(self) -> Result<Engine> {
-        Ok(Engine { engine: self.loader.finish().map_err(throw)?, pending: None })
+        Ok(Engine { engine: self.loader.finish().map_err(throw)?, pending: None, exchange: None })
     }
 }
 
@@ -61,6 +63,32 @@ pub struct Engine {
     engine: engine::Engine,
     /// The error of a pass, thrown after the events before it have been returned.
     pending: Option<Error>,
+    exchange: Option<Exchange>,
+}
+
+/// A request in OpenAI's protocol.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct HttpRequest {
+    /// The id of the model.
+    model: String,
+    method: String,
+    /// Of the URL.
+    path: String,
+    body: String,
+    moment: Moment,
+}
+
+/// What came of a request, or of some passes for it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HttpResponse {
+    /// Of a response that is complete or begins to stream.
+    status: Option<u16>,
+    /// More of a stream, or the whole body.
+    text: String,
+    /// Whether [`Engine::respond_step`] has more.
+    more: bool,
 }
 
 #[wasm_bindgen]
@@ -86,7 +114,10 @@ impl Engine {
     #[wasm_bindgen(js_name = applyChatTemplate)]
     pub fn apply_chat_template(&self, messages: &str, add_generation_prompt: bool) -> Result<String> {
         let messages: Vec<Message> = parse("messages", messages)?;
-        self.engine.apply_chat_template(&messages, add_generation_prompt).map_err(throw)
+        self.engine
+            .frontend()
+            .apply_chat_template(&messages, &TemplateArgs::new(), add_generation_prompt)
+            .map_err(throw)
     }
 
     /// Begins a generation; `request` is JSON: see [`Request::from_json`].
@@ -118,5 +149,46 @@ impl Engine {
         self.pending = None;
         self.engine.cancel(&mut events);
         object(&events)
+    }
+
+    /// Begins to answer a request in OpenAI's protocol, given as JSON; one that is under way is
+    /// dropped. Returns `{status, text, more}`. A stream has its status at once, another answer with its body.
+    pub fn respond(&mut self, request: &str) -> Result<JsValue> {
+        let HttpRequest { model, method, path, body, moment } = parse("the request", request)?;
+        let service = Service::of(&self.engine, model, Mode::Auto);
+        let (reply, exchange) = Exchange::begin(&mut self.engine, &service, (&method, &path, body.as_bytes()), moment);
+        self.exchange = exchange;
+        let opening = self.exchange.as_mut().map(Exchange::open).unwrap_or_default();
+        object(&match reply {
+            Reply::Json(status, body) => HttpResponse { status: Some(status), text: body.to_string(), more: false },
+            Reply::Stream => HttpResponse { status: Some(200), text: opening, more: true },
+            Reply::Wait => HttpResponse { status: None, text: String::new(), more: true },
+        })
+    }
+
+    /// Forward passes for the request under way, at least one, until `milliseconds` have
+    /// passed. Returns what [`Engine::respond`] does.
+    #[wasm_bindgen(js_name = respondStep)]
+    pub fn respond_step(&mut self, milliseconds: f64) -> Result<JsValue> {
+        let Some(exchange) = &mut self.exchange else {
+            return Err(throw(err!(BadOption, "no request is under way: respond to one first")));
+        };
+        let response = match exchange.step(&mut self.engine, milliseconds) {
+            Progress::More(text) => HttpResponse { status: None, text, more: true },
+            Progress::End(text) => HttpResponse { status: None, text, more: false },
+            Progress::Json(status, body) => HttpResponse { status: Some(status), text: body.to_string(), more: false },
+        };
+        if !response.more {
+            self.exchange = None;
+        }
+        object(&response)
+    }
+
+    /// Ends the request under way.
+    #[wasm_bindgen(js_name = respondCancel)]
+    pub fn respond_cancel(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            exchange.cancel(&mut self.engine);
+        }
     }
 }

@@ -584,7 +584,7 @@ fn rejects_an_empty_prompt_where_no_start_token_is_added() {
     let mut draft = Draft::new();
     draft.set("tokenizer.ggml.add_bos_token", false);
     let mut engine = engine(&draft.file());
-    assert_eq!(engine.encode(&Prompt::Text(String::new())), Ok(vec![]));
+    assert_eq!(engine.frontend().encode(&Prompt::Text(String::new())), Ok(vec![]));
     let error = engine.start(&Request::from_json(r#"{ "prompt": "" }"#).unwrap()).unwrap_err();
     assert_eq!(error.code(), ErrorCode::BadOption, "{error}");
     assert!(error.message().contains("no tokens"), "{error}");

@@ -44,7 +44,7 @@ fn rendering_matches_jinja2() {
     assert!(golden.cases.len() >= 60);
     for case in golden.cases {
         let template = compile(&golden.templates[&case.template]);
-        let rendered = template.render_at(&case.messages, case.add_generation_prompt, golden.now);
+        let rendered = template.render_at(&case.messages, &Default::default(), case.add_generation_prompt, golden.now);
         let name = format!("{} with {:?}", case.template, case.messages);
         match (case.text, case.error, rendered) {
             (Some(expected), None, Ok(text)) => assert_eq!(text, expected, "{name}"),

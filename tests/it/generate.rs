@@ -142,7 +142,7 @@ fn a_cancelled_run_keeps_its_prefix_and_leaves_no_trace() {
             assert!(whole.tokens.starts_with(&result.tokens) && whole.tokens.len() > result.tokens.len(), "{mode}");
             let told: String = events
                 .iter()
-                .filter_map(|event| if let Event::Text { text } = event { Some(text.as_str()) } else { None })
+                .filter_map(|event| if let Event::Text { text, .. } = event { Some(text.as_str()) } else { None })
                 .collect();
             assert_eq!(told, result.text, "{mode}: the events tell the whole text");
             // Nothing is under way now.

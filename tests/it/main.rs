@@ -32,6 +32,8 @@ mod gguf_stream;
 mod inspect;
 #[cfg(not(target_arch = "wasm32"))]
 mod outcome;
+#[cfg(all(feature = "serve", target_os = "linux"))]
+mod serve;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 mod smollm2;
 #[cfg(not(target_arch = "wasm32"))]

@@ -3,6 +3,8 @@
 import type { Channel } from './channel.js'
 import { baseUrl, connect, scriptUrl, wasmBase } from './connect.js'
 import { toWebternError, WebternError } from './errors.js'
+import { call, ChatCompletionsClient, CompletionsClient } from './openai-client.js'
+import { respond } from './openai-fetch.js'
 import { checkChatTemplate, checkDetokenize, checkGenerate, checkLoad, checkTokenize } from './options.js'
 import { PoolStarter } from './pool-starter.js'
 import type { GenerationEvents } from './protocol.js'
@@ -12,6 +14,7 @@ import type { Spawn } from './spawn.js'
 import type {
   ChatMessage,
   ChatTemplateOptions,
+  ChooseOptions,
   DetokenizeOptions,
   GenerateOptions,
   LoadModel,
@@ -72,6 +75,27 @@ class WorkerModel implements Model {
       (error: unknown) => log.fail(toWebternError(error, 'crashed')),
     )
     return log
+  }
+
+  readonly fetch: typeof fetch = (input, init) => respond(this.#channel, input, init)
+
+  readonly chat = { completions: new ChatCompletionsClient(this.fetch) }
+
+  readonly completions = new CompletionsClient(this.fetch)
+
+  async choose(
+    prompt: string | readonly ChatMessage[],
+    options: readonly string[],
+    { normalize, signal }: ChooseOptions = {},
+  ): Promise<number[]> {
+    const asked = typeof prompt === 'string' ? { prompt } : { messages: prompt }
+    const { probabilities } = await call<{ probabilities: number[] }>(
+      this.fetch,
+      '/choose',
+      { ...asked, options, normalize },
+      signal,
+    )
+    return probabilities
   }
 
   async tokenize(text: string, options: TokenizeOptions = {}): Promise<number[]> {

@@ -45,6 +45,7 @@ export function serve(port: HostPort, builds: Builds): void {
       generate: (params, { report, signal }) => model.generate(params, report, signal),
       tokenize: (params) => model.tokenize(params),
       detokenize: (params) => model.detokenize(params),
+      respond: (params, { report, signal }) => model.respond(params, report, signal),
       applyChatTemplate: (params) => model.applyChatTemplate(params),
       inspectCheckpoint: (params) => converter.inspectCheckpoint(params),
       convertCheckpoint: (params, { report }) => converter.convertCheckpoint(params, report),

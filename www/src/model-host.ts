@@ -89,7 +89,21 @@ export class ModelHost {
     report: (events: Protocol['generate']['event']) => void,
     signal: AbortSignal,
   ): Promise<Protocol['generate']['result']> {
-    const turn = this.#turn.then(() => this.#generate(params, report, signal))
+    return this.#inTurn(() => this.#generate(params, report, signal))
+  }
+
+  /** Answers a request in OpenAI's protocol. */
+  async respond(
+    params: Params<'respond'>,
+    report: (event: Protocol['respond']['event']) => void,
+    signal: AbortSignal,
+  ): Promise<Protocol['respond']['result']> {
+    return this.#inTurn(() => this.#respond(params, report, signal))
+  }
+
+  /** Runs `work` when all earlier work has ended. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work)
     this.#turn = turn.catch(() => undefined)
     return turn
   }
@@ -156,6 +170,36 @@ export class ModelHost {
     }
   }
 
+  async #respond(
+    params: Params<'respond'>,
+    report: (event: Protocol['respond']['event']) => void,
+    signal: AbortSignal,
+  ): Promise<Protocol['respond']['result']> {
+    const { engine, info } = this.#model()
+    const check = (): void => {
+      if (signal.aborted) throw new WebternError('aborted', 'the request was aborted')
+    }
+    await this.#drainMessages()
+    check()
+    const moment = { id: randomInteger(), created: Math.floor(Date.now() / 1000), seed: randomInteger() }
+    let response = engine.respond(toJson({ ...params, model: info.name, moment }))
+    // A stream has its status before the prompt is read.
+    const streamed = response.more && response.status !== null
+    if (streamed) report({ text: response.text })
+    try {
+      for (let budget = 0; response.more; budget = EVENT_INTERVAL_MS) {
+        await this.#drainMessages()
+        check()
+        response = engine.respondStep(budget)
+        if (response.more && response.text) report({ text: response.text })
+      }
+    } catch (error) {
+      engine.respondCancel()
+      throw error
+    }
+    return { status: response.status ?? 200, text: response.text }
+  }
+
   /**
    * Handles the messages that wait. A message to itself takes no time; a nested `setTimeout` takes
    * 4 ms.
@@ -172,6 +216,10 @@ export class ModelHost {
     if (!this.#loaded) throw new WebternError('bad-option', 'no model is loaded')
     return this.#loaded
   }
+}
+
+function randomInteger(): number {
+  return Math.floor(Math.random() * Number.MAX_SAFE_INTEGER)
 }
 
 /**

@@ -91,6 +91,10 @@ const DECODE_RULES: Rules<DecodeOptions> = {
   topP: numberAbove(0, 1),
   minP: number(0, 1),
   repetitionPenalty: number(0.01, 100),
+  presencePenalty: number(-2, 2),
+  frequencyPenalty: number(-2, 2),
+  logitBias: { must: 'an object of token ids with numbers from -100 to 100', holds: isLogitBias },
+  logprobs: integer(0, 20),
   seed: integer(0, Number.MAX_SAFE_INTEGER),
   stop: {
     must: 'a non-empty string, or an array of them',
@@ -98,7 +102,13 @@ const DECODE_RULES: Rules<DecodeOptions> = {
   },
   signal,
 }
-const GENERATE_RULES: Rules<GenerateOptions> = { ...DECODE_RULES, prompt: text, messages, tokens: tokenIds }
+const GENERATE_RULES: Rules<GenerateOptions> = {
+  ...DECODE_RULES,
+  prompt: text,
+  messages,
+  tokens: tokenIds,
+  chatTemplateArgs: { must: 'an object', holds: (value) => isObject(value) && !Array.isArray(value) },
+}
 const TASK_RULES: Rules<TaskOptions> = { signal, wasmBaseUrl: address, workerUrl: address }
 const LOAD_RULES: Rules<LoadOptions> = {
   ...TASK_RULES,
@@ -243,6 +253,11 @@ function isNumber(value: unknown, from: number, to: number): boolean {
 function isTokenIds(value: unknown): value is TokenIds {
   if (value instanceof Uint32Array) return true
   return Array.isArray(value) && value.every((id) => Number.isInteger(id) && isNumber(id, 0, MAX_U32))
+}
+
+function isLogitBias(value: unknown): boolean {
+  if (!isObject(value) || Array.isArray(value)) return false
+  return Object.entries(value).every(([id, bias]) => /^\d{1,9}$/.test(id) && isNumber(bias, -100, 100))
 }
 
 function isMessage(value: unknown): value is ChatMessage {

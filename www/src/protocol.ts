@@ -20,7 +20,7 @@ import type { ChatMessage, GenerateEvent, GenerateResult, LoadProgress, ModelInf
 import type { ConverterOptions, EngineRequest, LoaderOptions } from './wasm.js'
 
 /** Changes whenever a message does, so that scripts of two releases refuse each other. */
-export const PROTOCOL_VERSION = 5
+export const PROTOCOL_VERSION = 6
 
 /** Every request, with what it takes, answers and reports on the way. */
 export interface Protocol {
@@ -56,6 +56,12 @@ export interface Protocol {
     result: string
     event: never
   }
+  respond: {
+    params: HttpRequest
+    /** The body, or of a stream its end. */
+    result: { readonly status: number; readonly text: string }
+    event: ResponseEvent
+  }
   inspectCheckpoint: {
     params: CheckpointParams
     result: CheckpointReport
@@ -84,6 +90,19 @@ export interface Protocol {
 
 /** Events of a generation since the last message, in order. `done` comes with the result. */
 export type GenerationEvents = Exclude<GenerateEvent, { type: 'done' }>[]
+
+/** A request in OpenAI's protocol. */
+export interface HttpRequest {
+  readonly method: string
+  /** Of the URL. */
+  readonly path: string
+  readonly body: string
+}
+
+/** A stream begins, or goes on. */
+export interface ResponseEvent {
+  readonly text: string
+}
 
 interface CheckpointParams {
   readonly files: readonly NamedBlob[]

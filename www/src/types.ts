@@ -2,6 +2,8 @@
  * The public API: declarations and doc comments only. The implementation takes its types from here.
  */
 
+import type { ChatCompletions, Completions } from './openai-types.js'
+
 /**
  * Kinds of failure. The same strings as the Rust crate's `ErrorCode`.
  *
@@ -234,6 +236,19 @@ export interface DecodeOptions {
    * their negative ones; in [0.01, 100]. Default: 1, no penalty.
    */
   readonly repetitionPenalty?: number
+  /** Subtracted from the logits of tokens that were generated, in [-2, 2]. Default: 0. */
+  readonly presencePenalty?: number
+  /**
+   * Subtracted from the logits of generated tokens as often as they were, in [-2, 2]. Default: 0.
+   */
+  readonly frequencyPenalty?: number
+  /** Added to the logits of these token ids, in [-100, 100]. */
+  readonly logitBias?: Readonly<Record<number, number>>
+  /**
+   * Text events carry the log probability of each token, with this many alternatives, 0 to 20.
+   * Diffusion: those of the pass that decided. Default: none.
+   */
+  readonly logprobs?: number
   /**
    * The same seed, model and options give the same text. Default: random. Unused at temperature 0.
    */
@@ -252,9 +267,15 @@ export interface DecodeOptions {
  * given.
  */
 export type Prompt =
-  | { readonly prompt: string; readonly messages?: never; readonly tokens?: never }
-  | { readonly messages: readonly ChatMessage[]; readonly prompt?: never; readonly tokens?: never }
-  | { readonly tokens: TokenIds; readonly prompt?: never; readonly messages?: never }
+  | { readonly prompt: string; readonly messages?: never; readonly tokens?: never; readonly chatTemplateArgs?: never }
+  | {
+      readonly messages: readonly ChatMessage[]
+      /** Arguments of the chat template, such as `enable_thinking`. */
+      readonly chatTemplateArgs?: Readonly<Record<string, unknown>>
+      readonly prompt?: never
+      readonly tokens?: never
+    }
+  | { readonly tokens: TokenIds; readonly prompt?: never; readonly messages?: never; readonly chatTemplateArgs?: never }
 
 /** Argument of `generate`. */
 export type GenerateOptions = Prompt & DecodeOptions
@@ -272,6 +293,23 @@ export interface PrefillEvent {
 export interface TextEvent {
   readonly type: 'text'
   readonly text: string
+  /** The tokens whose text ends in it, if `logprobs` asks for them. */
+  readonly logprobs?: readonly TokenLogprob[]
+}
+
+/** A token that was probable at some position. */
+export interface TopLogprob {
+  readonly id: number
+  /** Natural logarithm of the model's probability, before temperature, penalties and bias. */
+  readonly logprob: number
+  /** What it adds to the text, in UTF-8. */
+  readonly bytes: readonly number[]
+}
+
+/** A token of the output and how probable it was. The bytes of all tokens are those of the text. */
+export interface TokenLogprob extends TopLogprob {
+  /** The most probable tokens at its position, the best first. */
+  readonly top: readonly TopLogprob[]
 }
 
 /** One position of a block. */
@@ -390,6 +428,16 @@ export interface ChatTemplateOptions {
   readonly addGenerationPrompt?: boolean
 }
 
+/** Options of `choose`. */
+export interface ChooseOptions {
+  /**
+   * `length` compares by the geometric mean of the tokens' probabilities, so that long answers are
+   * not at a disadvantage. Default: `none`, by their product.
+   */
+  readonly normalize?: 'length' | 'none'
+  readonly signal?: AbortSignal
+}
+
 /** A loaded model, in a worker of its own; no call blocks the page. */
 export interface Model extends AsyncDisposable {
   readonly info: ModelInfo
@@ -403,6 +451,34 @@ export interface Model extends AsyncDisposable {
   tokenize(text: string, options?: TokenizeOptions): Promise<number[]>
   /** Text of token ids. */
   detokenize(ids: TokenIds, options?: DetokenizeOptions): Promise<string>
+  /**
+   * Answers requests in OpenAI's protocol without a network. Bound, so it can be passed on:
+   *
+   * ```ts
+   * new OpenAI({
+   *   baseURL: 'https://webtern.invalid/v1',
+   *   apiKey: 'none',
+   *   dangerouslyAllowBrowser: true,
+   *   fetch: model.fetch,
+   * })
+   * ```
+   *
+   * Rejects with an `AbortError` only; other failures are responses with a status.
+   */
+  readonly fetch: typeof fetch
+  /** OpenAI's chat completions, without its package. */
+  readonly chat: { readonly completions: ChatCompletions }
+  /** OpenAI's older completions, without its package. */
+  readonly completions: Completions
+  /**
+   * Probabilities of given answers, in their order; they sum to 1. One pass for each answer of
+   * several tokens, one for all of a single token. `prompt` is a text or a conversation.
+   */
+  choose(
+    prompt: string | readonly ChatMessage[],
+    options: readonly string[],
+    settings?: ChooseOptions,
+  ): Promise<number[]>
   /** Formats a conversation with the file's chat template, or as ChatML if there is none. */
   applyChatTemplate(messages: readonly ChatMessage[], options?: ChatTemplateOptions): Promise<string>
   /** Ends the worker and frees its memory. Pending and later calls reject with `aborted`. */

@@ -4,6 +4,7 @@
  */
 
 import type { CheckpointOptions, CheckpointReport, ModelReport, TaskOptions, Verification } from './checkpoint-types.js'
+import type { HttpRequest } from './protocol.js'
 import type {
   Attention,
   ChatMessage,
@@ -55,6 +56,24 @@ export interface EngineDone {
 /** An event from the engine. */
 export type EngineEvent = Exclude<GenerateEvent, { type: 'done' }> | EngineDone
 
+/** A request in OpenAI's protocol, and what is not a function of it. */
+export interface EngineHttpRequest extends HttpRequest {
+  /** The id of the model. */
+  readonly model: string
+  /** Random numbers for the answer's id and, unless the request has one, the seed; the time in seconds. */
+  readonly moment: { readonly id: number; readonly created: number; readonly seed: number }
+}
+
+/** What came of a request, or of some passes for it. */
+export interface EngineHttpResponse {
+  /** Of a response that is complete or begins to stream. */
+  readonly status: number | null
+  /** More of a stream, or the whole body. */
+  readonly text: string
+  /** Whether `respondStep` has more. */
+  readonly more: boolean
+}
+
 /** Takes the bytes of one model, in order. Every method throws errors that carry a `code`. */
 export interface WasmLoader {
   /** Announces the next file; `totalBytes` is its size, if known. */
@@ -78,6 +97,12 @@ export interface WasmEngine {
   step(milliseconds: number): readonly EngineEvent[]
   /** Ends the run and returns its remaining events, `done` last. */
   cancel(): readonly EngineEvent[]
+  /** Begins to answer a request in OpenAI's protocol. */
+  respond(request: Json<EngineHttpRequest>): EngineHttpResponse
+  /** Runs forward passes for the request, at least one, for about this long. */
+  respondStep(milliseconds: number): EngineHttpResponse
+  /** Ends the request. */
+  respondCancel(): void
 }
 
 /** Named files that the engine reads in parts. */

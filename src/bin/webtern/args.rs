@@ -71,6 +71,9 @@ pub(crate) enum Command {
     Generate(GenerateArgs),
     /// Talk with a model.
     Chat(ChatArgs),
+    /// Serve OpenAI's protocol over HTTP.
+    #[cfg(feature = "serve")]
+    Serve(ServeArgs),
     /// Turn text into token ids, or ids into text.
     Tokenize(TokenizeArgs),
     /// Print the logits of every position of a token sequence.
@@ -199,6 +202,38 @@ pub(crate) struct ChatArgs {
     pub(crate) system: Option<String>,
     #[command(flatten)]
     pub(crate) options: Options,
+}
+
+/// Where to serve, and what requests leave open.
+#[cfg(feature = "serve")]
+#[derive(ClapArgs)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// The address to listen on; other machines reach it if that is 0.0.0.0.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: String,
+    /// The port to listen on; 0 takes a free one.
+    #[arg(long, default_value_t = 8080)]
+    pub(crate) port: u16,
+    /// The decode mode of requests that name none.
+    #[arg(long, default_value = "auto")]
+    pub(crate) mode: Mode,
+    /// The threshold of requests that give none [default: the model's own, or 0.9]
+    #[arg(long)]
+    pub(crate) threshold: Option<f64>,
+    /// Requests answered at the same time, each with a cache of its own.
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) sessions: u32,
+    /// Requests that may wait for a session; more are told to come again.
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=65536))]
+    pub(crate) queue: u32,
+    /// What clients must send as `Authorization: Bearer KEY`.
+    #[arg(long, value_name = "KEY", env = "WEBTERN_API_KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
+    /// The origin whose pages may call the server, as `https://example.com`.
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) cors: Option<String>,
 }
 
 #[derive(ClapArgs)]

@@ -7,7 +7,7 @@ use crate::output::{failure, line};
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 use std::sync::atomic::Ordering;
 use webtern::Result;
-use webtern::chat::Message;
+use webtern::chat::{Message, TemplateArgs};
 use webtern::engine::{Prompt, Request};
 
 const HELP: &str = "/reset begins anew, /exit or Ctrl-D ends; Ctrl-C stops an answer";
@@ -42,7 +42,8 @@ pub(crate) fn run(args: &ChatArgs, json: bool) -> Result<()> {
             }
             text => messages.push(Message::new("user", text)),
         }
-        let request = Request { prompt: Prompt::Messages(messages.clone()), options: args.options.clone() };
+        let request =
+            Request { prompt: Prompt::Messages(messages.clone(), TemplateArgs::new()), options: args.options.clone() };
         // Ctrl-C at the prompt means nothing to the answer that comes after it.
         stop.store(false, Ordering::Relaxed);
         let outcome = match stream(&mut engine, &request, !json, stop) {

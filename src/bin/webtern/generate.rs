@@ -5,7 +5,7 @@ use crate::load;
 use crate::output::{line, print as write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use webtern::chat::Message;
+use webtern::chat::{Message, TemplateArgs};
 use webtern::decode::{Event, Outcome};
 use webtern::engine::{Engine, Prompt, Request};
 use webtern::{Error, ErrorCode, Result};
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &GenerateArgs, json: bool) -> Result<()> {
 fn prompt(args: &PromptArgs) -> Prompt {
     match (&args.prompt, &args.chat, &args.tokens) {
         (Some(text), ..) => Prompt::Text(text.clone()),
-        (_, Some(text), _) => Prompt::Messages(vec![Message::new("user", text)]),
+        (_, Some(text), _) => Prompt::Messages(vec![Message::new("user", text)], TemplateArgs::new()),
         (.., tokens) => Prompt::Tokens(tokens.clone().unwrap_or_default()),
     }
 }
@@ -55,7 +55,7 @@ pub(crate) fn stream(engine: &mut Engine, request: &Request, print: bool, stop: 
         }
         for event in events.drain(..) {
             match event {
-                Event::Text { text } if print => write(text)?,
+                Event::Text { text, .. } if print => write(text)?,
                 Event::Done { result } => return Ok(result),
                 _ => {}
             }

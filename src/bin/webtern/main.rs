@@ -18,6 +18,8 @@ mod model;
 mod models;
 mod output;
 mod perplexity;
+#[cfg(feature = "serve")]
+mod serve;
 mod tokenize;
 mod verify;
 
@@ -65,6 +67,8 @@ fn run(args: Args) -> Result<()> {
         Command::Verify(args) => verify::run(&args, json),
         Command::Generate(args) => generate::run(&args, json),
         Command::Chat(args) => chat::run(&args, json),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(&args, json),
         Command::Tokenize(args) => tokenize::run(&args, json),
         Command::Logits(args) => logits::run(&args, json),
         Command::Perplexity(args) => perplexity::run(&args, json),

@@ -66,6 +66,16 @@ impl Model {
         }
     }
 
+    /// What clients call it: `tiny`, or the name of the file without its ending.
+    #[cfg(feature = "serve")]
+    pub(crate) fn id(&self) -> String {
+        match self {
+            Self::Tiny => TINY_NAME.to_owned(),
+            Self::File(path) => path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            Self::Remote(text) => text.rsplit('/').next().unwrap_or(text).trim_end_matches(".gguf").to_owned(),
+        }
+    }
+
     /// Opens every file, to be read from beginning to end.
     pub(crate) fn open(&self) -> Result<Vec<ModelFile>> {
         if let Some(source) = self.source()? {

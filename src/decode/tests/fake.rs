@@ -258,8 +258,10 @@ pub(super) fn run_in(
     assert_eq!(session.tokens(), model.tokens(), "the session knows what the cache holds");
 
     let Some(Event::Done { result }) = events.last().cloned() else { panic!("the last event is not done") };
-    let emitted: String =
-        events.iter().filter_map(|e| if let Event::Text { text } = e { Some(text.as_str()) } else { None }).collect();
+    let emitted: String = events
+        .iter()
+        .filter_map(|e| if let Event::Text { text, .. } = e { Some(text.as_str()) } else { None })
+        .collect();
     assert_eq!(emitted, result.text);
     assert!(!result.tokens.contains(&MASK));
     let sequence = [prompt, &result.tokens].concat();

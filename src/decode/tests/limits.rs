@@ -100,7 +100,7 @@ fn stop_strings_are_found_across_tokens_and_blocks() {
             assert_eq!(result.finish_reason, if stopped { FinishReason::Stop } else { FinishReason::Length });
             let early: String = events
                 .iter()
-                .filter_map(|e| if let Event::Text { text } = e { Some(text.as_str()) } else { None })
+                .filter_map(|e| if let Event::Text { text, .. } = e { Some(text.as_str()) } else { None })
                 .collect();
             assert_eq!(early, expected);
         }
@@ -113,7 +113,7 @@ fn text_that_may_be_a_stop_string_is_held_until_the_end() {
     let (events, result) = run(&reciting(1, &[3, 4, 5, 6]), &[5], &stop, &config(4, false));
     assert_eq!(result.text, "bcd");
     let texts: Vec<&Event> = events.iter().filter(|e| matches!(e, Event::Text { .. })).collect();
-    assert_eq!(texts, [&Event::Text { text: "b".into() }, &Event::Text { text: "cd".into() }]);
+    assert_eq!(texts, ["b", "cd"].map(|text| Event::Text { text: text.into(), logprobs: Vec::new() }).each_ref());
 }
 
 #[test]

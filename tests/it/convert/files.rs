@@ -76,7 +76,10 @@ fn a_tokenizer_model_does_without_tokenizer_json() {
     assert_eq!(report.tokenizer, "llama (default), 482 tokens");
     assert_eq!((report.diffusion.unwrap().mask_token, report.mask_token_text.as_deref()), (3, Some("|<MASK>|")));
     let engine = engine(&file, &EngineOptions::default());
-    assert_eq!(engine.encode(&Prompt::Text("the answer<|im_end|>".into())).unwrap(), [1, 264, 273, 358, 275, 480]);
+    assert_eq!(
+        engine.frontend().encode(&Prompt::Text("the answer<|im_end|>".into())).unwrap(),
+        [1, 264, 273, 358, 275, 480]
+    );
 
     let mut folder: Memory = [("model.gguf".to_owned(), file)].into();
     let found = verify(&mut folder, "model.gguf", &mut checkpoint.files(), &mut |_, _| Ok(())).unwrap();

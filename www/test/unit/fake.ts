@@ -12,6 +12,8 @@ import type {
   Build,
   ConverterOptions,
   EngineEvent,
+  EngineHttpRequest,
+  EngineHttpResponse,
   EngineInfo,
   EngineRequest,
   Json,
@@ -92,6 +94,8 @@ export interface Script {
   /** Stands in for the converter. */
   onConvert?: (files: WasmFiles, sink: WasmSink, progress: WasmProgress) => void
   panic?: string
+  /** What comes of a request in OpenAI's protocol, step by step; then nothing, without an end. */
+  responses?: readonly EngineHttpResponse[]
   /** What differs from {@link INFO}. */
   info?: Partial<EngineInfo>
   needs?: readonly WasmFeature[]
@@ -101,6 +105,7 @@ export interface Script {
 export class Fake {
   readonly log: string[] = []
   readonly requests: EngineRequest[] = []
+  readonly http: EngineHttpRequest[] = []
   readonly memory = { buffer: new ArrayBuffer(65536) }
   readonly received: number[] = []
   options: LoaderOptions = {}
@@ -262,6 +267,16 @@ export class Fake {
         this.log.push('cancel')
         return [done('abort')]
       },
+      respond: (request) => {
+        this.http.push(fromJson(request))
+        step = 0
+        return this.script.responses?.[step++] ?? { status: 200, text: '{}', more: false }
+      },
+      respondStep: () => {
+        this.script.onStep?.(step, 0)
+        return this.script.responses?.[step++] ?? { status: null, text: '', more: true }
+      },
+      respondCancel: () => void this.log.push('cancel'),
     }
   }
 }

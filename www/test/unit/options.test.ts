@@ -37,6 +37,10 @@ const ALL_OPTIONS = {
   topP: 1,
   minP: 0,
   repetitionPenalty: 1.1,
+  presencePenalty: -2,
+  frequencyPenalty: 2,
+  logitBias: { 7: -100 },
+  logprobs: 3,
   seed: Number.MAX_SAFE_INTEGER,
   stop: ['a', 'b'],
 } as const

@@ -262,7 +262,7 @@ mod tests {
         );
         let cases = Case::read_lines(lines).unwrap();
         assert_eq!(cases.iter().map(|case| case.task.as_str()).collect::<Vec<_>>(), ["add", "", ""]);
-        assert_eq!(cases[0].request.prompt, Prompt::Messages(vec![Message::new("user", "2 + 3?")]));
+        assert_eq!(cases[0].request.prompt, Prompt::Messages(vec![Message::new("user", "2 + 3?")], Default::default()));
         assert_eq!(cases[1].request.options.max_tokens, Some(7));
         assert!(cases[0].is_answered_by(" 5.\n") && !cases[0].is_answered_by("5"));
     }

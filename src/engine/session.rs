@@ -1,0 +1,88 @@
+//! Several conversations with one model: each has keys and values of its own, and they take turns in the one transformer.
+
+#![forbid(unsafe_code)]
+
+use super::Engine;
+use crate::decode::{self, Event, Generation, Options};
+use crate::error::{Error, Result};
+use crate::model::KvCache;
+
+/// A conversation between two runs: tokens, and their keys and values.
+pub struct Session {
+    cache: KvCache,
+    state: decode::Session,
+}
+
+impl Session {
+    pub(super) fn new(cache: KvCache, state: decode::Session) -> Self {
+        Self { cache, state }
+    }
+
+    pub(super) fn into_parts(self) -> (KvCache, decode::Session) {
+        (self.cache, self.state)
+    }
+
+    /// The tokens whose keys and values are kept.
+    pub fn tokens(&self) -> &[u32] {
+        self.state.tokens()
+    }
+
+    /// How many tokens at the start of `prompt` are those of the session.
+    pub fn common_prefix(&self, prompt: &[u32]) -> usize {
+        self.tokens().iter().zip(prompt).take_while(|(a, b)| a == b).count()
+    }
+}
+
+/// A generation in a session of its own.
+pub struct Run {
+    cache: KvCache,
+    generation: Generation,
+}
+
+impl Run {
+    /// Ends the run, wherever it is, and gives back its session.
+    pub fn into_session(self) -> Session {
+        Session { cache: self.cache, state: self.generation.into_session() }
+    }
+}
+
+impl Engine {
+    /// A session without tokens.
+    pub fn new_session(&self) -> Session {
+        Session { cache: self.transformer.new_cache(), state: decode::Session::default() }
+    }
+
+    /// Begins to continue `prompt` in `session`, reusing what both share. Runs do not disturb each other, nor the engine's own
+    /// generation.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Generation::start`], with the session as it was.
+    pub fn start_in(
+        &mut self,
+        mut session: Session,
+        prompt: &[u32],
+        options: &Options,
+    ) -> std::result::Result<Run, (Error, Session)> {
+        self.retune_kernels();
+        self.transformer.swap_cache(&mut session.cache);
+        let started = Generation::start(&mut self.transformer, &mut session.state, prompt, options, &self.config);
+        self.transformer.swap_cache(&mut session.cache);
+        match started {
+            Ok(generation) => Ok(Run { cache: session.cache, generation }),
+            Err(error) => Err((error, session)),
+        }
+    }
+
+    /// Forward passes of `run`, at least one, until `milliseconds` have passed: see [`Generation::run_for`].
+    ///
+    /// # Errors
+    ///
+    /// What a pass may fail with; the run is then over.
+    pub fn advance(&mut self, run: &mut Run, milliseconds: f64, events: &mut Vec<Event>) -> Result<bool> {
+        self.transformer.swap_cache(&mut run.cache);
+        let more = run.generation.run_for(&mut self.transformer, &self.frontend.tokenizer, milliseconds, events);
+        self.transformer.swap_cache(&mut run.cache);
+        more
+    }
+}

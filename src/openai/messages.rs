@@ -1,0 +1,131 @@
+//! Conversations as clients send them: roles, text and lists of text parts.
+
+#![forbid(unsafe_code)]
+
+use super::error::{ApiError, ApiResult};
+use super::fields::{Fields, wrong};
+use crate::chat::Message;
+use serde_json::Value;
+
+const ROLES: [&str; 4] = ["system", "developer", "user", "assistant"];
+
+/// Reads the list at `key`, which must be there.
+///
+/// # Errors
+///
+/// 400 for an empty list, an unknown role, content that is no text, and keys that nothing here understands.
+pub(super) fn read(fields: &mut Fields, key: &str) -> ApiResult<Vec<Message>> {
+    let Some(value) = fields.value(key) else { return Err(fields.missing(key)) };
+    match value {
+        Value::Array(items) if !items.is_empty() => {
+            items.into_iter().enumerate().map(|(index, item)| message(&format!("{key}[{index}]"), item)).collect()
+        }
+        other => Err(wrong(key, "a list of messages, with at least one", &other)),
+    }
+}
+
+fn message(place: &str, value: Value) -> ApiResult<Message> {
+    let mut fields = Fields::nested(place, value)?;
+    let role = role(&mut fields)?;
+    fields.refuse(&[
+        ("tool_calls", ": webtern does not call tools yet"),
+        ("tool_call_id", ": webtern does not call tools yet"),
+        ("function_call", ": webtern does not call functions"),
+        ("audio", ": webtern reads text"),
+    ])?;
+    let path = fields.path("content");
+    let content = match fields.value("content") {
+        Some(value) => content(&path, value)?,
+        None => return Err(fields.missing("content")),
+    };
+    // Answers come back with fields of their own when a client appends them to the conversation.
+    fields.finish(&["name", "refusal", "annotations", "reasoning_content", "tool_calls"])?;
+    Ok(Message::new(role, content))
+}
+
+/// `developer` is the newer name of `system`.
+pub(super) fn role(fields: &mut Fields) -> ApiResult<String> {
+    let expected = format!("one of {}", ROLES.join(", "));
+    let role = fields.take("role", &expected, |value| {
+        value
+            .as_str()
+            .filter(|role| ROLES.contains(role))
+            .map(|role| if role == "developer" { "system" } else { role }.to_owned())
+    })?;
+    role.ok_or_else(|| fields.missing("role"))
+}
+
+/// Text, or text parts joined.
+pub(super) fn content(place: &str, value: Value) -> ApiResult<String> {
+    match value {
+        Value::String(text) => Ok(text),
+        Value::Array(parts) => {
+            parts.into_iter().enumerate().map(|(index, value)| part(&format!("{place}[{index}]"), value)).collect()
+        }
+        other => Err(wrong(place, "a string or a list of text parts", &other)),
+    }
+}
+
+/// `{ type: "text", text }`, with the names that `/v1/responses` uses.
+fn part(place: &str, value: Value) -> ApiResult<String> {
+    let mut fields = Fields::nested(place, value)?;
+    match fields.string("type")?.as_deref() {
+        Some("text" | "input_text" | "output_text") => {}
+        Some(other) => {
+            let message = format!("`{place}` is of type `{other}`; webtern reads parts of type `text` only");
+            return Err(ApiError { code: Some("unsupported_parameter"), ..ApiError::bad_param(place, message) });
+        }
+        None => return Err(fields.missing("type")),
+    }
+    let text = fields.string("text")?.ok_or_else(|| fields.missing("text"))?;
+    fields.finish(&["annotations", "logprobs", "prompt_cache_*"])?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::test;
+
+    fn messages(json: &str) -> Result<Vec<Message>, String> {
+        let mut fields = Fields::read(format!("{{\"messages\": {json}}}").as_bytes()).unwrap();
+        read(&mut fields, "messages").map_err(|error| error.message)
+    }
+
+    #[test]
+    fn roles_and_parts() {
+        let json = r#"[{"role": "developer", "content": "a"}, {"role": "user", "name": "x",
+            "content": [{"type": "text", "text": "b"}, {"type": "text", "text": "c"}]},
+            {"role": "assistant", "content": "d", "refusal": null, "tool_calls": null}]"#;
+        let expected = [("system", "a"), ("user", "bc"), ("assistant", "d")];
+        assert_eq!(messages(json), Ok(expected.map(|(role, text)| Message::new(role, text)).to_vec()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (json, words) in [
+            ("[]", "`messages` is a list; it must be a list of messages, with at least one"),
+            ("3", "`messages` is 3"),
+            ("null", "`messages` is missing"),
+            ("[1]", "`messages[0]` is 1; it must be an object"),
+            (r#"[{"role": "tool", "content": ""}]"#, "`messages[0].role` is \"tool\"; it must be one of system"),
+            (r#"[{"content": ""}]"#, "`messages[0].role` is missing"),
+            (r#"[{"role": "user"}]"#, "`messages[0].content` is missing"),
+            (r#"[{"role": "user", "content": null}]"#, "`messages[0].content` is missing"),
+            (r#"[{"role": "user", "content": 3}]"#, "`messages[0].content` is 3"),
+            (r#"[{"role": "user", "content": "", "color": 1}]"#, "no parameter `messages[0].color`"),
+            (
+                r#"[{"role": "assistant", "content": "", "tool_calls": [{}]}]"#,
+                "`messages[0].tool_calls` is not supported",
+            ),
+            (
+                r#"[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]"#,
+                "`messages[0].content[0]` is of type `image_url`",
+            ),
+            (r#"[{"role": "user", "content": [{"type": "text"}]}]"#, "`messages[0].content[0].text` is missing"),
+        ] {
+            let error = messages(json).unwrap_err();
+            assert!(error.contains(words), "{json}: {error}");
+        }
+    }
+}
