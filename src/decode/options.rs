@@ -231,7 +231,7 @@ impl Options {
         }
         serde_path_to_error::deserialize(object).map_err(|error| {
             let name = error.path().to_string();
-            let name = name.split_once('[').map_or(name.as_str(), |(name, _)| name);
+            let name = name.split(['[', '.']).next().unwrap_or_default();
             match object.get(name).filter(|_| Range::of(name).is_some()) {
                 Some(value) => refuse(name, value),
                 None => err!(BadOption, "option `{name}`: {}", error.inner()),

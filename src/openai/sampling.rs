@@ -215,7 +215,7 @@ mod tests {
         for (body, words) in [
             (r#"{"top_p": 2}"#, "top_p: option `top_p` is 2"),
             (r#"{"min_p": "low"}"#, "min_p: option `min_p` is \"low\""),
-            (r#"{"mode": "fast"}"#, "mode: option `mode` is \"fast\""),
+            (r#"{"mode": "fast"}"#, "mode: option `mode`"),
             (r#"{"block_size": 0}"#, "block_size: option `block_size` is 0"),
             (r#"{"presence_penalty": 3}"#, "presence_penalty: "),
             (r#"{"logit_bias": {"a": 3}}"#, "logit_bias: "),
