@@ -58,6 +58,7 @@ impl Engine {
     /// # Errors
     ///
     /// Those of [`Generation::start`], with the session as it was.
+    #[expect(clippy::result_large_err, reason = "a failure gives the session back, once a request")]
     pub fn start_in(
         &mut self,
         mut session: Session,

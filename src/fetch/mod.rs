@@ -18,14 +18,14 @@
 //!
 //! Bytes reach the consumer in order and exactly once, whatever happens on the way. Who knows what:
 //!
-//! - [`source`]: what names a model (an address, a repository, a name of the [`catalog`]), and its
+//! - [`source`] knows what names a model (an address, a repository, a name of the [`catalog`]), and its
 //!   files in order
-//! - [`hub`]: what a Hugging Face hub answers about a repository, and which of its files to take
-//! - [`http`]: the parts of a response that matter here
-//! - [`transfer`]: one file over HTTP: ranges, retries, what a server must not do
-//! - [`cache`]: the record beside a stored file, block by block, and the store it lies in
-//! - [`integrity`]: checksums
-//! - [`download`]: transfer, store and checksums together
+//! - [`hub`] knows what a Hugging Face hub answers about a repository, and which of its files to take
+//! - [`http`] knows the parts of a response that matter here
+//! - [`transfer`] knows one file over HTTP: ranges, retries, what a server must not do
+//! - [`cache`] knows the record beside a stored file, block by block, and the store it lies in
+//! - [`integrity`] knows checksums
+//! - [`download`] knows transfer, store and checksums together
 
 #![forbid(unsafe_code)]
 

@@ -36,6 +36,9 @@ pub struct Generate {
     pub answer: Answer,
 }
 
+/// The index of its prompt and the options of one run.
+pub type PlannedRun = (usize, Options);
+
 impl Generate {
     /// Reads the body of a request.
     ///
@@ -74,7 +77,7 @@ impl Generate {
     /// # Errors
     ///
     /// As [`Frontend::prepare`].
-    pub fn prepare(&self, frontend: &Frontend) -> ApiResult<(Vec<Vec<u32>>, Vec<(usize, Options)>)> {
+    pub fn prepare(&self, frontend: &Frontend) -> ApiResult<(Vec<Vec<u32>>, Vec<PlannedRun>)> {
         let mut prompts = Vec::with_capacity(self.prompts.len());
         let mut limits = Vec::with_capacity(self.prompts.len());
         for prompt in &self.prompts {

@@ -127,7 +127,7 @@ impl Scores {
 
     /// Scores the last whole block of `tokens` with all of it masked.
     fn masked_block(&mut self, engine: &mut Engine, tokens: &[u32]) -> Result<()> {
-        let Some(diffusion) = engine.info().diffusion.clone() else { return Ok(()) };
+        let Some(diffusion) = engine.info().diffusion else { return Ok(()) };
         let size = diffusion.block_size;
         let end = tokens.len() / size * size;
         let Some(start) = end.checked_sub(size).filter(|&start| start > 0) else { return Ok(()) };
