@@ -37,7 +37,7 @@ pub struct Generate {
 }
 
 /// The index of its prompt and the options of one run.
-pub type PlannedRun = (usize, Options);
+pub(crate) type PlannedRun = (usize, Options);
 
 impl Generate {
     /// Reads the body of a request.
