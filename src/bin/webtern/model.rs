@@ -80,7 +80,7 @@ impl Model {
     pub(crate) fn open(&self) -> Result<Vec<ModelFile>> {
         if let Some(source) = self.source()? {
             let files = download::find(&source)?;
-            return files.into_iter().map(|file| Ok(ModelFile::Remote(RemoteFile::open(file)?))).collect();
+            return files.into_iter().map(|file| Ok(ModelFile::Remote(Box::new(RemoteFile::open(file)?)))).collect();
         }
         match self {
             Self::File(path) => match path.to_str().and_then(SplitName::parse) {
@@ -126,7 +126,7 @@ pub(crate) enum ModelFile {
         content: Box<dyn Read>,
     },
     /// One that is downloaded while it is read, or was.
-    Remote(RemoteFile),
+    Remote(Box<RemoteFile>),
 }
 
 impl ModelFile {
@@ -146,7 +146,7 @@ impl ModelFile {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Local { name, .. } => name.clone(),
-            Self::Remote(file) => file.name().to_owned(),
+            Self::Remote(file) => file.url().to_owned(),
         }
     }
 

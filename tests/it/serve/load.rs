@@ -23,7 +23,7 @@ fn no_answer_is_lost_or_mixed_under_load() {
     let ask = |index: usize| {
         super::with(
             question(&format!("What is {} + {}?", 3 * index, 50 - index)),
-            &serde_json::json!({ "stream": index % 2 == 0 }),
+            &serde_json::json!({ "stream": index.is_multiple_of(2) }),
         )
     };
     let lone: Vec<String> =
@@ -110,7 +110,7 @@ fn forward(mut client: TcpStream, server: &str, number: usize) -> Option<()> {
         let _ = std::io::copy(&mut from, &mut to);
         let _ = to.shutdown(Shutdown::Both);
     });
-    let limit = if number % 3 == 0 { (number * 37 % 700) as u64 } else { u64::MAX };
+    let limit = if number.is_multiple_of(3) { (number * 37 % 700) as u64 } else { u64::MAX };
     let _ = std::io::copy(&mut (&mut upstream).take(limit), &mut client);
     let _ = client.shutdown(Shutdown::Both);
     let _ = upstream.shutdown(Shutdown::Both);

@@ -19,7 +19,7 @@ fn every_answer_is_that_of_a_lone_run() {
         let mode = ["ar", "adaptive", "iterative", "greedy"][index % 4];
         with(
             question(&sum),
-            &json!({ "mode": mode, "temperature": (index % 2) as f64, "seed": index, "stream": index % 3 == 0 }),
+            &json!({ "mode": mode, "temperature": (index % 2) as f64, "seed": index, "stream": index.is_multiple_of(3) }),
         )
     };
     let content = |response: &Response, body: &Value| -> String {

@@ -152,8 +152,8 @@ impl RemoteFile {
         Ok(Self { running: Running::new(remote, mode, store)? })
     }
 
-    /// What to call it in messages.
-    pub(crate) fn name(&self) -> &str {
+    /// The address it comes from.
+    pub(crate) fn url(&self) -> &str {
         &self.running.download.remote().url
     }
 
