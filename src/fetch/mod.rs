@@ -2,9 +2,8 @@
 //! copy is worth.
 //!
 //! Nothing here performs I/O. A [`Download`] is one file as a state machine: it says what it needs
-//! next, and the caller, who has the network, a clock and a disk, reports what came of it. The same
-//! machine runs in a worker of a page (`wasm_api`, over `fetch` and OPFS) and in the command line
-//! (over `ureq` and files):
+//! next, and the caller, who has the network, a clock and a disk, reports what came of it. The
+//! command line does that with `ureq` and files; pages do not use it yet:
 //!
 //! ```text
 //! loop:
