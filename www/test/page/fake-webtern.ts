@@ -92,12 +92,21 @@ function model(name: string): Model {
     tokenize: (text) => Promise.resolve(text.split(' ').map((_, i) => i)),
     detokenize: () => Promise.resolve(''),
     applyChatTemplate: () => Promise.resolve(''),
+    fetch: notCalled,
+    chat: { completions: { create: notCalled } },
+    completions: { create: notCalled },
+    choose: notCalled,
     unload: () => {
       unloaded = true
       return Promise.resolve()
     },
     [Symbol.asyncDispose]: () => Promise.resolve(),
   }
+}
+
+/** What the page has no use for. */
+function notCalled(): Promise<never> {
+  return Promise.reject(new FakeError('bad-option', 'the page does not call this'))
 }
 
 class FakeRun implements Run {
