@@ -3,8 +3,8 @@
  * memory.
  *
  * The engine asks the page for workers, over a port of their own; the page starts them and gives
- * each end of a `MessageChannel` to the engine and to the worker. The engine then sends its module
- * and memory, so that the page never holds them.
+ * each end of a `MessageChannel` to the engine and to the worker. The worker then asks the engine for
+ * its module and memory, so that the page never holds them.
  */
 
 /** Engine to page: start this many workers. One {@link PoolLink} comes back for each. */
@@ -34,5 +34,6 @@ export interface PoolWork {
   readonly memory: WebAssembly.Memory
 }
 
-/** Pool worker to engine: it begins to compute, or why it cannot. */
-export type PoolReply = { readonly type: 'started' } | { readonly type: 'failed'; readonly reason: string }
+/** Pool worker to engine: it waits for work, begins to compute, or cannot, for this reason. */
+export type PoolReply =
+  { readonly type: 'waiting' } | { readonly type: 'started' } | { readonly type: 'failed'; readonly reason: string }

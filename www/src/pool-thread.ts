@@ -8,6 +8,12 @@ import { PROTOCOL_VERSION } from './protocol.js'
 import type { Ready } from './protocol.js'
 import type { Build, WasmModule } from './wasm.js'
 
+/**
+ * How often a worker asks for memory that it cannot read. Firefox loses it now and then, while ports are
+ * on their way to their workers.
+ */
+const MAX_REQUESTS = 10
+
 /** What a pool worker needs of its global scope. */
 export interface PoolScope {
   postMessage(message: Ready): void
@@ -23,11 +29,17 @@ export function joinPool(scope: PoolScope, builds: readonly Build<WasmModule>[])
       reply({ type: 'failed', reason })
       scope.close()
     }
-    port.onmessageerror = () => failed('its memory cannot be shared with another worker')
+    let requests = 0
+    const ask = (): void => {
+      if (requests++ < MAX_REQUESTS) reply({ type: 'waiting' })
+      else failed('the memory of the engine cannot be shared with it')
+    }
+    port.onmessageerror = ask
     port.onmessage = ({ data: task }: MessageEvent<PoolTask>) => {
       if (task.type === 'end') scope.close()
       else work(builds, task, () => reply({ type: 'started' })).catch((error: unknown) => failed(messageOf(error)))
     }
+    ask()
   }
   scope.postMessage({ type: 'ready', version: PROTOCOL_VERSION })
 }

@@ -64,17 +64,18 @@ export function startPool(page: PoolPort, count: number, work: PoolWork): Promis
         link.port.onmessage = ({ data: reply }: MessageEvent<PoolReply>) => {
           if (late) end(link.port)
           else if (reply.type === 'failed') fail(reply.reason)
-          else {
+          else if (reply.type === 'started') {
             started++
             settle()
+          } else {
+            try {
+              post(link.port, work)
+            } catch (error) {
+              // WebKit refuses to share memory with some workers.
+              end(link.port)
+              fail(messageOf(error))
+            }
           }
-        }
-        try {
-          post(link.port, work)
-        } catch (error) {
-          // WebKit refuses to share memory with some workers.
-          end(link.port)
-          fail(messageOf(error))
         }
       }
     }

@@ -59,7 +59,10 @@ describe('startPool', () => {
     expect(from.counts).toEqual([5])
     const [good, bad, uncloneable, slow] = [worker(), worker(), worker(true), worker()]
     from.link({ reason: 'worker.js: the server answered 404' })
-    for (const { port } of [good, bad, uncloneable, slow]) from.link({ port })
+    for (const { port, reply } of [good, bad, uncloneable, slow]) {
+      from.link({ port })
+      reply({ type: 'waiting' })
+    }
     expect(good.tasks).toEqual([WORK])
     good.reply({ type: 'started' })
     bad.reply({ type: 'failed', reason: 'another release' })
@@ -168,6 +171,7 @@ describe('a pool worker', () => {
   }
 
   const READY = { type: 'ready', version: PROTOCOL_VERSION }
+  const WAITING = { type: 'waiting' }
 
   it('says when it computes, and reports to the engine when that traps', async () => {
     const calls: string[] = []
@@ -177,7 +181,7 @@ describe('a pool worker', () => {
     }
     const log = run([build({ runWorker, workerFailed: () => void calls.push('failed') })], WORK)
     await vi.waitFor(() => expect(calls).toEqual(['run', 'failed']))
-    expect(log).toEqual([READY, { type: 'started' }])
+    expect(log).toEqual([READY, WAITING, { type: 'started' }])
   })
 
   it.each([
@@ -186,13 +190,25 @@ describe('a pool worker', () => {
     [[{ ...build({}), instantiate: () => Promise.reject(new Error('no memory')) }], 'no memory'],
   ])('says why it cannot compute, and ends', async (builds, words) => {
     const log = run(builds, WORK)
-    await vi.waitFor(() => expect(log).toHaveLength(3))
-    expect(log).toMatchObject([READY, { type: 'failed' }, 'closed'])
+    await vi.waitFor(() => expect(log).toHaveLength(4))
+    expect(log).toMatchObject([READY, WAITING, { type: 'failed' }, 'closed'])
     expect(JSON.stringify(log)).toContain(words)
   })
 
+  it('asks again for memory that it cannot read, and gives up in the end', () => {
+    const log: unknown[] = []
+    const scope: PoolScope = { postMessage: () => undefined, close: () => void log.push('closed'), onmessage: null }
+    const { port1 } = new MessageChannel()
+    cleanups.push(() => port1.close())
+    vi.spyOn(port1, 'postMessage').mockImplementation((message: PoolReply) => void log.push(message.type))
+    joinPool(scope, [])
+    scope.onmessage?.(new MessageEvent('message', { data: { port: port1 } }))
+    for (let i = 0; i < 10; i++) port1.onmessageerror?.(new MessageEvent('messageerror'))
+    expect(log).toEqual([...Array<string>(10).fill('waiting'), 'failed', 'closed'])
+  })
+
   it('ends when nobody waits for it', () => {
-    expect(run([], { type: 'end' })).toEqual([READY, 'closed'])
+    expect(run([], { type: 'end' })).toEqual([READY, WAITING, 'closed'])
   })
 })
 
