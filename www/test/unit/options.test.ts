@@ -28,6 +28,8 @@ function messageOf(call: () => void): string {
 const ALL_OPTIONS = {
   mode: 'adaptive',
   threshold: 0.9,
+  acceptance: 'dynamic',
+  steps: 4,
   blockSize: 32,
   subBlockSize: 8,
   dualCache: true,
