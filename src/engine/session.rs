@@ -4,8 +4,9 @@
 
 use super::Engine;
 use crate::decode::{self, Event, Generation, Options};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::KvCache;
+use std::mem;
 
 /// A conversation between two runs: tokens, and their keys and values.
 pub struct Session {
@@ -52,27 +53,21 @@ impl Engine {
         Session { cache: self.transformer.new_cache(), state: decode::Session::default() }
     }
 
-    /// Begins to continue `prompt` in `session`, reusing what both share. Runs do not disturb each other, nor the engine's own
+    /// Begins to continue `prompt` in `session`, reusing what both share. Takes over the session,
+    /// which stays as it is on an error. Runs do not disturb each other, nor the engine's own
     /// generation.
     ///
     /// # Errors
     ///
-    /// Those of [`Generation::start`], with the session as it was.
-    #[expect(clippy::result_large_err, reason = "a failure gives the session back, once a request")]
-    pub fn start_in(
-        &mut self,
-        mut session: Session,
-        prompt: &[u32],
-        options: &Options,
-    ) -> std::result::Result<Run, (Error, Session)> {
+    /// Those of [`Generation::start`].
+    pub fn start_in(&mut self, session: &mut Session, prompt: &[u32], options: &Options) -> Result<Run> {
         self.retune_kernels();
         self.transformer.swap_cache(&mut session.cache);
         let started = Generation::start(&mut self.transformer, &mut session.state, prompt, options, &self.config);
         self.transformer.swap_cache(&mut session.cache);
-        match started {
-            Ok(generation) => Ok(Run { cache: session.cache, generation }),
-            Err(error) => Err((error, session)),
-        }
+        let generation = started?;
+        let Session { cache, .. } = mem::replace(session, self.new_session());
+        Ok(Run { cache, generation })
     }
 
     /// Forward passes of `run`, at least one, until `milliseconds` have passed: see [`Generation::run_for`].

@@ -23,6 +23,15 @@ pub(super) struct Asked {
     pub(super) streaming: Streaming,
 }
 
+/// What an engine needs to answer a request.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The tokens of every prompt.
+    pub prompts: Vec<Vec<u32>>,
+    /// For every answer the index of its prompt, and the options of its run.
+    pub runs: Vec<(usize, Options)>,
+}
+
 /// A request for text, read and checked.
 #[derive(Clone, Debug)]
 pub struct Generate {
@@ -35,9 +44,6 @@ pub struct Generate {
     /// What turns events into the answer.
     pub answer: Answer,
 }
-
-/// The index of its prompt and the options of one run.
-pub(crate) type PlannedRun = (usize, Options);
 
 impl Generate {
     /// Reads the body of a request.
@@ -71,13 +77,12 @@ impl Generate {
         Ok(Self { prompts, options, choices, answer })
     }
 
-    /// The tokens of every prompt, and for every answer the index of its prompt and the options of its run. `max_tokens` beyond the
-    /// context is cut to it.
+    /// Prompts as tokens, checked with their options. `max_tokens` beyond the context is cut to it.
     ///
     /// # Errors
     ///
     /// As [`Frontend::prepare`].
-    pub fn prepare(&self, frontend: &Frontend) -> ApiResult<(Vec<Vec<u32>>, Vec<PlannedRun>)> {
+    pub fn prepare(&self, frontend: &Frontend) -> ApiResult<Prepared> {
         let mut prompts = Vec::with_capacity(self.prompts.len());
         let mut limits = Vec::with_capacity(self.prompts.len());
         for prompt in &self.prompts {
@@ -89,7 +94,8 @@ impl Generate {
             let prompt = self.prompt_of(index);
             (prompt, Options { max_tokens: limits[prompt], ..self.options(index) })
         };
-        Ok((prompts, (0..self.count()).map(run).collect()))
+        let runs = (0..self.count()).map(run).collect();
+        Ok(Prepared { prompts, runs })
     }
 
     /// The prompt and the seed of every run.

@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::answer::{Answer, Generate};
+use super::answer::{Answer, Generate, Prepared};
 use super::error::{ApiError, ApiResult};
 use super::frame::Frame;
 use super::utilities::{ApplyTemplate, Choose, Detokenize, Tokenize};
@@ -75,7 +75,7 @@ impl Exchange {
         moment: Moment,
     ) -> ApiResult<Self> {
         let generate = Generate::read(endpoint, body, service, moment)?;
-        let (prompts, runs) = generate.prepare(engine.frontend())?;
+        let Prepared { prompts, runs } = generate.prepare(engine.frontend())?;
         let (prompt, options) = &runs[0];
         engine.start_tokens(&prompts[*prompt], options)?;
         Ok(Self { answer: generate.answer, prompts, runs, index: 0 })

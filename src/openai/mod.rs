@@ -29,7 +29,7 @@ mod responses;
 mod sampling;
 mod utilities;
 
-pub use answer::{Answer, Generate};
+pub use answer::{Answer, Generate, Prepared};
 pub use error::{ApiError, ApiResult};
 pub use exchange::{Exchange, Progress, Reply};
 pub use frame::Frame;

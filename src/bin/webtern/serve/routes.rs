@@ -19,7 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use webtern::engine::Frontend;
-use webtern::openai::{ApiError, ApplyTemplate, Choose, Detokenize, Endpoint, Generate, Moment, Service, Tokenize};
+use webtern::openai::{
+    ApiError, ApplyTemplate, Choose, Detokenize, Endpoint, Generate, Moment, Prepared, Service, Tokenize,
+};
 use webtern::tokenizer::EncodeOptions;
 
 /// What handlers share.
@@ -97,7 +99,7 @@ async fn generate(State(app): Shared, endpoint: Endpoint, request: Request<Body>
     drop(body);
     let frontend = Arc::clone(&app.frontend);
     let (prepared, answer) = apart(move || Ok((generate.prepare(&frontend)?, generate.answer))).await?;
-    let (prompts, runs) = prepared;
+    let Prepared { prompts, runs } = prepared;
     answers::send(&app, moment.id, Work::Generate { prompts, runs }, answer).await
 }
 

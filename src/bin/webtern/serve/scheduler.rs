@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
+use webtern::Error;
 use webtern::decode::{Event, Outcome};
 use webtern::engine::{Choosing, Engine, Run, Session};
-use webtern::{Error, ErrorCode};
 
 /// How long a job computes before the next has its turn, in milliseconds; a pass is not interrupted.
 const TURN_MS: f64 = 5.0;
@@ -130,30 +130,33 @@ impl Scheduler {
             let started = match &job.work {
                 Work::Generate { .. } => self.start_run(&job, 0, session),
                 Work::Choose { candidates, by_length } => {
-                    Ok(Task::Choose(self.engine.choose_in(session, candidates.clone(), *by_length)))
+                    Turn::More(Task::Choose(self.engine.choose_in(session, candidates.clone(), *by_length)))
                 }
             };
             match started {
-                Ok(task) => {
+                Turn::More(task) => {
                     // The channel is new: it has room, or its reader is gone.
                     let _ = job.updates.try_send(Update::Started);
                     self.active.push(Active { job, task, stalled: None, first_token: true });
                 }
-                Err((error, session)) => {
+                Turn::Failed(error, session) => {
                     let _ = job.updates.try_send(Update::Failed(error));
                     self.idle.push(session);
                 }
+                Turn::Over(session) => self.idle.push(session),
             }
             self.running.store(self.active.len(), Ordering::Relaxed);
         }
     }
 
-    fn start_run(&mut self, job: &Job, index: usize, session: Session) -> Result<Task, (Error, Session)> {
-        let Work::Generate { prompts, runs } = &job.work else {
-            return Err((Error::new(ErrorCode::Crashed, "no runs"), session));
-        };
-        let (prompt, options) = &runs[index];
-        self.engine.start_in(session, &prompts[*prompt], options).map(|run| Task::Generate(index, run))
+    /// Begins run `index` of a job.
+    fn start_run(&mut self, job: &Job, index: usize, mut session: Session) -> Turn {
+        let Work::Generate { prompts, runs } = &job.work else { return Turn::Over(session) };
+        let Some((prompt, options)) = runs.get(index) else { return Turn::Over(session) };
+        match self.engine.start_in(&mut session, &prompts[*prompt], options) {
+            Ok(run) => Turn::More(Task::Generate(index, run)),
+            Err(error) => Turn::Failed(error, session),
+        }
     }
 
     /// The session for a prompt: one that holds a good part of it, or a new one, or the one used longest ago.
@@ -232,23 +235,8 @@ impl Scheduler {
                 if more {
                     return Turn::More(Task::Generate(index, run));
                 }
-                self.next(job, index + 1, run.into_session())
+                self.start_run(job, index + 1, run.into_session())
             }
-        }
-    }
-
-    /// Begins the next run of a job, if there is one.
-    fn next(&mut self, job: &Job, index: usize, session: Session) -> Turn {
-        let count = match &job.work {
-            Work::Generate { runs, .. } => runs.len(),
-            Work::Choose { .. } => 0,
-        };
-        if index >= count {
-            return Turn::Over(session);
-        }
-        match self.start_run(job, index, session) {
-            Ok(task) => Turn::More(task),
-            Err((error, session)) => Turn::Failed(error, session),
         }
     }
 
