@@ -8,6 +8,7 @@
  * @property {Role} role
  * @property {readonly string[]} needs WebAssembly features that the browser must have
  * @property {boolean} threads
+ * @property {readonly string[]} crateFeatures
  * @property {readonly string[]} cargoArgs toolchain, then options of `cargo rustc`
  * @property {readonly string[]} rustflags of every crate
  * @property {readonly string[]} rustcArgs of this crate alone
@@ -59,6 +60,7 @@ function derive(build, everywhere, layers) {
   const own = build.needs.filter((feature) => !everywhere.includes(feature))
   return {
     ...build,
+    crateFeatures: [build.role, ...own],
     cargoArgs: [...toolchain, 'rustc', ...layers.flatMap(({ cargoArgs }) => cargoArgs)],
     rustflags: targetFeatures([...everywhere, ...layers.flatMap(({ targetFeatures }) => targetFeatures)]),
     rustcArgs: [...targetFeatures(own), ...layers.flatMap(({ rustcArgs }) => rustcArgs)],

@@ -64,9 +64,9 @@ export function locate(root, build, profile) {
  * @returns {Promise<string>} path of the module
  */
 async function cargo(root, target, build, profile) {
-  const { name, role, threads, cargoArgs, rustflags, rustcArgs } = build
+  const { name, crateFeatures, threads, cargoArgs, rustflags, rustcArgs } = build
   const folder = threads ? join(target, 'threads') : target
-  const what = ['--lib', '--crate-type', 'cdylib', '--no-default-features', '--features', role]
+  const what = ['--lib', '--crate-type', 'cdylib', '--no-default-features', '--features', crateFeatures.join()]
   const how = ['--profile', profile, '--target', TARGET, '--target-dir', folder]
   logStep(build.name, `cargo, profile ${profile}`)
   await run('cargo', [...cargoArgs, ...how, ...what, '--', ...rustcArgs], {

@@ -28,6 +28,8 @@ describe('the builds', () => {
   it('compile the crate with what their browsers have', () => {
     expect(named('relaxed')?.rustcArgs).toContain('-Ctarget-feature=+relaxed-simd')
     expect(named('relaxed')?.wasmOptArgs).toContain('--enable-relaxed-simd')
+    expect(named('relaxed')?.crateFeatures).toEqual(['engine', 'relaxed-simd'])
+    expect(named('simd128')?.crateFeatures).toEqual(['engine'])
     expect(named('simd128')?.rustcArgs.join()).not.toContain('relaxed')
     expect(named('simd128')?.wasmOptArgs).not.toContain('--enable-relaxed-simd')
   })
