@@ -105,7 +105,7 @@ fn rejects_models_it_cannot_run() {
         (llama.with("llama.expert_count", 8u32), &["llama.expert_count", "dense"]),
         (llama.with("llama.attention.value_length", 12u32), &["llama.attention.value_length", "key length 6"]),
         (llama.with("llama.hidden_activation", "gelu"), &["\"gelu\"", "silu", "relu2"]),
-        (llama.with("llama.rope.scaling.type", "longrope"), &["llama.rope.scaling.type", "\"longrope\"", "yarn"]),
+        (llama.with("llama.rope.scaling.type", "dynamic"), &["llama.rope.scaling.type", "\"dynamic\"", "yarn"]),
         (
             llama.with("llama.rope.scaling.type", "yarn").with("llama.rope.scaling.yarn_log_multiplier", 0.1f32),
             &["llama.rope.scaling.yarn_log_multiplier"],

@@ -106,7 +106,7 @@ fn the_answers_of_programs_keep_their_keys() {
         );
         assert_eq!(keys(&found["findings"][0]), "severity code message remedy tensors");
         let codes: Vec<_> = found["findings"].as_array().unwrap().iter().map(|finding| &finding["code"]).collect();
-        assert_eq!(codes, ["fallback-type", NOTES[0], NOTES[1], NOTES[2]]);
+        assert_eq!(codes, [&["fallback-type"], &NOTES[..]].concat());
     }
     let found = json(&["inspect", "model.gguf"]);
     let report = "name architecture files bytes parameters subNorms tokenizer chatTemplate diffusion maskTokenText modes types tensors runs findings";

@@ -20,11 +20,11 @@ use webtern::{Error, ErrorCode, Result};
 const USUAL_THRESHOLD: f64 = 0.9;
 
 pub(crate) fn run(args: &EvalArgs, json: bool) -> Result<()> {
-    let cases = read(&args.cases)?;
-    let cases = &cases[..args.limit.map_or(cases.len(), |limit| limit.clamp(1, cases.len()))];
     for &threshold in &args.thresholds {
         Options { threshold: Some(threshold), ..Options::default() }.validate()?;
     }
+    let cases = read(&args.cases)?;
+    let cases = &cases[..args.limit.map_or(cases.len(), |limit| limit.clamp(1, cases.len()))];
     let mut engine = load::engine(&args.model.model, &args.model.options())?;
     let modes = args.modes.clone().unwrap_or_else(|| match engine.info().diffusion {
         Some(_) => vec![Mode::Ar, Mode::Greedy, Mode::Iterative, Mode::Adaptive],
