@@ -9,6 +9,8 @@
 //!
 //! The protocol is the library's (`openai`), the model runs in a thread of its own (`scheduler`), and what is here moves bytes.
 
+#![expect(clippy::result_large_err, reason = "an error is a whole HTTP answer, made once a request")]
+
 mod answers;
 mod body;
 mod connections;

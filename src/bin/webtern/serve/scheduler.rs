@@ -3,6 +3,8 @@
 //! A session outlives its job: the next one whose prompt begins with the same tokens continues there, others take the
 //! session that has not been used for longest.
 
+#![expect(clippy::large_enum_variant, reason = "one a session, moved once a turn")]
+
 use super::job::{Command, Job, Queue, Update, Work};
 use super::metrics::Metrics;
 use std::collections::VecDeque;
