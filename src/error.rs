@@ -51,11 +51,13 @@ pub enum ErrorCode {
     Crashed,
     /// The bytes do not have the expected checksum.
     Integrity,
+    /// Neither a browser's page nor one of its workers.
+    UnsupportedPlatform,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Network,
         Self::Http,
         Self::Io,
@@ -72,6 +74,7 @@ impl ErrorCode {
         Self::Aborted,
         Self::Crashed,
         Self::Integrity,
+        Self::UnsupportedPlatform,
     ];
 
     /// The stable code, as in `WebternError.code` of the TypeScript library.
@@ -93,6 +96,7 @@ impl ErrorCode {
             Self::Aborted => "aborted",
             Self::Crashed => "crashed",
             Self::Integrity => "integrity",
+            Self::UnsupportedPlatform => "unsupported-platform",
         }
     }
 }

@@ -22,7 +22,7 @@
 //!
 //! let prompt = Prompt::Text("Hello".into());
 //! let options = Options { mode: Mode::Ar, max_tokens: Some(4), ..Options::default() };
-//! engine.start(&Request { prompt, options })?;
+//! engine.start(&Request::new(prompt, options))?;
 //! let (mut events, mut text) = (Vec::new(), String::new());
 //! while engine.step(&mut events)? {}
 //! for event in &events {
@@ -43,8 +43,8 @@
 //! [`convert::Plan`] reads `config.json`, tokenizer and tensor headers of a Hugging Face checkpoint
 //! and decides what every tensor becomes; [`convert::Plan::write`] then writes the GGUF file tensor
 //! by tensor. [`convert::verify()`] compares a file with its checkpoint, [`inspect::model`] says
-//! what a file holds and what is wrong with it. All read through [`files::Files`]: a folder, memory,
-//! or `Blob`s of a page.
+//! what a file holds and what is wrong with it. All read through [`files::Files`]: a folder,
+//! memory, or `Blob`s of a page.
 //!
 //! # How data flows
 //!
@@ -71,6 +71,8 @@ pub mod engine;
 pub mod fetch;
 pub mod files;
 pub mod findings;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod gguf;
 pub mod inspect;
 pub mod kernels;

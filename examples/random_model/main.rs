@@ -103,12 +103,15 @@ fn run(args: &Args) -> Result<()> {
         let path = args.tokenizer.join(name);
         fs::read_to_string(&path).map_err(|error| Error::new(ErrorCode::Io, format!("{}: {error}", path.display())))
     };
-    let mut tokenizer = tokenizer_metadata(&TokenizerFiles {
-        tokenizer: Some(&read("tokenizer.json")?),
-        tokenizer_config: Some(&read("tokenizer_config.json")?),
-        config: Some(&read("config.json")?),
+    let [json, tokenizer_config, config] = ["tokenizer.json", "tokenizer_config.json", "config.json"].map(read);
+    let (json, tokenizer_config, config) = (json?, tokenizer_config?, config?);
+    let files = TokenizerFiles {
+        tokenizer: Some(&json),
+        tokenizer_config: Some(&tokenizer_config),
+        config: Some(&config),
         ..TokenizerFiles::default()
-    })?;
+    };
+    let mut tokenizer = tokenizer_metadata(&files, &mut Vec::new())?;
     pad_vocabulary(&mut tokenizer, args.vocab)?;
     let shape = match args.model {
         Model::SmolLm2 => SMOLLM2_135M,

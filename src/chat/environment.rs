@@ -1,4 +1,5 @@
-//! Hugging Face's Jinja, in minijinja: its whitespace settings, its functions and filters, Python's methods.
+//! Hugging Face's Jinja, in minijinja: its whitespace settings, its functions and filters, Python's
+//! methods.
 
 #![forbid(unsafe_code)]
 
@@ -6,9 +7,11 @@ use std::error::Error as _;
 use std::fmt;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, Error, ErrorKind, Value};
+use minijinja::value::{Kwargs, Rest, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::{json, strftime};
+use super::guard::Guard;
+use super::{containers, json, percent, strftime, strings};
 
 /// What a template said in `raise_exception`.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// An environment without templates, clock and fuel.
+/// An environment without templates, clock, `tojson` and fuel.
 pub(super) fn new() -> Environment<'static> {
     let mut environment = Environment::new();
     let mut syntax = SyntaxConfig::builder();
@@ -30,36 +33,49 @@ pub(super) fn new() -> Environment<'static> {
         environment.set_syntax(syntax);
     }
     environment.set_unknown_method_callback(|state, value, method, arguments| {
-        match (value.as_str(), method, arguments) {
-            (Some(text), "title", []) => Ok(title(text).into()),
-            _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, method, arguments),
+        let string = value.as_str().and_then(|text| strings::call(state, text, method, arguments));
+        match string.or_else(|| containers::call(value, method, arguments)) {
+            Some(result) => result,
+            None => minijinja_contrib::pycompat::unknown_method_callback(state, value, method, arguments),
         }
     });
-    environment.add_filter("tojson", json::to_json);
+    // What Python can iterate over or index; minijinja iterates over none as well, and calls no
+    // string a sequence.
+    environment.add_test("iterable", |value: &Value| {
+        matches!(
+            value.kind(),
+            ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Iterable | ValueKind::Undefined
+        )
+    });
+    environment.add_test("sequence", |value: &Value| {
+        matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Undefined)
+    });
+    environment.set_formatter(|out, state, value| {
+        containers::charge(state, value)?;
+        minijinja::escape_formatter(out, state, value)
+    });
+    environment.add_filter("percent", percent::percent);
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, "raise_exception").with_source(Refusal(message)))
     });
     environment
 }
 
-/// Python's `str.title`, which differs from Jinja's filter: after anything that is no letter, a capital.
-fn title(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut in_word = false;
-    for c in text.chars() {
-        if in_word {
-            out.extend(c.to_lowercase());
-        } else {
-            out.extend(c.to_uppercase());
-        }
-        in_word = c.is_alphabetic();
-    }
-    out
-}
-
 /// Sets the time that `strftime_now` tells.
 pub(super) fn set_clock(environment: &mut Environment<'_>, unix_seconds: u64) {
-    environment.add_function("strftime_now", move |format: &str| strftime::strftime(format, unix_seconds));
+    environment.add_function("strftime_now", move |state: &mut State<'_, '_>, format: &str| {
+        let text = strftime::strftime(format, unix_seconds)?;
+        strings::charge(state, text.len())?;
+        Ok::<_, Error>(text)
+    });
+}
+
+/// Adds `tojson`, which escapes what the stand-ins of `guard` stand for.
+pub(super) fn set_guard(environment: &mut Environment<'_>, guard: Guard) {
+    let to_json = move |state: &mut State<'_, '_>, value: &Value, places: Rest<Value>, named: Kwargs| {
+        json::to_json(state, value, places, named, &guard)
+    };
+    environment.add_filter("tojson", to_json);
 }
 
 /// What the template said, if it was the template that raised the error.
@@ -72,29 +88,4 @@ pub(super) fn refusal(error: &Error) -> Option<&str> {
         source = error.source();
     }
     None
-}
-
-/// `source` with `{% generation %}` blocks as blocks that are always taken. They mark what an assistant wrote, for training; text
-/// and whitespace are those of any other block.
-pub(super) fn without_generation_tags(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(open) = rest.find("{%") {
-        let (before, tag) = rest.split_at(open);
-        out.push_str(before);
-        let Some(close) = tag.find("%}") else {
-            rest = tag;
-            break;
-        };
-        let (tag, after) = tag.split_at(close);
-        let name = tag[2..].trim_start_matches(['-', '+']).trim_end_matches(['-', '+']).trim();
-        match name {
-            "generation" => out.push_str(&tag.replacen(name, "if true", 1)),
-            "endgeneration" => out.push_str(&tag.replacen(name, "endif", 1)),
-            _ => out.push_str(tag),
-        }
-        rest = after;
-    }
-    out.push_str(rest);
-    out
 }

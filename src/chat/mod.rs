@@ -1,23 +1,32 @@
 //! Chat templates: a conversation becomes the prompt that the model was trained on.
 //!
-//! The template is a program in the file, written in Jinja for Hugging Face's renderer. It runs in `minijinja` with that renderer's
-//! settings and additions (`environment`) and with a budget: a template can loop or double a string as long as it likes,
-//! so each step and each byte it makes costs fuel, and the fuel grows with the messages only.
+//! The template is a program in the file, written in Jinja for Hugging Face's renderer. It runs in
+//! `minijinja` with that renderer's settings and additions (`environment`) and with a budget: a
+//! template can loop or double a string as long as it likes, so each step and each byte it makes
+//! costs fuel, and the fuel grows with the messages only.
 
 #![forbid(unsafe_code)]
 
+mod containers;
 mod environment;
+mod guard;
 mod json;
+mod percent;
+mod source;
 mod strftime;
+mod strings;
 
 use std::collections::BTreeMap;
 
-use minijinja::{Environment, ErrorKind, Value, context};
+use minijinja::value::Serde;
+use minijinja::{Environment, ErrorKind, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::gguf::Metadata;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{TokenType, Tokenizer};
 use crate::{Error, Result, platform};
+
+pub(crate) use guard::Guard;
 
 /// Longer templates are refused; the longest in use have a tenth of it.
 const MAX_TEMPLATE_BYTES: usize = 256 << 10;
@@ -36,9 +45,6 @@ const CHATML: &str = "{% for message in messages %}<|im_start|>{{ message.role }
 const BITNET: &str = "{% for message in messages %}{{ message.role | capitalize }}: {{ message.content | trim }}<|eot_id|>{% endfor %}\
     {% if add_generation_prompt %}Assistant: {% endif %}";
 
-/// What a caller passes to a template beside the messages: `enable_thinking` and the like.
-pub type TemplateArgs = serde_json::Map<String, serde_json::Value>;
-
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
@@ -55,123 +61,223 @@ impl Message {
     }
 }
 
-/// A compiled chat template.
+/// Variables for a template by name, `enable_thinking` and its like, in JSON's types.
+pub type TemplateArgs = serde_json::Map<String, serde_json::Value>;
+
+/// Names of variables that arguments cannot have: they are the conversation's.
+const RESERVED: [&str; 2] = ["messages", "add_generation_prompt"];
+
+/// What a template renders.
+#[derive(Clone, Copy, Debug)]
+pub struct Conversation<'a> {
+    /// The messages in order.
+    pub messages: &'a [Message],
+    /// End the prompt where the assistant's answer begins.
+    pub add_generation_prompt: bool,
+    /// Variables for the template.
+    pub arguments: Option<&'a TemplateArgs>,
+    /// What `strftime_now` tells: seconds since 1970-01-01, UTC.
+    pub unix_seconds: u64,
+}
+
+impl<'a> Conversation<'a> {
+    /// `messages` now, without variables.
+    pub fn new(messages: &'a [Message], add_generation_prompt: bool) -> Self {
+        Self { messages, add_generation_prompt, arguments: None, unix_seconds: platform::unix_seconds() }
+    }
+
+    /// The same with variables for the template.
+    pub fn with_args(self, arguments: &'a TemplateArgs) -> Self {
+        Self { arguments: Some(arguments), ..self }
+    }
+}
+
+/// Where a template comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    File,
+    ChatMl,
+    BitNet,
+    Caller,
+}
+
+impl Origin {
+    /// The template in messages.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::File => KEY,
+            Self::ChatMl => "the built-in ChatML template",
+            Self::BitNet => "the built-in BitNet template",
+            Self::Caller => "the option `chatTemplate`",
+        }
+    }
+}
+
+/// A chat template.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
-    /// Names the template in messages.
-    name: &'static str,
+    origin: Origin,
+    /// The compiled template, or why there is none.
+    environment: Result<Environment<'static>>,
     /// `bos_token`, `eos_token` and their like.
     special_tokens: BTreeMap<&'static str, String>,
+    rules: guard::Rules,
 }
 
 impl ChatTemplate {
     /// The template of a model: `tokenizer.chat_template`, or ChatML when the file has none.
     ///
-    /// The templates of the published BitNet files are unusable and only say whose they are; a template with `BITNET` in it
-    /// stands for `User: ...<|eot_id|>Assistant: `.
+    /// The templates of the published BitNet files are unusable and only say whose they are; a
+    /// template with `BITNET` in it stands for `User: ...<|eot_id|>Assistant: `.
+    ///
+    /// A template that cannot be used leaves everything else of its model usable: [`Self::error`]
+    /// says what is wrong with it, and so does rendering.
+    pub fn from_metadata(metadata: &Metadata, tokenizer: &Tokenizer) -> Self {
+        match metadata.string(KEY) {
+            Ok(Some(source)) if source.contains("BITNET") => Self::new(Origin::BitNet, BITNET, tokenizer),
+            Ok(Some(source)) => Self::new(Origin::File, source, tokenizer),
+            Ok(None) => Self::new(Origin::ChatMl, CHATML, tokenizer),
+            Err(error) => Self { environment: Err(error), ..Self::new(Origin::File, "", tokenizer) },
+        }
+    }
+
+    /// A template that the caller supplies, in place of the file's.
     ///
     /// # Errors
-    /// `limits` for a template of more than 256 KiB, `malformed` for one that does not compile.
-    pub fn from_metadata(metadata: &Metadata, tokenizer: &Tokenizer) -> Result<Self> {
+    /// `limits` for a template of more than 256 KiB, `bad-option` for one that does not compile.
+    pub fn supplied(source: &str, tokenizer: &Tokenizer) -> Result<Self> {
+        let template = Self::new(Origin::Caller, source, tokenizer);
+        match template.error() {
+            Some(error) => Err(error.clone()),
+            None => Ok(template),
+        }
+    }
+
+    fn new(origin: Origin, source: &str, tokenizer: &Tokenizer) -> Self {
         let ids = tokenizer.special();
         let tokens = [("bos_token", ids.bos), ("eos_token", ids.eos), ("unk_token", ids.unk), ("pad_token", ids.pad)];
         let special_tokens =
             tokens.into_iter().filter_map(|(name, id)| Some((name, tokenizer.token(id?)?.to_owned()))).collect();
-        let (name, source) = match metadata.string(KEY)? {
-            Some(source) if source.contains("BITNET") => ("the built-in BitNet template", BITNET),
-            Some(source) => (KEY, source),
-            None => ("the built-in ChatML template", CHATML),
+        let environment = compile(origin, source);
+        let rules = match &environment {
+            Ok(_) => {
+                let control =
+                    |&id: &u32| matches!(tokenizer.token_type(id), Some(TokenType::Control | TokenType::Unknown));
+                let ids = (0..tokenizer.len() as u32).filter(control);
+                let control: Vec<&str> =
+                    ids.filter_map(|id| tokenizer.token(id)).filter(|token| !token.is_empty()).collect();
+                guard::Rules::new(&control, &source::literals(source))
+            }
+            Err(_) => guard::Rules::default(),
         };
-        Self::compile(name, source, special_tokens)
+        Self { origin, environment, special_tokens, rules }
     }
 
-    fn compile(name: &'static str, source: &str, special_tokens: BTreeMap<&'static str, String>) -> Result<Self> {
-        if source.len() > MAX_TEMPLATE_BYTES {
-            bail!(Limits, "{name} has {} bytes; at most {MAX_TEMPLATE_BYTES} are supported", source.len());
+    /// Why the template cannot be used, if it cannot.
+    pub fn error(&self) -> Option<&Error> {
+        self.environment.as_ref().err()
+    }
+
+    /// What somebody who has conversations with the model should know about the template.
+    pub fn notice(&self) -> Option<String> {
+        match (self.error(), self.origin) {
+            (Some(error), _) => Some(format!(
+                "{}; conversations need another template (`chatTemplate`), everything else works",
+                error.message()
+            )),
+            (None, Origin::ChatMl) => {
+                Some("the model has no chat template: ChatML is assumed for conversations".to_owned())
+            }
+            (None, _) => None,
         }
-        let mut environment = environment::new();
-        environment
-            .add_template_owned(name, environment::without_generation_tags(source))
-            .map_err(|error| err!(Malformed, "{name} does not compile: {}", describe(&error)))?;
-        Ok(Self { environment, name, special_tokens })
-    }
-
-    /// The prompt of a conversation. `add_generation_prompt` ends it where the assistant's answer begins.
-    ///
-    /// The prompt is to be encoded with `add_special` and `parse_special`.
-    ///
-    /// # Errors
-    /// `bad-option` when the template itself refuses the messages, `limits` when it runs out of fuel, `malformed` when it fails.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        self.render_with(messages, &TemplateArgs::new(), add_generation_prompt)
-    }
-
-    /// [`Self::render`] with arguments of the caller. They cannot change what every template is given, as `messages`.
-    ///
-    /// # Errors
-    /// Those of [`Self::render`].
-    pub fn render_with(
-        &self,
-        messages: &[Message],
-        args: &TemplateArgs,
-        add_generation_prompt: bool,
-    ) -> Result<String> {
-        self.render_at(messages, args, add_generation_prompt, platform::unix_seconds())
     }
 
     /// Whether the template marks reasoning in answers with `<think>`.
     pub fn marks_reasoning(&self) -> bool {
-        self.environment.get_template(self.name).is_ok_and(|template| template.source().contains("</think>"))
+        let source = |environment: &Environment<'_>| {
+            environment.get_template(self.origin.name()).is_ok_and(|template| template.source().contains("</think>"))
+        };
+        self.environment.as_ref().is_ok_and(source)
     }
 
-    /// [`Self::render_with`] as of a given time, for templates that write the date: seconds since 1970-01-01, UTC.
+    /// The prompt of a conversation. `add_generation_prompt` ends it where the assistant's answer
+    /// begins.
+    ///
+    /// The prompt is to be encoded with `parse_special`, and with BOS where the tokenizer adds it
+    /// and the template did not.
     ///
     /// # Errors
-    /// Those of [`Self::render`].
-    pub fn render_at(
-        &self,
-        messages: &[Message],
-        args: &TemplateArgs,
-        add_generation_prompt: bool,
-        unix_seconds: u64,
-    ) -> Result<String> {
-        let mut bytes: usize = messages.iter().map(|message| message.role.len() + message.content.len()).sum();
-        bytes += args.iter().map(|(name, value)| name.len() + value.to_string().len()).sum::<usize>();
-        let fuel = BASE_FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + FUEL_PER_BYTE * bytes as u64;
-        let mut environment = self.environment.clone();
-        environment.set_fuel(Some(fuel));
-        environment::set_clock(&mut environment, unix_seconds);
-        let messages: Vec<Value> = messages
-            .iter()
-            .map(|Message { role, content }| {
-                Value::from_pairs([("role", role.as_str()), ("content", content.as_str())])
-            })
-            .collect();
-        let args =
-            Value::deserialize(args).map_err(|error| err!(BadOption, "the arguments of {}: {error}", self.name))?;
-        let special_tokens = Value::from_pairs(self.special_tokens.iter().map(|(&name, token)| (name, token.as_str())));
-        let context = context! {
-            messages,
-            add_generation_prompt,
-            tools => Value::from(()),
-            documents => Value::from(()),
-            ..context! { ..special_tokens, ..args }
-        };
-        let rendered = environment.get_template(self.name).and_then(|template| template.render(context));
-        rendered.map_err(|error| self.failed(&error))
+    /// `bad-option` when the template itself refuses the messages and for variables that have the
+    /// name of the messages, `limits` when it runs out of fuel, `malformed` when it fails or does
+    /// not compile.
+    pub fn render(&self, conversation: &Conversation<'_>) -> Result<String> {
+        self.render_hidden(conversation, &Guard::default())
     }
 
-    fn failed(&self, error: &minijinja::Error) -> Error {
-        let name = self.name;
+    /// The prompt with stand-ins for the signs of control tokens in all that comes from messages.
+    pub(crate) fn render_guarded(&self, conversation: &Conversation<'_>) -> Result<(String, Guard)> {
+        let texts = conversation.messages.iter().flat_map(|message| [message.role.as_str(), &message.content]);
+        let guard = self.rules.guard(texts)?;
+        Ok((self.render_hidden(conversation, &guard)?, guard))
+    }
+
+    fn render_hidden(&self, conversation: &Conversation<'_>, guard: &Guard) -> Result<String> {
+        let Conversation { messages, add_generation_prompt, arguments, unix_seconds } = *conversation;
+        let mut environment = self.environment.clone()?;
+        let mut bytes: usize = messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        let mut variables: BTreeMap<&str, Value> =
+            BTreeMap::from([("tools", Value::from(())), ("documents", Value::from(()))]);
+        variables.extend(self.special_tokens.iter().map(|(&name, token)| (name, Value::from(token.as_str()))));
+        for (name, value) in arguments.into_iter().flatten() {
+            if RESERVED.contains(&name.as_str()) {
+                bail!(BadOption, "option `chatTemplateArgs`: {name} is set by the conversation");
+            }
+            bytes += value.to_string().len();
+            variables.insert(name, Value::from(Serde(value)));
+        }
+        let hide = |text: &str| Value::from(self.rules.hide(text, guard));
+        let messages: Vec<Value> = messages
+            .iter()
+            .map(|Message { role, content }| Value::from_pairs([("role", hide(role)), ("content", hide(content))]))
+            .collect();
+        let fuel = BASE_FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + FUEL_PER_BYTE * bytes as u64;
+        variables.insert("messages", messages.into());
+        variables.insert("add_generation_prompt", add_generation_prompt.into());
+        environment.set_fuel(Some(fuel));
+        environment::set_clock(&mut environment, unix_seconds);
+        environment::set_guard(&mut environment, guard.clone());
+        let context = Value::from_pairs(variables);
+        let rendered = environment.get_template(self.origin.name()).and_then(|template| template.render(context));
+        rendered.map_err(|error| self.failed(&error, guard))
+    }
+
+    fn failed(&self, error: &minijinja::Error, guard: &Guard) -> Error {
+        let name = self.origin.name();
         if let Some(refusal) = environment::refusal(error) {
-            return err!(BadOption, "{name} refuses these messages: {refusal}");
+            return err!(BadOption, "{name} refuses these messages: {}", guard.reveal(refusal));
         }
         match error.kind() {
             ErrorKind::OutOfFuel => err!(Limits, "{name} does more work than these messages can need; it was stopped"),
-            _ => err!(Malformed, "{name} failed: {}", describe(error)),
+            _ => err!(Malformed, "{name} failed: {}", guard.reveal(&describe(error))),
         }
     }
+}
+
+fn compile(origin: Origin, source: &str) -> Result<Environment<'static>> {
+    let name = origin.name();
+    if source.len() > MAX_TEMPLATE_BYTES {
+        bail!(Limits, "{name} has {} bytes; at most {MAX_TEMPLATE_BYTES} are supported", source.len());
+    }
+    source::check(source).map_err(|what| err!(Limits, "{name}: {what}"))?;
+    let mut environment = environment::new();
+    environment.add_template_owned(name, source::prepare(source)).map_err(|error| {
+        let what = describe(&error);
+        match origin {
+            Origin::Caller => err!(BadOption, "{name} does not compile: {what}"),
+            _ => err!(Malformed, "{name} does not compile: {what}"),
+        }
+    })?;
+    Ok(environment)
 }
 
 /// The error with its line, without the name of the template.

@@ -83,17 +83,21 @@ pub(super) fn tokenizer(
     let added_tokens = text(files, "added_tokens.json")?;
     let tokenizer_config = text(files, "tokenizer_config.json")?;
     let chat_template = text(files, "chat_template.jinja")?;
-    let mut metadata = tokenizer_metadata(&TokenizerFiles {
+    let parts = TokenizerFiles {
         tokenizer: tokenizer.as_deref(),
         model: model.as_deref(),
         added_tokens: added_tokens.as_deref(),
         tokenizer_config: tokenizer_config.as_deref(),
         config: Some(config_text),
         chat_template: chat_template.as_deref(),
-    })?;
+    };
+    let mut metadata = tokenizer_metadata(&parts, findings)?;
     add_end_tokens(files, config, &mut metadata, findings)?;
     Ok(metadata)
 }
+
+/// A list of tokens that end answers, which ollama made up.
+const MORE_END_TOKENS: &str = "tokenizer.ggml.eos_token_ids";
 
 /// Makes every token that `config.json` or `generation_config.json` ends texts with end answers, as
 /// far as GGUF has room.
@@ -119,14 +123,20 @@ fn add_end_tokens(
         if ends {
             continue;
         }
-        if metadata.get("tokenizer.ggml.eot_token_id").is_none() {
-            metadata.insert("tokenizer.ggml.eot_token_id", id);
-        } else {
-            let message = format!(
-                "token {id} ends texts too, but GGUF has no room for a third such token: it will not stop the output"
-            );
-            findings::add(findings, Finding::warning("stop-token-lost", message));
+        let free = |key: &&str| metadata.get(key).is_none();
+        let keys = ["tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"];
+        if let Some(key) = keys.into_iter().find(free) {
+            metadata.insert(key, id);
+            continue;
         }
+        let mut more = metadata.u32s(MORE_END_TOKENS)?.unwrap_or_default();
+        more.push(id);
+        metadata.insert(MORE_END_TOKENS, more);
+        let message = format!(
+            "token {id} ends texts too, but GGUF has no room for a fourth such token: it is listed in {MORE_END_TOKENS}, which webtern and \
+             ollama read; with other runtimes it will not stop the output"
+        );
+        findings::add(findings, Finding::warning("stop-token-lost", message));
     }
     Ok(())
 }

@@ -31,6 +31,8 @@ mod verify;
 mod weights;
 mod write;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use checkpoint::unpickle;
 pub use options::{ConvertOptions, Scales, SubLn, output_type};
 pub use plan::Plan;
 pub use report::{Dropped, Report, TensorReport};

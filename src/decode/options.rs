@@ -111,7 +111,7 @@ pub struct Options {
     /// Same seed, same samples. It matters only above temperature 0.
     #[cfg_attr(feature = "cli", arg(long, default_value_t = Self::default().seed))]
     pub seed: u64,
-    /// Text that ends the output before it; may be given more than once.
+    /// Text or control token that ends the output before it; may be given more than once.
     #[cfg_attr(feature = "cli", arg(long, value_name = "TEXT"))]
     pub stop: Vec<String>,
 }

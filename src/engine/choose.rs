@@ -8,6 +8,7 @@ use crate::decode::{Candidates, Comparison};
 use crate::error::Result;
 use crate::model::KvCache;
 use crate::tokenizer::EncodeOptions;
+use std::borrow::Cow;
 
 impl Frontend {
     /// The token sequences of `prompt` with each of `options` behind it. Text is tokenized whole, so that an option may change
@@ -21,16 +22,16 @@ impl Frontend {
             bail!(BadOption, "option {index} is empty");
         }
         let base = self.encode(prompt)?;
-        let (text, add_special) = match prompt {
-            Prompt::Text(text) => (Some(text.clone()), true),
-            Prompt::Messages(messages, args) => (Some(self.apply_chat_template(messages, args, true)?), false),
-            Prompt::Tokens(_) => (None, false),
+        let rendered = match prompt {
+            Prompt::Messages(messages, args) => self.apply_chat_template(messages, args, true)?,
+            _ => String::new(),
         };
-        let joined = |option: &String| match &text {
-            Some(text) => {
-                self.tokenizer.encode(&format!("{text}{option}"), EncodeOptions { add_special, parse_special: true })
+        let joined = |option: &String| match prompt {
+            Prompt::Text(text) => self.encode(&Prompt::Text(format!("{text}{option}"))),
+            Prompt::Messages(..) => {
+                self.tokenizer.encode_prompt(&format!("{rendered}{option}"), true, |text| Cow::Borrowed(text))
             }
-            None => self.behind(&base, option),
+            Prompt::Tokens(_) => self.behind(&base, option),
         };
         let mut sequences = options.iter().map(joined).collect::<Result<Vec<_>>>()?;
         let common = |tokens: &Vec<u32>| {

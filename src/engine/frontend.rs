@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::Prompt;
-use crate::chat::{ChatTemplate, Message, TemplateArgs};
+use super::{ParseSpecial, Prompt};
+use crate::chat::{ChatTemplate, Conversation, Guard, Message, TemplateArgs};
 use crate::decode::{DecodingConfig, ModelSize, Options, fit_options};
 use crate::error::Result;
 use crate::tokenizer::{EncodeOptions, Tokenizer};
@@ -13,6 +13,8 @@ use crate::tokenizer::{EncodeOptions, Tokenizer};
 pub struct Frontend {
     pub(super) tokenizer: Tokenizer,
     pub(super) template: ChatTemplate,
+    /// Variables for the template that every conversation has.
+    pub(super) template_args: TemplateArgs,
     pub(super) config: DecodingConfig,
     pub(super) size: ModelSize,
 }
@@ -39,23 +41,56 @@ impl Frontend {
         args: &TemplateArgs,
         add_generation_prompt: bool,
     ) -> Result<String> {
-        self.template.render_with(messages, args, add_generation_prompt)
+        let args = self.template_args(args);
+        self.template.render(&Conversation::new(messages, add_generation_prompt).with_args(&args))
+    }
+
+    /// The model's variables for the template, and over them those of a request.
+    fn template_args(&self, args: &TemplateArgs) -> TemplateArgs {
+        let mut all = self.template_args.clone();
+        all.extend(args.clone());
+        all
+    }
+
+    /// The token ids of a prompt, control tokens read everywhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`Frontend::apply_chat_template`] and [`Tokenizer::encode`].
+    pub fn encode(&self, prompt: &Prompt) -> Result<Vec<u32>> {
+        self.encode_with(prompt, ParseSpecial::Everywhere)
     }
 
     /// The token ids of a prompt.
     ///
     /// # Errors
     ///
-    /// As [`Frontend::apply_chat_template`] and [`Tokenizer::encode`].
-    pub fn encode(&self, prompt: &Prompt) -> Result<Vec<u32>> {
+    /// As [`Frontend::encode`].
+    pub fn encode_with(&self, prompt: &Prompt, parse_special: ParseSpecial) -> Result<Vec<u32>> {
         match prompt {
             Prompt::Tokens(ids) => Ok(ids.clone()),
-            Prompt::Text(text) => self.tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: true }),
+            Prompt::Text(text) => {
+                let parse_special = parse_special == ParseSpecial::Everywhere;
+                self.tokenizer.encode(text, EncodeOptions { add_special: true, parse_special })
+            }
             Prompt::Messages(messages, args) => {
-                let text = self.apply_chat_template(messages, args, true)?;
-                self.tokenizer.encode(&text, EncodeOptions { add_special: false, parse_special: true })
+                let args = self.template_args(args);
+                let conversation = Conversation::new(messages, true).with_args(&args);
+                let (text, guard) = match parse_special {
+                    ParseSpecial::Template => self.template.render_guarded(&conversation)?,
+                    _ => (self.template.render(&conversation)?, Guard::default()),
+                };
+                let parse_special = parse_special != ParseSpecial::Nowhere;
+                self.tokenizer.encode_prompt(&text, parse_special, |text| guard.reveal(text))
             }
         }
+    }
+
+    /// `config` for a run with `options`: control tokens among its stop strings end it too.
+    pub(super) fn config_of(&self, config: &DecodingConfig, options: &Options) -> DecodingConfig {
+        let mut config = config.clone();
+        config.stop_ids.extend(options.stop.iter().flat_map(|stop| self.tokenizer.without_text(stop)));
+        config
     }
 
     /// The token ids of a prompt, checked with `options` as a run of them would be. `max_tokens` beyond what the context holds is

@@ -17,7 +17,7 @@ pub use frontend::Frontend;
 pub use info::Info;
 pub use loader::EngineLoader;
 pub use options::EngineOptions;
-pub use request::{Prompt, Request};
+pub use request::{ParseSpecial, Prompt, Request};
 pub use session::{Run, Session};
 
 use crate::chat::ChatTemplate;
@@ -62,7 +62,12 @@ impl Engine {
 
     fn assemble(model: LoadedModel, tokenizer: Tokenizer, options: &EngineOptions) -> Result<Self> {
         let LoadedModel { transformer, metadata, parameters, quantization, mut notices } = model;
-        let template = ChatTemplate::from_metadata(&metadata, &tokenizer)?;
+        let template = match &options.chat_template {
+            Some(source) => ChatTemplate::supplied(source, &tokenizer)?,
+            None => ChatTemplate::from_metadata(&metadata, &tokenizer),
+        };
+        notices.extend(tokenizer.warnings().iter().map(|warning| warning.message.clone()));
+        notices.extend(template.notice());
         let diffusion = match Diffusion::read(&metadata, &tokenizer, options.diffusion)? {
             Diffusion::Supported(settings, _) => Some(settings),
             Diffusion::NoMaskToken => None,
@@ -79,13 +84,14 @@ impl Engine {
             context_length: transformer.context_length(),
             vocab_size: transformer.vocab_size(),
             diffusion,
-            chat_template: metadata.string("tokenizer.chat_template")?.is_some(),
+            chat_template: metadata.get("tokenizer.chat_template").is_some(),
             kernel: transformer.kernel(),
             notices,
         };
         let config = DecodingConfig { stop_ids: tokenizer.stop_ids().to_vec(), diffusion, auto: None };
         let size = ModelSize::of(&transformer);
-        let frontend = Arc::new(Frontend { tokenizer, template, config: config.clone(), size });
+        let template_args = options.chat_template_args.clone();
+        let frontend = Arc::new(Frontend { tokenizer, template, template_args, config: config.clone(), size });
         Ok(Self { transformer, frontend, config, session: decode::Session::default(), run: None, info, costs: None })
     }
 
@@ -118,7 +124,7 @@ impl Engine {
     /// `bad-option`, `context-full`, `no-mask-token`: see [`Generation::start`].
     pub fn start(&mut self, request: &Request) -> Result<()> {
         self.drop_run();
-        let prompt = self.frontend.encode(&request.prompt)?;
+        let prompt = self.frontend.encode_with(&request.prompt, request.parse_special)?;
         self.start_tokens(&prompt, &request.options)
     }
 
@@ -133,8 +139,9 @@ impl Engine {
         if options.mode == Mode::Auto {
             self.choose_mode()?;
         }
-        let Self { transformer, session, config, .. } = self;
-        self.run = Some(Generation::start(transformer, session, prompt, options, config)?);
+        let config = self.frontend.config_of(&self.config, options);
+        let Self { transformer, session, .. } = self;
+        self.run = Some(Generation::start(transformer, session, prompt, options, &config)?);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::chat::TemplateArgs;
 use crate::decode::DiffusionOverrides;
 use crate::error::Result;
 use crate::model::LoadOptions;
@@ -13,6 +14,10 @@ use serde::Deserialize;
 pub struct EngineOptions {
     /// Positions of the cache; the model's own context length when `None`.
     pub context_length: Option<usize>,
+    /// A chat template, in place of the file's.
+    pub chat_template: Option<String>,
+    /// Variables for the chat template; those of a request go before them.
+    pub chat_template_args: TemplateArgs,
     /// What the caller knows better about diffusion decoding.
     #[serde(flatten)]
     pub diffusion: DiffusionOverrides,

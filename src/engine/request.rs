@@ -5,7 +5,8 @@
 use crate::chat::{Message, TemplateArgs};
 use crate::decode::Options;
 use crate::error::Result;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// What to continue.
@@ -19,18 +20,50 @@ pub enum Prompt {
     Tokens(Vec<u32>),
 }
 
+/// Where the text of a control token (`<|im_end|>`) in a prompt is read as that token. In JSON:
+/// `true`, `false` and `"template"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ParseSpecial {
+    /// Everywhere.
+    #[default]
+    Everywhere,
+    /// In what the chat template itself writes, not in messages and prompts: for text that nobody
+    /// vouches for.
+    Template,
+    /// Nowhere.
+    Nowhere,
+}
+
+impl<'de> Deserialize<'de> for ParseSpecial {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Bool(true) => Ok(Self::Everywhere),
+            Value::Bool(false) => Ok(Self::Nowhere),
+            Value::String(text) if text == "template" => Ok(Self::Template),
+            other => Err(D::Error::custom(format_args!("it is {other}"))),
+        }
+    }
+}
+
 /// A prompt and how to continue it.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// What to continue.
     pub prompt: Prompt,
+    /// Where control tokens are read in it.
+    pub parse_special: ParseSpecial,
     /// How.
     pub options: Options,
 }
 
 impl Request {
+    /// A request whose prompt is taken at its word.
+    pub fn new(prompt: Prompt, options: Options) -> Self {
+        Self { prompt, parse_special: ParseSpecial::default(), options }
+    }
+
     /// Reads a JSON object with exactly one of `prompt`, `messages` (with `chatTemplateArgs` if
-    /// wanted) and `tokens`, and the names of [`Options`].
+    /// wanted) and `tokens`, `parseSpecial`, and the names of [`Options`].
     ///
     /// # Errors
     ///
@@ -59,7 +92,11 @@ impl Request {
             (None, None, Some(ids)) => Prompt::Tokens(typed("tokens", "a list of token ids", ids)?),
             _ => bail!(BadOption, "give exactly one of prompt, messages and tokens"),
         };
-        Ok(Self { prompt, options: Options::from_value(&Value::Object(object))? })
+        let parse_special = match object.remove("parseSpecial") {
+            Some(value) => typed("parseSpecial", "true, false or \"template\"", value)?,
+            None => ParseSpecial::default(),
+        };
+        Ok(Self { prompt, parse_special, options: Options::from_value(&Value::Object(object))? })
     }
 }
 

@@ -63,7 +63,8 @@ impl Engine {
     pub fn start_in(&mut self, session: &mut Session, prompt: &[u32], options: &Options) -> Result<Run> {
         self.retune_kernels();
         self.transformer.swap_cache(&mut session.cache);
-        let started = Generation::start(&mut self.transformer, &mut session.state, prompt, options, &self.config);
+        let config = self.frontend.config_of(&self.config, options);
+        let started = Generation::start(&mut self.transformer, &mut session.state, prompt, options, &config);
         self.transformer.swap_cache(&mut session.cache);
         let generation = started?;
         let Session { cache, .. } = mem::replace(session, self.new_session());

@@ -12,6 +12,8 @@
 //! | `no-mask-token` | `model` | nothing says which token masks |
 //! | `mask-token-stops` | `model` | the mask token ends answers too |
 //! | `block-size-assumed`, `attention-assumed`, `shift-assumed` | `model` | the block size or kind of attention is not said |
+//! | `chat-template` | `model` | the chat template does not compile |
+//! | `pre-tokenizer-assumed`, `special-token-ignored` | `tokenizer` | what is missing or impossible in a tokenizer's metadata |
 //! | `causal-attention` | `model` | blocks see only what is before them |
 //! | `vocabulary-mismatch` | `inspect` | tokens and rows of the embedding differ in number |
 //! | `activation-assumed` | `inspect` | architecture `bitnet` without a word on its activation |
@@ -24,6 +26,7 @@
 //! | `lost-scale`, `collapsed-scale`, `implausible-scale` | `weights` | scales of 1, those of ternarizing twice, others that training does not give |
 //! | `no-zeros`, `implausible-zeros` | `weights` | shares of zeros that ternarizing does not give |
 //! | `lossy-type`, `float-ternary` | `convert` | what the type asked for does to ternary weights |
+//! | `role-ignored`, `added-token-blanks` | `convert` | what a checkpoint says of tokens that do not exist, and what GGUF cannot say |
 //! | `head-kept`, `stop-token-lost`, `other-weights` | `convert` | contradictions in the checkpoint, and how they were settled |
 //! | `architecture`, `metadata`, `missing-tensor`, `extra-tensor`, `shape`, `product`, `vector`, `not-ternary` | `verify` | where a file differs from its checkpoint |
 //! | `tokenizer-ids`, `tokenizer-text`, `tokenizer-normalization`, `tokenizer-prefix`, `special-tokens`, `chat-template` | `verify` | where its tokenizer does |

@@ -63,6 +63,13 @@ pub(crate) fn mask_token_stops(error: &Error) -> Finding {
     )
 }
 
+/// The file's chat template does not compile, as `error` says.
+pub(crate) fn chat_template(error: &Error) -> Finding {
+    Finding::warning("chat-template", error.message()).remedy(
+        "the model runs, but conversations need another template: --chat-template FILE, or the option `chatTemplate`",
+    )
+}
+
 /// What was assumed about how blocks are decoded.
 pub(crate) fn diffusion(settings: &DiffusionSettings, assumed: Assumed) -> Vec<Finding> {
     let DiffusionSettings { block_size, attention, .. } = settings;

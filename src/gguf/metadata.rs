@@ -74,8 +74,11 @@ impl Metadata {
     getters! {
         u32 require_u32 -> u32, "an integer from 0 to 4294967295", |value| value.integer()?.try_into().ok();
         u64 require_u64 -> u64, "an integer of at least 0", |value| value.integer()?.try_into().ok();
+        i64 require_i64 -> i64, "an integer that fits in 64 bits with sign", |value| value.integer()?.try_into().ok();
         f32 require_f32 -> f32, "a number", Value::float;
         i32s require_i32s -> Vec<i32>, "an array of integers that fit in 32 bits with sign",
+            |value| array(value)?.integers();
+        i64s require_i64s -> Vec<i64>, "an array of integers that fit in 64 bits with sign",
             |value| array(value)?.integers();
         u32s require_u32s -> Vec<u32>, "an array of integers from 0 to 4294967295", |value| array(value)?.integers();
         f32s require_f32s -> Vec<f32>, "an array of numbers", |value| array(value)?.floats();

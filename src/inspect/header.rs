@@ -98,7 +98,12 @@ impl Answers {
 
     fn tokenizer(&mut self, metadata: &Metadata) -> Result<()> {
         let Some(tokenizer) = self.need(Tokenizer::from_metadata(metadata)) else { return Ok(()) };
-        self.need(ChatTemplate::from_metadata(metadata, &tokenizer));
+        tokenizer.warnings().iter().for_each(|warning| {
+            self.find(Finding::warning(warning.code, warning.message.clone()));
+        });
+        if let Some(error) = ChatTemplate::from_metadata(metadata, &tokenizer).error() {
+            self.find(model::chat_template(error));
+        }
         match self.need(Diffusion::read(metadata, &tokenizer, DiffusionOverrides::default())) {
             Some(Diffusion::Supported(settings, assumed)) => {
                 model::diffusion(&settings, assumed).into_iter().for_each(|finding| self.find(finding));

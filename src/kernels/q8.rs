@@ -128,7 +128,7 @@ impl Q8Rows {
     }
 
     /// Rows of `cols` values `x` with a scale per block; `cols` is a multiple of [`Q8_BLOCK`].
-    pub(super) fn new(cols: usize, x: &[i8], scales: &[f32]) -> Self {
+    pub(crate) fn new(cols: usize, x: &[i8], scales: &[f32]) -> Self {
         let mut q8 = Self::zeroed(x.len() / cols, cols);
         let blocks = q8.blocks();
         for (index, (values, scale)) in x.as_chunks().0.iter().zip(scales).enumerate() {
@@ -152,7 +152,7 @@ impl Q8Rows {
     }
 
     /// The scale and the values of a block of a row.
-    pub(super) fn get(&self, row: usize, block: usize) -> (f32, [i8; Q8_BLOCK]) {
+    pub(crate) fn get(&self, row: usize, block: usize) -> (f32, [i8; Q8_BLOCK]) {
         match self.x4.get(row / Q8_ROWS * self.blocks() + block) {
             Some(four) => four.get(row % Q8_ROWS),
             None => self.x1[row % Q8_ROWS * self.blocks() + block].get(0),

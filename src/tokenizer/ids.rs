@@ -2,16 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+use super::Warning;
 use super::text::TokenTable;
-use super::vocabulary::{Model, TokenType, Vocabulary};
+use super::vocabulary::{Model, TokenType};
 use crate::Result;
 use crate::gguf::Metadata;
-
-/// Control tokens of these names end an answer, whatever the id keys say.
-const STOP_NAMES: [&str; 5] = ["<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<|end_of_text|>", "</s>"];
-
-/// Control tokens of these names end a turn of a chat, the first that exists.
-const EOT_NAMES: [&str; 2] = ["<|eot_id|>", "<|im_end|>"];
 
 /// What diffusion models call their mask token, in the order in which they are tried.
 pub(crate) const MASK_NAMES: [&str; 6] = ["|<MASK>|", "<|mask|>", "<|MASK|>", "<|mdm_mask|>", "[MASK]", "<mask>"];
@@ -25,11 +20,14 @@ pub struct SpecialIds {
     pub eos: Option<u32>,
     /// Ends a turn of a chat.
     pub eot: Option<u32>,
+    /// Ends a message to a tool.
+    pub eom: Option<u32>,
     /// Stands for what the vocabulary cannot express.
     pub unk: Option<u32>,
     /// Fills up a batch.
     pub pad: Option<u32>,
-    /// `tokenizer.ggml.mask_token_id`; see [`super::Tokenizer::mask_token`] for the mask token to use.
+    /// `tokenizer.ggml.mask_token_id`; see [`super::Tokenizer::mask_token`] for the mask token to
+    /// use.
     pub mask: Option<u32>,
 }
 
@@ -42,45 +40,42 @@ pub struct MaskChoice {
     pub force: bool,
 }
 
+/// The id that `key` gives a role. Files say that there is none by -1 or an id beyond the
+/// vocabulary; the latter may also be a mistake.
+pub(super) fn id_of(
+    metadata: &Metadata,
+    key: &'static str,
+    tokens: usize,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<u32>> {
+    let Some(id) = metadata.i64(key)?.filter(|&id| id >= 0 && id != i64::from(u32::MAX)) else { return Ok(None) };
+    let inside = u32::try_from(id).ok().filter(|&id| (id as usize) < tokens);
+    if inside.is_none() {
+        warnings.push(Warning::outside(key, id, tokens));
+    }
+    Ok(inside)
+}
+
 impl SpecialIds {
+    /// The ids of the keys; [`super::end`] completes those that end something.
     pub(super) fn from_metadata(
         metadata: &Metadata,
         model: Model,
-        tokens: &[String],
-        types: &[TokenType],
+        tokens: usize,
+        warnings: &mut Vec<Warning>,
     ) -> Result<Self> {
         // Sentencepiece models have these ids unless the file says otherwise.
-        let usual = |id: u32| (model == Model::Spm && (id as usize) < tokens.len()).then_some(id);
-        let required = |key: &str| -> Result<Option<u32>> {
-            let id = metadata.u32(key)?.filter(|&id| id != u32::MAX);
-            if let Some(id) = id.filter(|&id| id as usize >= tokens.len()) {
-                bail!(Malformed, "{key} is {id}, but the vocabulary has {} tokens", tokens.len());
-            }
-            Ok(id)
-        };
-        // Many files point these past the vocabulary to say that there is none.
-        let lenient = |key: &str| Ok(metadata.u32(key)?.filter(|&id| (id as usize) < tokens.len()));
-        let control = |name: &str| {
-            let found = tokens.iter().zip(types).position(|(token, &kind)| kind == TokenType::Control && token == name);
-            found.map(|id| id as u32)
-        };
+        let usual = |id: u32| (model == Model::Spm && (id as usize) < tokens).then_some(id);
+        let mut key = |key| id_of(metadata, key, tokens, warnings);
         Ok(Self {
-            bos: required("tokenizer.ggml.bos_token_id")?.or(usual(1)),
-            eos: required("tokenizer.ggml.eos_token_id")?.or(usual(2)),
-            eot: required("tokenizer.ggml.eot_token_id")?.or_else(|| EOT_NAMES.iter().find_map(|name| control(name))),
-            unk: lenient("tokenizer.ggml.unknown_token_id")?.or(usual(0)),
-            pad: lenient("tokenizer.ggml.padding_token_id")?,
-            mask: required("tokenizer.ggml.mask_token_id")?,
+            bos: key("tokenizer.ggml.bos_token_id")?.or(usual(1)),
+            eos: key("tokenizer.ggml.eos_token_id")?.or(usual(2)),
+            eot: None,
+            eom: None,
+            unk: key("tokenizer.ggml.unknown_token_id")?.or(usual(0)),
+            pad: key("tokenizer.ggml.padding_token_id")?,
+            mask: key("tokenizer.ggml.mask_token_id")?,
         })
-    }
-
-    pub(super) fn stop_ids(&self, vocabulary: &Vocabulary) -> Vec<u32> {
-        let named =
-            vocabulary.entries().filter(|&(_, text, kind)| kind == TokenType::Control && STOP_NAMES.contains(&text));
-        let mut ids: Vec<u32> = named.map(|(id, ..)| id).chain(self.eos).chain(self.eot).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids
     }
 
     pub(super) fn mask_token(&self, choice: MaskChoice, table: &TokenTable, stop_ids: &[u32]) -> Result<Option<u32>> {

@@ -1,15 +1,18 @@
 //! Text to token ids and back, from the `tokenizer.ggml.*` metadata of a GGUF file.
 //!
-//! Encoding has three steps: cut the text at the special tokens that occur in it (`partition`), tokenize what lies between
-//! (`bpe` for `gpt2` vocabularies, `spm` for `llama` ones), put BOS in front and EOS behind where the model wants them.
-//! Decoding is a table look-up: every token is a fixed byte string (`text`), so a text is the concatenation of its tokens'
-//! bytes, whoever streams them.
+//! Encoding has three steps: cut the text at the special tokens that occur in it (`partition`),
+//! tokenize what lies between (`bpe` for `gpt2` vocabularies, `spm` for `llama` ones), put BOS in
+//! front and EOS behind where the model wants them. Decoding is a table look-up: every token is a
+//! fixed byte string (`text`), so a text is the concatenation of its tokens' bytes, whoever streams
+//! them.
 //!
-//! Where metadata is silent or odd, the rules are llama.cpp's, because those files were made for it.
+//! Where metadata is silent or odd, the rules are llama.cpp's, because those files were made for
+//! it.
 
 #![forbid(unsafe_code)]
 
 mod bpe;
+mod end;
 mod ids;
 mod partition;
 mod spm;
@@ -24,7 +27,12 @@ pub(crate) use words::{LLAMA_BPE_PATTERN, PreTokenizer, QWEN2_PATTERN};
 
 pub use ids::{MaskChoice, SpecialIds};
 pub use stream::{TokenText, Utf8Stream};
+pub(crate) use vocabulary::NORMALIZER;
 pub use vocabulary::TokenType;
+
+use std::borrow::Cow;
+
+use tokenizers::NormalizedString;
 
 use crate::Result;
 use crate::gguf::Metadata;
@@ -37,8 +45,9 @@ use vocabulary::{Model, Vocabulary};
 pub struct EncodeOptions {
     /// Add BOS and EOS as the model's metadata asks for.
     pub add_special: bool,
-    /// Read the text of a control token (`<|im_end|>`) as that token. Off, it is tokenized like any other text; user-defined
-    /// tokens are recognized either way. Leave it off for text that the model's user did not vouch for.
+    /// Read the text of a control token (`<|im_end|>`) as that token. Off, it is tokenized like any
+    /// other text; user-defined tokens are recognized either way. Leave it off for text that the
+    /// model's user did not vouch for.
     pub parse_special: bool,
 }
 
@@ -49,10 +58,28 @@ pub struct Tokenizer {
     special_tokens: SpecialTokens,
     table: TokenTable,
     special: SpecialIds,
-    stop_ids: Vec<u32>,
+    end_ids: Vec<u32>,
+    warnings: Vec<Warning>,
     add_bos: bool,
     add_eos: bool,
     add_space_prefix: bool,
+    nfc: bool,
+}
+
+/// Something in a tokenizer's metadata that was not taken at its word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Which it is, for programs.
+    pub code: &'static str,
+    /// What it is, in a sentence.
+    pub message: String,
+}
+
+impl Warning {
+    fn outside(key: &str, id: i64, tokens: usize) -> Self {
+        let message = format!("{key} has the id {id}, but the vocabulary has {tokens} tokens: it is ignored");
+        Self { code: "special-token-ignored", message }
+    }
 }
 
 #[derive(Debug)]
@@ -67,9 +94,9 @@ impl Tokenizer {
     /// A token string that occurs twice keeps both ids for decoding; encoding uses the last.
     ///
     /// # Errors
-    /// `unsupported-architecture` for a tokenizer model or pre-tokenizer that webtern does not have, `limits` for an outsized
-    /// vocabulary, `malformed` when arrays disagree in length, a key or id is missing or out of range, or a merge names a
-    /// token that is not in the vocabulary.
+    /// `unsupported-architecture` for a tokenizer model or pre-tokenizer that webtern does not
+    /// have, `limits` for an outsized vocabulary, `malformed` when arrays disagree in length, a key
+    /// or id is missing or out of range, or a merge names a token that is not in the vocabulary.
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         Self::new(Vocabulary::from_metadata(metadata)?)
     }
@@ -77,53 +104,106 @@ impl Tokenizer {
     fn new(vocabulary: Vocabulary) -> Result<Self> {
         let table = TokenTable::new(&vocabulary);
         let special_tokens = SpecialTokens::new(&vocabulary)?;
-        let stop_ids = vocabulary.special.stop_ids(&vocabulary);
-        let Vocabulary { special, add_bos, add_eos, add_space_prefix, .. } = vocabulary;
+        let Vocabulary { special, add_bos, add_eos, add_space_prefix, nfc, .. } = vocabulary;
+        let (end_ids, warnings) = (vocabulary.end_ids.clone(), vocabulary.warnings.clone());
         let encoder = match vocabulary.model {
             Model::Bpe(pre) => Encoder::Bpe(Box::new(bpe::Bpe::new(pre, vocabulary)?)),
             Model::Spm => Encoder::Spm(spm::Spm::new(vocabulary)?),
         };
-        Ok(Self { encoder, special_tokens, table, special, stop_ids, add_bos, add_eos, add_space_prefix })
+        Ok(Self { encoder, special_tokens, table, special, end_ids, warnings, add_bos, add_eos, add_space_prefix, nfc })
     }
 
     /// The ids of `text`.
     ///
-    /// With both options set, a text that already begins with the BOS token (as rendered chat templates do) gets no second one.
-    /// A character of which a byte-level vocabulary lacks a byte loses that byte, as in every implementation of the scheme.
+    /// With both options set, a text that already begins with the BOS token (as rendered chat
+    /// templates do) gets no second one. A character of which a byte-level vocabulary lacks a byte
+    /// loses that byte, as in every implementation of the scheme.
     ///
     /// # Errors
-    /// `malformed` when the vocabulary has no token for a character, neither by bytes nor as unknown.
+    /// `malformed` when the vocabulary has no token for a character, neither by bytes nor as
+    /// unknown.
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>> {
         let mut ids = Vec::with_capacity(text.len() / 3 + 2);
-        // A space stands in front of every stretch of text that does not follow text.
-        let mut after_text = false;
-        self.special_tokens.split(text, options.parse_special, |piece| {
-            match piece {
-                Piece::Token(id) => ids.push(id),
-                Piece::Text(text) => match &self.encoder {
-                    Encoder::Bpe(bpe) => bpe.encode(text, &mut ids)?,
-                    Encoder::Spm(spm) => {
-                        spm.encode(text, self.add_space_prefix && !after_text, &mut ids)?;
-                    }
-                },
-            }
-            after_text = matches!(piece, Piece::Text(_));
-            Ok(())
-        })?;
+        self.encode_pieces(text, options.parse_special, |text| Cow::Borrowed(text), &mut ids)?;
         if options.add_special {
-            let bos = self.special.bos.filter(|_| self.add_bos);
-            if !(options.parse_special && bos == ids.first().copied()) {
-                ids.splice(0..0, bos);
-            }
+            self.add_bos(options.parse_special, &mut ids);
             ids.extend(self.special.eos.filter(|_| self.add_eos));
         }
         Ok(ids)
     }
 
-    /// The text of `ids`; bytes that are not UTF-8 become U+FFFD. `skip_special` leaves control tokens out.
+    /// The ids of a rendered chat template: control tokens are those that are written out in `text`
+    /// (with `parse_special`), and what `reveal` makes of the text between them is text. BOS stands
+    /// in front where the model wants it.
     ///
-    /// The space that encoding a sentencepiece text puts in front is taken away again, at the start and after control tokens, so
-    /// that decoding undoes encoding. To stream a continuation use [`TokenText`], which takes nothing away.
+    /// # Errors
+    /// As [`Self::encode`].
+    pub(crate) fn encode_prompt(
+        &self,
+        text: &str,
+        parse_special: bool,
+        reveal: impl Fn(&str) -> Cow<'_, str>,
+    ) -> Result<Vec<u32>> {
+        let mut ids = Vec::with_capacity(text.len() / 3 + 2);
+        self.encode_pieces(text, parse_special, reveal, &mut ids)?;
+        self.add_bos(parse_special, &mut ids);
+        Ok(ids)
+    }
+
+    fn add_bos(&self, parse_special: bool, ids: &mut Vec<u32>) {
+        let bos = self.special.bos.filter(|_| self.add_bos);
+        if !(parse_special && bos == ids.first().copied()) {
+            ids.splice(0..0, bos);
+        }
+    }
+
+    fn encode_pieces(
+        &self,
+        text: &str,
+        parse_special: bool,
+        reveal: impl Fn(&str) -> Cow<'_, str>,
+        ids: &mut Vec<u32>,
+    ) -> Result<()> {
+        // A space stands in front of every stretch of text that does not follow text.
+        let mut after_text = false;
+        self.special_tokens.split(text, parse_special, |piece| match piece {
+            Piece::Token(id) => {
+                ids.push(id);
+                after_text = false;
+                Ok(())
+            }
+            // User-defined tokens may be in what comes to light.
+            Piece::Text(text) => self.special_tokens.split(&reveal(text), false, |piece| {
+                match piece {
+                    Piece::Token(id) => ids.push(id),
+                    Piece::Text(text) => self.encode_text(text, after_text, ids)?,
+                }
+                after_text = matches!(piece, Piece::Text(_));
+                Ok(())
+            }),
+        })
+    }
+
+    /// The text as it is before it is cut into words.
+    pub(crate) fn normalize<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.nfc { nfc(text) } else { Cow::Borrowed(text) }
+    }
+
+    /// Text in which nothing is a special token.
+    fn encode_text(&self, text: &str, after_text: bool, ids: &mut Vec<u32>) -> Result<()> {
+        let text = self.normalize(text);
+        match &self.encoder {
+            Encoder::Bpe(bpe) => bpe.encode(&text, ids),
+            Encoder::Spm(spm) => spm.encode(&text, self.add_space_prefix && !after_text, ids),
+        }
+    }
+
+    /// The text of `ids`; bytes that are not UTF-8 become U+FFFD. `skip_special` leaves control
+    /// tokens out.
+    ///
+    /// The space that encoding a sentencepiece text puts in front is taken away again, at the start
+    /// and after control tokens, so that decoding undoes encoding. To stream a continuation use
+    /// [`TokenText`], which takes nothing away.
     ///
     /// # Errors
     /// `bad-option` for an id that the vocabulary does not have.
@@ -169,18 +249,39 @@ impl Tokenizer {
 
     /// The ids that end an answer, in ascending order.
     pub fn stop_ids(&self) -> &[u32] {
-        &self.stop_ids
+        &self.end_ids
     }
 
-    /// The mask token of a diffusion model: the caller's choice, else `tokenizer.ggml.mask_token_id`, else a special token with
-    /// one of the usual names.
+    /// The tokens that are spelt `name` and add nothing to a text, as control tokens do.
+    pub(crate) fn without_text(&self, name: &str) -> impl Iterator<Item = u32> {
+        let is_named = move |&id: &u32| self.table.bytes(id).is_empty() && self.table.raw(id) == Some(name);
+        (0..self.len() as u32).filter(is_named)
+    }
+
+    /// What of the metadata was not taken at its word.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// The mask token of a diffusion model: the caller's choice, else
+    /// `tokenizer.ggml.mask_token_id`, else a special token with one of the usual names.
     ///
     /// # Errors
-    /// `bad-option` when the caller's id is outside the vocabulary or also ends answers, `no-mask-token` when the file's own
-    /// mask token does; either passes when forced.
+    /// `bad-option` when the caller's id is outside the vocabulary or also ends answers,
+    /// `no-mask-token` when the file's own mask token does; either passes when forced.
     pub fn mask_token(&self, choice: MaskChoice) -> Result<Option<u32>> {
-        self.special.mask_token(choice, &self.table, &self.stop_ids)
+        self.special.mask_token(choice, &self.table, &self.end_ids)
     }
+}
+
+/// Unicode's composed normal form, by the package that defines it for checkpoints.
+fn nfc(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let mut normalized = NormalizedString::from(text);
+    normalized.nfc();
+    Cow::Owned(normalized.get().to_owned())
 }
 
 /// Kind of tokenizer, its pre-tokenizer and size, as `tokenizer.ggml.*` names them.

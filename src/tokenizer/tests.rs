@@ -1,3 +1,4 @@
+use super::end::END_NAMES;
 use super::*;
 use crate::ErrorCode;
 use crate::gguf::Value;
@@ -72,6 +73,11 @@ fn spm() -> Metadata {
 
 fn with(mut metadata: Metadata, key: &str, value: impl Into<Value>) -> Metadata {
     metadata.insert(format!("tokenizer.ggml.{key}"), value);
+    metadata
+}
+
+fn with_key(mut metadata: Metadata, key: &str, value: &str) -> Metadata {
+    metadata.insert(key, value);
     metadata
 }
 
@@ -157,7 +163,9 @@ fn bos_and_eos_follow_the_file() {
     assert_eq!(build(&with(with_bos.clone(), "pre", "llama-bpe")).encode("a", PROMPT).unwrap(), [0, 4]);
     // No id, no token.
     assert_eq!(build(&with(bpe(), "pre", "llama-bpe")).encode("a", PROMPT).unwrap(), [4]);
-    rejects(&with(bpe(), "add_bos_token", true), ErrorCode::Malformed, "add_bos_token");
+    let unknown = build(&with(bpe(), "add_bos_token", true));
+    assert_eq!(unknown.encode("a", PROMPT).unwrap(), [4]);
+    assert!(unknown.warnings()[0].message.contains("add_bos_token"));
 }
 
 #[test]
@@ -172,8 +180,8 @@ fn bitnet_without_a_pre_tokenizer_has_llama_3s() {
     assert_eq!(build(&metadata).encode("11111", PLAIN).unwrap(), [2, 3]);
     metadata.insert("tokenizer.ggml.pre", "qwen2");
     assert_eq!(build(&metadata).encode("11111", PLAIN).unwrap(), [1, 1, 1, 1, 1]);
-    metadata.insert("tokenizer.ggml.pre", "falcon");
-    rejects(&metadata, ErrorCode::UnsupportedArchitecture, "\"falcon\"");
+    metadata.insert("tokenizer.ggml.pre", "no-such");
+    rejects(&metadata, ErrorCode::UnsupportedArchitecture, "\"no-such\"");
 }
 
 #[test]
@@ -182,8 +190,33 @@ fn stop_ids_are_those_of_keys_and_names() {
     assert_eq!(build(&bpe()).special().eot, Some(1));
     assert_eq!(build(&with(bpe(), "eot_token_id", 4u32)).stop_ids(), [0, 1, 4]);
     assert_eq!(build(&spm()).stop_ids(), [2]);
-    // A name alone is text.
-    assert_eq!(build(&metadata("gpt2", &[("<|im_end|>", 1)])).stop_ids(), [0u32; 0]);
+    // A name counts whatever the type, and makes a control token of it.
+    for kind in [1, 3, 4] {
+        let tokens: Vec<(&str, i32)> = END_NAMES.iter().map(|&name| (name, kind)).chain([("a", 1)]).collect();
+        let tokenizer = build(&with(metadata("gpt2", &tokens), "pre", "gpt-2"));
+        assert_eq!(tokenizer.warnings(), []);
+        let ends = |name: &&str| !["</s>", "<|end|>"].contains(name);
+        for (id, name) in END_NAMES.iter().enumerate().filter(|(_, name)| ends(name)) {
+            assert!(tokenizer.stop_ids().contains(&(id as u32)), "{name}");
+            assert_eq!(tokenizer.token_type(id as u32), Some(TokenType::Control));
+            assert_eq!(tokenizer.encode(name, PARSED).unwrap(), [id as u32]);
+        }
+    }
+    let stop = |tokens: &[(&str, i32)], key: &str, value: Value| {
+        build(&with(with(metadata("gpt2", tokens), "pre", "gpt-2"), key, value)).stop_ids().to_vec()
+    };
+    let none = || Value::from(u32::MAX);
+    assert_eq!(stop(&[("a", 1), ("b", 1)], "eom_token_id", 1u32.into()), [1]);
+    assert_eq!(stop(&[("a", 1), ("b", 1), ("c", 1)], "eos_token_ids", vec![2i32, 0].into()), [0, 2]);
+    assert_eq!(stop(&[("<|file_sep|>", 1), ("[PAD]", 3), ("<PAD>", 3)], "fim_pad_token_id", none()), [0, 2]);
+    // Messages of gpt-oss end with what ends answers elsewhere.
+    assert_eq!(stop(&[("<|end|>", 3), ("<|return|>", 3), ("<|call|>", 3)], "fim_pad_token_id", none()), [1, 2]);
+    assert_eq!(stop(&[("<|end|>", 3), ("<|return|>", 3)], "fim_pad_token_id", none()), [0, 1]);
+    // `</s>` is text in Qwen's vocabulary, unless its type says otherwise.
+    assert_eq!(stop(&[("</s>", 1)], "fim_pad_token_id", none()), [0]);
+    assert_eq!(stop(&[("</s>", 1)], "pre", "qwen2".into()), [0u32; 0]);
+    assert_eq!(stop(&[("</s>", 3)], "pre", "qwen2".into()), [0]);
+    assert_eq!(stop(&[("</s>", 1), ("<|tool_response>", 3)], "fim_pad_token_id", none()), [1]);
 }
 
 #[test]
@@ -224,15 +257,66 @@ fn rejects_inconsistent_vocabularies() {
     rejects(&with(bpe(), "merges", vec!["a ".to_owned()]), Malformed, "entry 0");
     rejects(&with(bpe(), "merges", vec!["a z".to_owned()]), Malformed, "z");
     rejects(&with(bpe(), "merges", vec!["b a".to_owned()]), Malformed, "ba");
-    rejects(&with(bpe(), "eos_token_id", 16u32), Malformed, "eos_token_id is 16");
-    rejects(&with(bpe(), "mask_token_id", 1000u32), Malformed, "mask_token_id is 1000");
+    rejects(&with(bpe(), "eos_token_id", "0"), Malformed, "eos_token_id");
     rejects(&with(spm(), "scores", vec![0.0f32]), Malformed, "scores has 1 entries");
     rejects(&with(spm(), "scores", vec![f32::NAN; 17]), Malformed, "not a number");
     rejects(&with(spm(), "token_type", vec![6i32; 17]), Malformed, "byte token 0");
-    // Files point these past the end to say that there is none.
-    for (key, id) in [("padding_token_id", u32::MAX), ("unknown_token_id", 16), ("bos_token_id", u32::MAX)] {
-        build(&with(bpe(), key, id));
+}
+
+#[test]
+fn special_ids_beyond_the_vocabulary_are_ignored() {
+    let keys =
+        ["padding", "unknown", "bos", "eos", "eot", "eom", "mask", "fim_pad"].map(|role| format!("{role}_token_id"));
+    for key in &keys {
+        let tokenizer = build(&with(bpe(), key, 16u32));
+        let [warning] = tokenizer.warnings() else { panic!("{key}: {:?}", tokenizer.warnings()) };
+        assert_eq!(warning.code, "special-token-ignored");
+        assert!(warning.message.contains(key) && warning.message.contains("16"), "{}", warning.message);
+        assert_eq!(build(&with(bpe(), key, -1i32)).warnings(), []);
+        assert_eq!(build(&with(bpe(), key, u32::MAX)).warnings(), []);
     }
+    assert_eq!(build(&with(bpe(), "eos_token_ids", vec![99i32, 4])).stop_ids(), [0, 1, 4]);
+    assert_eq!(build(&with(spm(), "bos_token_id", 99u32)).encode("b", PROMPT).unwrap(), [1, 5, 7]);
+}
+
+#[test]
+fn a_file_that_does_not_name_its_pre_tokenizer_is_warned_of() {
+    let tokenizer = build(&metadata("gpt2", &[("a", 1)]));
+    assert_eq!(tokenizer.warnings()[0].code, "pre-tokenizer-assumed");
+    assert!(tokenizer.warnings()[0].message.contains("\"default\""));
+    assert_eq!(build(&spm()).warnings(), []);
+}
+
+#[test]
+fn text_is_composed_where_the_file_says_so() {
+    let composed = build(&with_key(bpe(), NORMALIZER, "nfc"));
+    assert_eq!(composed.encode("e\u{301}a", PLAIN).unwrap(), build(&bpe()).encode("éa", PLAIN).unwrap());
+    assert_ne!(build(&bpe()).encode("e\u{301}a", PLAIN).unwrap(), build(&bpe()).encode("éa", PLAIN).unwrap());
+    rejects(&with_key(bpe(), NORMALIZER, "nfkc"), ErrorCode::UnsupportedArchitecture, "nfkc");
+}
+
+#[test]
+fn rendered_templates_get_the_bos_that_they_lack_and_no_eos() {
+    let prompt = |metadata: &Metadata, text: &str| {
+        build(metadata).encode_prompt(text, true, |text| Cow::Borrowed(text)).unwrap()
+    };
+    let both = with(spm(), "add_eos_token", true);
+    assert_eq!(prompt(&both, "b"), [1, 5, 7]);
+    assert_eq!(prompt(&both, "<s>b"), [1, 5, 7]);
+    assert_eq!(prompt(&with(both, "add_bos_token", false), "b"), [5, 7]);
+}
+
+#[test]
+fn what_is_revealed_between_control_tokens_is_text() {
+    let tokenizer = build(&bpe());
+    fn reveal(text: &str) -> Cow<'_, str> {
+        Cow::Owned(text.replace('#', "<|im_end|>").replace('=', "  "))
+    }
+    let ids = tokenizer.encode_prompt("a#<|im_end|>=", true, reveal).unwrap();
+    assert_eq!(ids.iter().filter(|&&id| id == 1).count(), 1, "{ids:?}");
+    assert!(ids.ends_with(&[1, 3]), "{ids:?}");
+    assert_eq!(tokenizer.without_text("<|im_end|>").collect::<Vec<_>>(), [1]);
+    assert_eq!(tokenizer.without_text("ab").count(), 0);
 }
 
 #[test]
@@ -247,7 +331,8 @@ fn rejects_outsized_vocabularies() {
 fn a_text_without_a_token_is_an_error_or_the_unknown_token() {
     let metadata = metadata("llama", &[("<unk>", 2), ("a", 1)]);
     let tokenizer = build(&with(with(metadata, "scores", vec![0.0f32; 2]), "unknown_token_id", u32::MAX));
-    // Without a key, id 0 is the unknown token of sentencepiece models. A run of characters is one: here the space in front and b.
+    // Without a key, id 0 is the unknown token of sentencepiece models. A run of characters is one:
+    // here the space in front and b.
     assert_eq!(tokenizer.encode("babb", PLAIN).unwrap(), [0, 1, 0]);
 }
 

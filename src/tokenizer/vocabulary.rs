@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use super::Warning;
+use super::end::end_tokens;
 use super::ids::SpecialIds;
 use super::words::PreTokenizer;
 use crate::Result;
@@ -9,10 +11,15 @@ use crate::gguf::Metadata;
 
 /// More tokens than this is refused; the largest vocabularies in use have a quarter of it.
 const MAX_TOKENS: usize = 1 << 20;
-/// More merges than this is refused; byte-level vocabularies have at most about one per token, and some have two.
+/// More merges than this is refused; byte-level vocabularies have at most about one per token, and
+/// some have two.
 const MAX_MERGES: usize = 1 << 22;
 /// The bytes of all token strings together.
 const MAX_TEXT_BYTES: usize = 1 << 28;
+
+/// Which normalization text needs before it is tokenized: a key of webtern's own, since GGUF has
+/// none for it.
+pub(crate) const NORMALIZER: &str = "tokenizer.webtern.normalizer";
 
 /// `tokenizer.ggml.token_type` of one token, after sentencepiece's piece types.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,11 +75,19 @@ pub(super) struct Vocabulary {
     pub(super) add_eos: bool,
     pub(super) add_space_prefix: bool,
     pub(super) remove_extra_whitespaces: bool,
+    /// `tokenizer.webtern.normalizer`, a key of webtern's own: text is brought into Unicode's
+    /// composed form first.
+    pub(super) nfc: bool,
+    /// The ids that end an answer, in ascending order.
+    pub(super) end_ids: Vec<u32>,
+    /// What of the metadata was not taken at its word.
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl Vocabulary {
     pub(super) fn from_metadata(metadata: &Metadata) -> Result<Self> {
-        let model = model(metadata)?;
+        let mut warnings = Vec::new();
+        let model = model(metadata, &mut warnings)?;
         let tokens = metadata.require_strings("tokenizer.ggml.tokens")?;
         if tokens.is_empty() {
             bail!(Malformed, "tokenizer.ggml.tokens is empty");
@@ -81,7 +96,7 @@ impl Vocabulary {
         let text_bytes = tokens.iter().map(String::len).sum();
         check_limit("tokenizer.ggml.tokens", text_bytes, MAX_TEXT_BYTES, "bytes of text")?;
 
-        let types = token_types(metadata, tokens.len())?;
+        let mut types = token_types(metadata, tokens.len())?;
         let (mut scores, mut merges) = (Vec::new(), Vec::new());
         match model {
             Model::Spm => {
@@ -98,19 +113,33 @@ impl Vocabulary {
             }
         }
 
-        let special = SpecialIds::from_metadata(metadata, model, tokens, &types)?;
-        // llama.cpp: sentencepiece models and Llama 3 begin with BOS unless the file says otherwise.
+        let mut special = SpecialIds::from_metadata(metadata, model, tokens.len(), &mut warnings)?;
+        let end_ids = end_tokens(metadata, model, tokens, &mut types, &mut special, &mut warnings)?;
+        // llama.cpp: sentencepiece models and Llama 3 begin with BOS unless the file says
+        // otherwise.
         let default_bos = matches!(model, Model::Spm | Model::Bpe(PreTokenizer::LlamaBpe));
-        let flag = |key: &str, id: Option<u32>, default: bool| -> Result<bool> {
-            match metadata.bool(key)? {
-                Some(true) if id.is_none() => bail!(Malformed, "{key} is true, but the file names no such token"),
-                given => Ok(given.unwrap_or(default)),
+        let mut flag = |key: &'static str, id: Option<u32>, default: bool| -> Result<bool> {
+            let given = metadata.bool(key)?;
+            if given == Some(true) && id.is_none() {
+                let message = format!("{key} is true, but the file names no such token: none is added");
+                warnings.push(Warning { code: "special-token-ignored", message });
             }
+            Ok(given.unwrap_or(default))
+        };
+        let add_bos = flag("tokenizer.ggml.add_bos_token", special.bos, default_bos)?;
+        let add_eos = flag("tokenizer.ggml.add_eos_token", special.eos, false)?;
+        let nfc = match metadata.string(NORMALIZER)? {
+            None | Some("none") => false,
+            Some("nfc") => true,
+            Some(other) => bail!(UnsupportedArchitecture, "{NORMALIZER} \"{other}\": only \"nfc\" is supported"),
         };
         Ok(Self {
             model,
-            add_bos: flag("tokenizer.ggml.add_bos_token", special.bos, default_bos)?,
-            add_eos: flag("tokenizer.ggml.add_eos_token", special.eos, false)?,
+            add_bos,
+            add_eos,
+            nfc,
+            end_ids,
+            warnings,
             add_space_prefix: model == Model::Spm && metadata.bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true),
             remove_extra_whitespaces: metadata.bool("tokenizer.ggml.remove_extra_whitespaces")?.unwrap_or(false),
             tokens: tokens.to_vec(),
@@ -127,18 +156,24 @@ impl Vocabulary {
     }
 }
 
-fn model(metadata: &Metadata) -> Result<Model> {
+fn model(metadata: &Metadata, warnings: &mut Vec<Warning>) -> Result<Model> {
     match metadata.require_string("tokenizer.ggml.model")? {
         "llama" => Ok(Model::Spm),
         "gpt2" => {
-            let pre = match metadata.string("tokenizer.ggml.pre")? {
-                Some(name) => PreTokenizer::from_name(name)?,
-                // The published BitNet files forgot the key; their tokenizer is Llama 3's.
-                None if matches!(metadata.string("general.architecture")?, Some("bitnet-b1.58" | "bitnet-25")) => {
-                    PreTokenizer::LlamaBpe
-                }
-                None => PreTokenizer::Default,
+            if let Some(name) = metadata.string("tokenizer.ggml.pre")? {
+                return Ok(Model::Bpe(PreTokenizer::from_name(name)?));
+            }
+            // The published BitNet files forgot the key; their tokenizer is Llama 3's.
+            let pre = match metadata.string("general.architecture")? {
+                Some("bitnet-b1.58" | "bitnet-25") => PreTokenizer::LlamaBpe,
+                _ => PreTokenizer::Default,
             };
+            let message = format!(
+                "the file does not say how its tokenizer cuts words (tokenizer.ggml.pre is missing): \"{}\" is assumed; if the model was \
+                 trained with another one, it reads numbers and rare words badly",
+                pre.name()
+            );
+            warnings.push(Warning { code: "pre-tokenizer-assumed", message });
             Ok(Model::Bpe(pre))
         }
         other => bail!(

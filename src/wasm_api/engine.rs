@@ -112,12 +112,15 @@ impl Engine {
 
     /// The text of a conversation, given as JSON `[{role, content}]`.
     #[wasm_bindgen(js_name = applyChatTemplate)]
-    pub fn apply_chat_template(&self, messages: &str, add_generation_prompt: bool) -> Result<String> {
+    pub fn apply_chat_template(
+        &self,
+        messages: &str,
+        add_generation_prompt: bool,
+        template_arguments: &str,
+    ) -> Result<String> {
+        let arguments: TemplateArgs = parse("chatTemplateArgs", template_arguments)?;
         let messages: Vec<Message> = parse("messages", messages)?;
-        self.engine
-            .frontend()
-            .apply_chat_template(&messages, &TemplateArgs::new(), add_generation_prompt)
-            .map_err(throw)
+        self.engine.frontend().apply_chat_template(&messages, &arguments, add_generation_prompt).map_err(throw)
     }
 
     /// Begins a generation; `request` is JSON: see [`Request::from_json`].

@@ -64,7 +64,8 @@ fn options_of(mode: &str) -> Value {
     }
 }
 
-/// A rounding difference can tip the choice between two tokens that are nearly as likely, so one run in 40 may differ.
+/// A rounding difference can tip the choice between two tokens that are nearly as likely, so one
+/// run in 40 may differ.
 #[test]
 fn diffusion_matches_the_reference_decoder() {
     let (Some(file), Some(cases)) = (fixture_bytes(TINY_DLM), fixture_bytes("tiny-dlm/cases.jsonl")) else { return };
@@ -168,19 +169,20 @@ fn without_cache(engine: &mut Engine, prompt: &[u32], new: usize) -> Vec<u32> {
     tokens.split_off(prompt.len())
 }
 
-/// The smallest and the largest kinds of file that `examples/random_model` writes, with fewer layers.
+/// The smallest and the largest kinds of file that `examples/random_model` writes, with fewer
+/// layers.
 #[test]
 fn models_in_the_shape_of_smollm2_load_and_decode() {
     let Some(folder) = fixture("smollm2-135m-dlm-subln") else { return };
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let (json, tokenizer_config, config) = (read("tokenizer.json"), read("tokenizer_config.json"), read("config.json"));
-    let tokenizer = tokenizer_metadata(&TokenizerFiles {
+    let files = TokenizerFiles {
         tokenizer: Some(&json),
         tokenizer_config: Some(&tokenizer_config),
         config: Some(&config),
         ..TokenizerFiles::default()
-    })
-    .unwrap();
+    };
+    let tokenizer = tokenizer_metadata(&files, &mut Vec::new()).unwrap();
     for linear in [GgmlType::Q2_0, GgmlType::Q8_0] {
         let mask_token = Some(16);
         let model = RandomModel {
@@ -220,7 +222,8 @@ fn models_in_the_shape_of_smollm2_load_and_decode() {
     }
 }
 
-/// `file` cut into `count` files, as `gguf-split` does: the metadata in the first, tensors in order.
+/// `file` cut into `count` files, as `gguf-split` does: the metadata in the first, tensors in
+/// order.
 fn split(file: &[u8], count: usize) -> Vec<Vec<u8>> {
     let header = header(file);
     let per_file = header.tensors.len().div_ceil(count);

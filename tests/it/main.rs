@@ -1,4 +1,5 @@
-//! The integration tests, linked once. What needs files or processes runs natively only; the rest runs in the browser too.
+//! The integration tests, linked once. What needs files or processes runs natively only; the rest
+//! runs in the browser too.
 
 #![forbid(unsafe_code)]
 
@@ -30,6 +31,8 @@ mod generate;
 mod gguf_stream;
 #[cfg(not(target_arch = "wasm32"))]
 mod inspect;
+#[cfg(not(target_arch = "wasm32"))]
+mod odd_files;
 #[cfg(not(target_arch = "wasm32"))]
 mod outcome;
 #[cfg(all(feature = "serve", target_os = "linux"))]

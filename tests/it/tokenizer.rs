@@ -1,5 +1,5 @@
-//! The tokenizer against implementations that are not ours: llama.cpp's test cases, the `tokenizers` package with the original
-//! `tokenizer.json`.
+//! The tokenizer against implementations that are not ours: llama.cpp's test cases, the
+//! `tokenizers` package with the original `tokenizer.json`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -26,7 +26,7 @@ fn converted(folder: &str) -> Option<(String, Tokenizer)> {
         config: Some(&config),
         ..TokenizerFiles::default()
     };
-    let tokenizer = Tokenizer::from_metadata(&tokenizer_metadata(&files).unwrap()).unwrap();
+    let tokenizer = Tokenizer::from_metadata(&tokenizer_metadata(&files, &mut Vec::new()).unwrap()).unwrap();
     Some((json, tokenizer))
 }
 
@@ -36,8 +36,8 @@ struct Case {
     ids: Vec<u32>,
 }
 
-/// 10,000 texts with their ids: those that the Python package wrote to `WEBTERN_TOKENIZER_CASES`, else random ones with ids by the
-/// Rust library beneath it.
+/// 10,000 texts with their ids: those that the Python package wrote to `WEBTERN_TOKENIZER_CASES`,
+/// else random ones with ids by the Rust library beneath it.
 fn cases(name: &str, json: &str) -> Vec<Case> {
     if let Some(folder) = std::env::var_os("WEBTERN_TOKENIZER_CASES") {
         let lines = fs::read_to_string(PathBuf::from(folder).join(format!("{name}.jsonl"))).unwrap();
@@ -170,7 +170,8 @@ fn smollm2_matches_the_tokenizers_package() {
     let Some((json, tokenizer)) = converted("smollm2-135m-dlm-subln") else { return };
     assert_eq!(tokenizer.len(), 49_152);
     // tokenizer_config.json ends texts with 0, config.json with 2.
-    assert_eq!(tokenizer.stop_ids(), [0, 2]);
+    // `<|endoftext|>`, `<|im_end|>`, and by llama.cpp's rule `<reponame>`.
+    assert_eq!(tokenizer.stop_ids(), [0, 2, 4]);
     assert_matches("smollm2", &json, &tokenizer);
 }
 
@@ -207,7 +208,8 @@ fn vocabularies_match_llama_cpp() {
     }
 }
 
-/// A `tokenizer.json` for a sentencepiece vocabulary: each way to put a token together is a merge, best score first.
+/// A `tokenizer.json` for a sentencepiece vocabulary: each way to put a token together is a merge,
+/// best score first.
 fn as_json(metadata: &Metadata) -> Value {
     let tokens = metadata.require_strings("tokenizer.ggml.tokens").unwrap();
     let types = metadata.require_i32s("tokenizer.ggml.token_type").unwrap();
@@ -254,7 +256,7 @@ fn sentencepiece_conversion_matches_the_original() {
         tokenizer_config: Some(r#"{ "bos_token": "<s>", "eos_token": "</s>" }"#),
         ..TokenizerFiles::default()
     };
-    let converted = Tokenizer::from_metadata(&tokenizer_metadata(&files).unwrap()).unwrap();
+    let converted = Tokenizer::from_metadata(&tokenizer_metadata(&files, &mut Vec::new()).unwrap()).unwrap();
     let reference: tokenizers::Tokenizer = json.parse().unwrap();
     for text in random_texts(10_000) {
         let options = EncodeOptions { add_special: true, parse_special: true };
@@ -292,7 +294,7 @@ fn sentencepiece_models_match_sentencepiece() {
     ];
     for (name, model) in models {
         let files = TokenizerFiles { model: Some(model), ..TokenizerFiles::default() };
-        let tokenizer = Tokenizer::from_metadata(&tokenizer_metadata(&files).unwrap()).unwrap();
+        let tokenizer = Tokenizer::from_metadata(&tokenizer_metadata(&files, &mut Vec::new()).unwrap()).unwrap();
         assert!(cases[name].len() > 20);
         for Case { text, ids } in &cases[name] {
             let plain = tokenizer.encode(text, PLAIN).unwrap();
@@ -311,7 +313,7 @@ fn special_pieces_of_sentencepiece_models_are_special() {
         model: Some(include_bytes!("../golden/sentencepiece/bytes.model")),
         ..TokenizerFiles::default()
     };
-    let metadata = tokenizer_metadata(&files).unwrap();
+    let metadata = tokenizer_metadata(&files, &mut Vec::new()).unwrap();
     let tokenizer = Tokenizer::from_metadata(&metadata).unwrap();
     let special = tokenizer.special();
     assert_eq!((special.unk, special.bos, special.eos, special.pad), (Some(0), Some(1), Some(2), None));

@@ -1,12 +1,15 @@
 """Chat templates rendered by Jinja2 with the settings of Hugging Face's `transformers`: writes tests/golden/chat.json.
 
 usage: chat_golden.py > tests/golden/chat.json
+       chat_golden.py FOLDER > FILE; WEBTERN_CHAT_GOLDEN=FILE cargo test chat
 
-The templates are written in the manner of those that models ship: the same constructs, not the same text.
+The templates here are written in the manner of those that models ship: the same constructs, not the same text. A folder of published
+templates (`*.jinja`, those in llama.cpp's models/templates for instance) is rendered in their place.
 """
 
 import datetime
 import json
+import pathlib
 import sys
 
 import jinja2
@@ -39,7 +42,7 @@ def tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False)
 
 
 def strftime_now(form):
-    return datetime.datetime.fromtimestamp(NOW, datetime.timezone.utc).strftime(form)
+    return datetime.datetime.fromtimestamp(NOW, datetime.timezone.utc).replace(tzinfo=None).strftime(form)
 
 
 ENVIRONMENT = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
@@ -221,7 +224,36 @@ nobody said anything
 {{ range(3) | list }} {{ [3, 1, 2] | sort | map('string') | join(',') }} {{ messages | map(attribute='role') | unique | list | tojson }} {{ undefined_name }}{{ 7 // 2 }} {{ -7 % 3 }} {{ 2 ** 10 }} {{ 1.5 + 1 }} {{ true }} {{ none }}
 {{ messages | length > 0 and messages[-1].role or 'none' }} {{ (messages | first).role if messages else '-' }} {{ strftime_now('%A %-d %B %Y, %H:%M') }}
 """,
+    "python": """{%- set texts = ['', 'a', 'a,b,,c', '  two  words ', 'Straße ŉ İI', '-42', 'prefix-suffix', 'x<y|z'] -%}
+{%- for text in texts %}
+{{ text.rsplit(',', 1) }} {{ text.rsplit() }} {{ text.rsplit(none, 1) }} {{ text.split(maxsplit=1) }} {{ text.split(',', 2) }} {{ text.rsplit(sep=',') }}
+{{ text.removeprefix('prefix') }} {{ text.removesuffix('suffix') }} {{ text.partition(',') }} {{ text.rpartition(',') }} {{ text.partition('<')[2] }}
+[{{ text.ljust(5) }}] [{{ text.rjust(7, '.') }}] [{{ text.center(6, '*') }}] [{{ text.center(9) }}] [{{ text.zfill(6) }}] {{ text.swapcase() }} {{ text.casefold() }}
+{{ text.find('a', 1) }} {{ text.rfind('s') }} {{ text.count(',', 2) }} {{ 'abcb'.index('b') }} {{ 'abcb'.rindex('b', -2) }} {{ 'abcb'.find('c', 0, 2) }}
+{{ '%s' % text }} {{ '%s=%d%%' % (text, loop.index) }} {{ '%(a)s-%(b)03d' % {'a': text, 'b': 7} }} {{ loop.index % 3 }} {{ -7 % 3 }} {{ 7.5 % 2 }} {{ '<%s>' % text | upper ~ '!' }} {{ loop.index0 * 7 % 4 }}
+{{- ' %r' % 1 if false else ' ' }} {{ [text, 'b'].index('b') }} {{ {'k': text}.copy() | tojson }}
+{%- endfor %}
+{{ none is iterable }} {{ 1 is iterable }} {{ 'a' is iterable }} {{ {} is iterable }} {{ undefined_name is iterable }} {{ range(2) is iterable }}
+{{ 'a' is sequence }} {{ [] is sequence }} {{ {} is sequence }} {{ none is sequence }} {{ 1 is sequence }} {{ undefined_name is sequence }} {{ (1, 2) is sequence }} {{ {} is mapping }} {{ 'a' is mapping }}
+{%- set value = {'b': [1, 2.5, none, {'z': 'é', 'a': 1e20}], 'a': {}, 'c': 'q"\\\\', 'd': [], 'e': 1e-7} %}
+{{ value | tojson }}
+{{ value | tojson(separators=(',', ':')) }}
+{{ value | tojson(sort_keys=true) }}
+{{ value | tojson(sort_keys=true, ensure_ascii=true, indent=1) }}
+{{ value | tojson(indent=0) }}
+{{ value | tojson(indent='--', separators=(' ,', ' : ')) }}
+{{ value | tojson(false, 3) }}
+{{ [1.0, 0.1, 1e15, 1e16, 123456789012345680.0, 0.0001, 0.00001, -0.0, 12345678901234567890] | tojson }}
+{{ strftime_now('%F %T %D %R %x %X %c %u %f %w %U %W %V %G %j %y %I %p %h %e %n%t%% %-d %-m %-H [%z%Z]') }}
+{%- if arguments_given is defined %}
+
+{{ flag }} {{ number + 1 }} {{ list | join('+') }} {{ map.key }} {{ nothing is none }} {{ map | tojson }}
+{%- endif %}
+""",
 }
+
+# Given with every second conversation.
+ARGUMENTS = {"arguments_given": True, "flag": False, "number": 41, "list": ["a", 1], "map": {"key": "value", "a": [1.5]}, "nothing": None, "enable_thinking": False}
 
 CONVERSATIONS = [
     [],
@@ -234,22 +266,30 @@ CONVERSATIONS = [
 
 
 def main():
+    templates = TEMPLATES
+    if len(sys.argv) > 1:
+        templates = {file.stem: file.read_text() for file in sorted(pathlib.Path(sys.argv[1]).glob("*.jinja"))}
     cases = []
-    for name, template in TEMPLATES.items():
+    for name, template in templates.items():
         compiled = ENVIRONMENT.from_string(template)
-        for conversation in CONVERSATIONS:
+        for index, conversation in enumerate(CONVERSATIONS):
             for add_generation_prompt in (False, True):
                 messages = [{"role": role, "content": content} for role, content in conversation]
                 case = {"template": name, "messages": messages, "add_generation_prompt": add_generation_prompt}
+                arguments = ARGUMENTS if index % 2 else {}
+                if arguments:
+                    case["arguments"] = arguments
                 try:
                     case["text"] = compiled.render(
                         messages=messages, add_generation_prompt=add_generation_prompt, tools=None, documents=None,
-                        bos_token="<s>", eos_token="</s>",
+                        **{"bos_token": "<s>", "eos_token": "</s>"}, **arguments,
                     )
-                except jinja2.exceptions.TemplateError as error:
+                # What a template does with messages that it was not made for may fail in any way.
+                except Exception as error:
                     case["error"] = str(error)
+                    case["refused"] = type(error) is jinja2.exceptions.TemplateError
                 cases.append(case)
-    json.dump({"now": NOW, "templates": TEMPLATES, "cases": cases}, sys.stdout, ensure_ascii=False, indent=1)
+    json.dump({"now": NOW, "templates": templates, "cases": cases}, sys.stdout, ensure_ascii=False, indent=1)
     print()
 
 

@@ -117,6 +117,7 @@ class WorkerModel implements Model {
     return this.#channel.request('applyChatTemplate', {
       messages,
       addGenerationPrompt: options.addGenerationPrompt ?? true,
+      templateArguments: options.chatTemplateArgs ?? {},
     })
   }
 

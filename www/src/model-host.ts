@@ -116,8 +116,8 @@ export class ModelHost {
     return this.#model().engine.detokenize(ids, skipSpecial)
   }
 
-  applyChatTemplate({ messages, addGenerationPrompt }: Params<'applyChatTemplate'>): string {
-    return this.#model().engine.applyChatTemplate(toJson(messages), addGenerationPrompt)
+  applyChatTemplate({ messages, addGenerationPrompt, templateArguments }: Params<'applyChatTemplate'>): string {
+    return this.#model().engine.applyChatTemplate(toJson(messages), addGenerationPrompt, toJson(templateArguments))
   }
 
   /** Starts the best build. Its pool starts while the model is read. */

@@ -102,12 +102,20 @@ const DECODE_RULES: Rules<DecodeOptions> = {
   },
   signal,
 }
+const templateArguments: Rule = {
+  must: 'an object of JSON values',
+  holds: (value) => isObject(value) && !Array.isArray(value),
+}
 const GENERATE_RULES: Rules<GenerateOptions> = {
   ...DECODE_RULES,
   prompt: text,
   messages,
   tokens: tokenIds,
-  chatTemplateArgs: { must: 'an object', holds: (value) => isObject(value) && !Array.isArray(value) },
+  parseSpecial: {
+    must: "true, false or 'template'",
+    holds: (value) => typeof value === 'boolean' || value === 'template',
+  },
+  chatTemplateArgs: templateArguments,
 }
 const TASK_RULES: Rules<TaskOptions> = { signal, wasmBaseUrl: address, workerUrl: address }
 const LOAD_RULES: Rules<LoadOptions> = {
@@ -118,6 +126,8 @@ const LOAD_RULES: Rules<LoadOptions> = {
   maskTokenId: integer(0),
   attention,
   shiftLogits: flag,
+  chatTemplate: text,
+  chatTemplateArgs: templateArguments,
 }
 const CHECKPOINT_RULES: Rules<CheckpointOptions> = {
   ...TASK_RULES,
@@ -137,7 +147,7 @@ const READ_RULES: Rules<ReadOptions> = { ...TASK_RULES, onProgress: callback }
 const CONVERT_RULES: Rules<ConvertOptions> = { ...CHECKPOINT_RULES, onProgress: callback }
 const TOKENIZE_RULES = { text, addSpecial: flag, parseSpecial: flag }
 const DETOKENIZE_RULES = { ids: tokenIds, skipSpecial: flag }
-const CHAT_TEMPLATE_RULES = { messages, addGenerationPrompt: flag }
+const CHAT_TEMPLATE_RULES = { messages, addGenerationPrompt: flag, chatTemplateArgs: templateArguments }
 
 /** @throws {WebternError} `bad-option` */
 export function checkLoad(options: LoadOptions): void {

@@ -16,7 +16,7 @@ import type {
 } from './checkpoint-types.js'
 import type { ErrorMessage } from './errors.js'
 import type { SourceParts } from './source.js'
-import type { ChatMessage, GenerateEvent, GenerateResult, LoadProgress, ModelInfo } from './types.js'
+import type { ChatMessage, GenerateEvent, GenerateResult, LoadProgress, ModelInfo, TemplateArguments } from './types.js'
 import type { ConverterOptions, EngineRequest, LoaderOptions } from './wasm.js'
 
 /** Changes whenever a message does, so that scripts of two releases refuse each other. */
@@ -52,7 +52,11 @@ export interface Protocol {
     event: never
   }
   applyChatTemplate: {
-    params: { readonly messages: readonly ChatMessage[]; readonly addGenerationPrompt: boolean }
+    params: {
+      readonly messages: readonly ChatMessage[]
+      readonly addGenerationPrompt: boolean
+      readonly templateArguments: TemplateArguments
+    }
     result: string
     event: never
   }

@@ -45,6 +45,8 @@ export function describeSource(source: ModelSource, base: string | undefined): S
   if (source === TINY) return { kind: 'tiny' }
   if (typeof source === 'string' || source instanceof URL) return { kind: 'urls', urls: urlsOf(parseUrl(source, base)) }
   if (Array.isArray(source)) return { kind: 'blobs', blobs: sortParts(source) }
+  if (typeof FileList !== 'undefined' && source instanceof FileList)
+    return { kind: 'blobs', blobs: sortParts([...source]) }
   if (source instanceof File) return { kind: 'blobs', blobs: sortParts([source]) }
   if (source instanceof Blob) return { kind: 'blobs', blobs: [{ name: 'Blob', blob: source }] }
   if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
@@ -52,7 +54,7 @@ export function describeSource(source: ModelSource, base: string | undefined): S
   }
   if (isHuggingFace(source)) return { kind: 'urls', urls: urlsOf(huggingFaceUrl(source)) }
   throw badOption(
-    "the model must be 'tiny', a URL, a File, a Blob, an array of Files, an ArrayBuffer, or { repo, file, revision? }",
+    "the model must be 'tiny', a URL, a File, a Blob, an array of Files or a FileList, an ArrayBuffer, or { repo, file, revision? }",
   )
 }
 

@@ -92,7 +92,7 @@ function once(create: () => Worker): () => Script {
  * copy.
  */
 function locate(create: () => Worker): Script {
-  if (typeof Worker === 'undefined') throw new WebternError('crashed', noWorkers())
+  if (typeof Worker === 'undefined') throw new WebternError('unsupported-platform', noWorkers())
   const original = globalThis.Worker
   let script: Script | undefined
   globalThis.Worker = new Proxy(original, {

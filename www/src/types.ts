@@ -22,6 +22,7 @@ import type { ChatCompletions, Completions } from './openai-types.js'
  * - `aborted`: the caller cancelled, or unloaded the model
  * - `crashed`: the engine stopped unexpectedly; load the model again
  * - `integrity`: the bytes do not have the expected checksum
+ * - `unsupported-platform`: models load in a browser's page or worker, and this is neither
  */
 export type ErrorCode =
   | 'network'
@@ -40,6 +41,7 @@ export type ErrorCode =
   | 'aborted'
   | 'crashed'
   | 'integrity'
+  | 'unsupported-platform'
 
 /** A file of a Hugging Face repository. */
 export interface HuggingFaceSource {
@@ -62,7 +64,15 @@ export interface HuggingFaceSource {
  */
 export type ModelSource =
   // With plain `string`, editors would not suggest the name.
-  'tiny' | (string & {}) | URL | Blob | readonly File[] | ArrayBuffer | Uint8Array<ArrayBuffer> | HuggingFaceSource
+  | 'tiny'
+  | (string & {})
+  | URL
+  | Blob
+  | readonly File[]
+  | FileList
+  | ArrayBuffer
+  | Uint8Array<ArrayBuffer>
+  | HuggingFaceSource
 
 /**
  * Keys that a position attends to: its own block and all before (`block`), or its past only
@@ -104,6 +114,10 @@ export interface LoadOptions {
   readonly attention?: Attention
   /** Whether the logits of a row predict the next position. Default: what the file says. */
   readonly shiftLogits?: boolean
+  /** A Jinja chat template, as Hugging Face renders them. Default: the file's. */
+  readonly chatTemplate?: string
+  /** Variables for the chat template. */
+  readonly chatTemplateArgs?: TemplateArguments
   /**
    * Folder with the contents of this package's `wasm/` and, if used, `tiny.gguf`. Default: where
    * the package's scripts are.
@@ -192,6 +206,9 @@ export type DecodeMode = 'auto' | 'ar' | 'greedy' | 'iterative' | 'adaptive' | '
 /** Token ids, in any array-like form. */
 export type TokenIds = readonly number[] | Uint32Array
 
+/** Variables for a chat template by name, such as `{ enable_thinking: false }`; JSON values. */
+export type TemplateArguments = Readonly<Record<string, unknown>>
+
 /** Options of `generate` besides the prompt. Unknown keys are a `bad-option` error. */
 export interface DecodeOptions {
   /** Default: `auto`. */
@@ -253,7 +270,10 @@ export interface DecodeOptions {
    * The same seed, model and options give the same text. Default: random. Unused at temperature 0.
    */
   readonly seed?: number
-  /** Strings that end the generation; they are not part of the result. */
+  /**
+   * Strings, or spellings of control tokens, that end the generation; they are not part of the
+   * result.
+   */
   readonly stop?: string | readonly string[]
   /**
    * Ends the generation after 33 ms and a pass at most, with `finishReason: 'abort'` and the text
@@ -277,8 +297,20 @@ export type Prompt =
     }
   | { readonly tokens: TokenIds; readonly prompt?: never; readonly messages?: never; readonly chatTemplateArgs?: never }
 
+/** How `generate` reads its prompt. */
+export interface PromptOptions {
+  /**
+   * Read a control token that the prompt spells out (`<|im_end|>`) as that token. `'template'`: only
+   * where the chat template writes it, so that messages of people nobody vouches for cannot end
+   * their own turn. Default: `true`.
+   */
+  readonly parseSpecial?: boolean | 'template'
+  /** Variables for the chat template, over those of `loadModel`. */
+  readonly chatTemplateArgs?: TemplateArguments
+}
+
 /** Argument of `generate`. */
-export type GenerateOptions = Prompt & DecodeOptions
+export type GenerateOptions = Prompt & PromptOptions & DecodeOptions
 
 /** Progress of the prompt. */
 export interface PrefillEvent {
@@ -426,6 +458,8 @@ export interface DetokenizeOptions {
 export interface ChatTemplateOptions {
   /** End with the start of the assistant's turn. Default: `true`. */
   readonly addGenerationPrompt?: boolean
+  /** Variables for the chat template, over those of `loadModel`. */
+  readonly chatTemplateArgs?: TemplateArguments
 }
 
 /** Options of `choose`. */

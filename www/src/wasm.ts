@@ -13,16 +13,23 @@ import type {
   GenerateResult,
   GenerateStats,
   ModelInfo,
+  PromptOptions,
+  TemplateArguments,
 } from './types.js'
 
 /** JSON text of a `T`. */
 export type Json<T> = string & { readonly [shape]: T }
 declare const shape: unique symbol
 
-/** Writes JSON for the edge. */
+/**
+ * Writes JSON for the edge. Half of a surrogate pair, which a string cut inside an emoji ends with,
+ * is no character: it becomes U+FFFD, as in every text that WebAssembly gets.
+ */
 export function toJson<T>(value: T): Json<T>
 export function toJson(value: unknown): string {
-  return JSON.stringify(value)
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === 'string' ? part.replace(/\p{Surrogate}/gu, '\ufffd') : part,
+  )
 }
 
 /** Options of a load, for the engine. */
@@ -31,13 +38,15 @@ export interface LoaderOptions {
   readonly maskTokenId?: number
   readonly attention?: Attention
   readonly shiftLogits?: boolean
+  readonly chatTemplate?: string
+  readonly chatTemplateArgs?: TemplateArguments
 }
 
 /** What the engine knows about a model; the worker's host adds the rest. */
 export type EngineInfo = Omit<ModelInfo, 'build' | 'threads' | 'memoryBytes'>
 
 /** A checked generation request; `signal` stays outside. */
-export interface EngineRequest extends Omit<DecodeOptions, 'signal'> {
+export interface EngineRequest extends Omit<DecodeOptions, 'signal'>, PromptOptions {
   readonly prompt?: string
   readonly messages?: readonly ChatMessage[]
   readonly tokens?: readonly number[]
@@ -88,7 +97,11 @@ export interface WasmEngine {
   info(): EngineInfo
   tokenize(text: string, options: Json<{ readonly addSpecial?: boolean; readonly parseSpecial?: boolean }>): Uint32Array
   detokenize(ids: Uint32Array, skipSpecial: boolean): string
-  applyChatTemplate(messages: Json<readonly ChatMessage[]>, addGenerationPrompt: boolean): string
+  applyChatTemplate(
+    messages: Json<readonly ChatMessage[]>,
+    addGenerationPrompt: boolean,
+    templateArguments: Json<TemplateArguments>,
+  ): string
   start(request: Json<EngineRequest>): void
   /**
    * Runs forward passes, at least one, for about this long. The last event of the last pass is

@@ -2,9 +2,12 @@
 
 use crate::download::Settings;
 use crate::model::Model;
+use crate::output::failure;
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use webtern::Result;
 use webtern::convert::ConvertOptions;
 use webtern::decode::{Acceptance, DiffusionOverrides, Mode, Options};
 use webtern::engine::EngineOptions;
@@ -161,11 +164,29 @@ pub(crate) struct ModelArgs {
     context_length: Option<usize>,
     #[command(flatten)]
     diffusion: DiffusionOverrides,
+    /// A Jinja chat template, in place of the file's.
+    #[arg(long, value_name = "FILE")]
+    chat_template: Option<PathBuf>,
+    /// A variable for the chat template, enable_thinking=false for instance; may be given more than
+    /// once. A VALUE that is not JSON is text.
+    #[arg(long = "template-arg", value_name = "NAME=VALUE", value_parser = template_arg)]
+    template_args: Vec<(String, Value)>,
+}
+
+fn template_arg(text: &str) -> std::result::Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into())))
 }
 
 impl ModelArgs {
-    pub(crate) fn options(&self) -> EngineOptions {
-        EngineOptions { context_length: self.context_length, diffusion: self.diffusion }
+    pub(crate) fn options(&self) -> Result<EngineOptions> {
+        let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(|error| failure(path.display(), &error));
+        Ok(EngineOptions {
+            context_length: self.context_length,
+            diffusion: self.diffusion,
+            chat_template: self.chat_template.as_ref().map(read).transpose()?,
+            chat_template_args: self.template_args.iter().cloned().collect(),
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use webtern::parallel::pool;
 use webtern::{Result, bench};
 
 pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<()> {
-    let mut engine = load::engine(&args.model.model, &args.model.options())?;
+    let mut engine = load::engine(&args.model.model, &args.model.options()?)?;
     let runs = args.runs as usize;
     let (kernel, threads) = (engine.info().kernel, pool().threads());
     let passes = passes(engine.reset_transformer(), runs)?;

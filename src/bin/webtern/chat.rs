@@ -15,7 +15,7 @@ const HELP: &str = "/reset begins anew, /exit or Ctrl-D ends; Ctrl-C stops an an
 pub(crate) fn run(args: &ChatArgs, json: bool) -> Result<()> {
     // Before a model is loaded for nothing.
     args.options.validate()?;
-    let mut engine = load::engine(&args.model.model, &args.model.options())?;
+    let mut engine = load::engine(&args.model.model, &args.model.options()?)?;
     let stop = &*interrupted()?;
     let system = || args.system.iter().map(|text| Message::new("system", text)).collect::<Vec<_>>();
     let mut messages = system();
@@ -42,8 +42,7 @@ pub(crate) fn run(args: &ChatArgs, json: bool) -> Result<()> {
             }
             text => messages.push(Message::new("user", text)),
         }
-        let request =
-            Request { prompt: Prompt::Messages(messages.clone(), TemplateArgs::new()), options: args.options.clone() };
+        let request = Request::new(Prompt::Messages(messages.clone(), TemplateArgs::new()), args.options.clone());
         // Ctrl-C at the prompt means nothing to the answer that comes after it.
         stop.store(false, Ordering::Relaxed);
         let outcome = match stream(&mut engine, &request, !json, stop) {

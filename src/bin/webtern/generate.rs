@@ -13,8 +13,8 @@ use webtern::{Error, ErrorCode, Result};
 pub(crate) fn run(args: &GenerateArgs, json: bool) -> Result<()> {
     // Before a model is loaded for nothing.
     args.options.validate()?;
-    let mut engine = load::engine(&args.model.model, &args.model.options())?;
-    let request = Request { prompt: prompt(&args.prompt), options: args.options.clone() };
+    let mut engine = load::engine(&args.model.model, &args.model.options()?)?;
+    let request = Request::new(prompt(&args.prompt), args.options.clone());
     let outcome = stream(&mut engine, &request, !json, &*interrupted()?)?;
     if json {
         line(serde_json::json!(outcome))?;

@@ -10,7 +10,7 @@ use webtern::decode::AttentionKind;
 const SHOWN: usize = 5;
 
 pub(crate) fn run(args: &LogitsArgs, json: bool) -> Result<()> {
-    let options = args.model.options();
+    let options = args.model.options()?;
     let attention = options.diffusion.attention.unwrap_or(AttentionKind::Causal);
     let mut engine = load::engine(&args.model.model, &options)?;
     let mut rows: Vec<Vec<f32>> = Vec::new();

@@ -44,7 +44,7 @@ struct Against {
 
 pub(crate) fn run(args: &PerplexityArgs, json: bool) -> Result<()> {
     let text = std::fs::read_to_string(&args.text).map_err(|error| failure(args.text.display(), &error))?;
-    let options = args.model.options();
+    let options = args.model.options()?;
     let mut engine = load::engine(&args.model.model, &options)?;
     let mut other = args.against.as_ref().map(|model| load::engine(model, &options)).transpose()?;
     let ids = engine.tokenizer().encode(&text, EncodeOptions { add_special: false, parse_special: false })?;

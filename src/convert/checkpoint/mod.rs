@@ -127,6 +127,12 @@ pub(super) fn weights(files: &mut dyn Files) -> Result<Weights> {
     Ok(Weights { tensors, notices })
 }
 
+/// Runs a pickle as if it came from a file of weights, for [`crate::fuzz`].
+#[cfg(any(test, fuzzing))]
+pub(crate) fn unpickle(bytes: &[u8]) -> Result<()> {
+    pickle::load(bytes).map(drop)
+}
+
 /// The files that may hold weights in a format.
 fn candidates<'a>(format: &Format, names: &'a BTreeSet<String>) -> Vec<&'a str> {
     let ends = |name: &&str| format.endings.iter().any(|ending| name.ends_with(ending));

@@ -11,8 +11,9 @@ use super::structure::{Pipeline, Scheme};
 use super::vocabulary::Slots;
 use super::{BYTE, NORMAL, Parts, UNKNOWN, parse, scores};
 use crate::Result;
+use crate::findings::Finding;
 use crate::gguf::Metadata;
-use crate::tokenizer::byte_of_name;
+use crate::tokenizer::{NORMALIZER, byte_of_name};
 
 /// The name of the file, for messages.
 const FILE: &str = "tokenizer.json";
@@ -87,7 +88,7 @@ impl Merge {
 }
 
 /// Reads `tokenizer.json`.
-pub(super) fn read(text: &str, config: &Value) -> Result<Parts> {
+pub(super) fn read(text: &str, config: &Value, findings: &mut Vec<Finding>) -> Result<Parts> {
     let json: TokenizerJson = parse(FILE, text)?;
     let pipeline = Pipeline::recognize(&json)?;
     let model = &pipeline.model;
@@ -106,7 +107,7 @@ pub(super) fn read(text: &str, config: &Value) -> Result<Parts> {
         slots.set(id, token, kind)?;
     }
     for token in &json.added_tokens {
-        slots.add(token, sentencepiece)?;
+        slots.add(token, sentencepiece, findings)?;
     }
     let vocabulary = slots.finish();
 
@@ -115,6 +116,9 @@ pub(super) fn read(text: &str, config: &Value) -> Result<Parts> {
         Scheme::ByteLevel(pre) => {
             metadata.insert("tokenizer.ggml.model", "gpt2");
             metadata.insert("tokenizer.ggml.pre", pre.name());
+            if json.normalizer.as_ref().is_some_and(|normalizer| normalizer["type"] == "NFC") {
+                metadata.insert(NORMALIZER, "nfc");
+            }
             let lines = model.merges.iter().map(|merge| {
                 let (left, right) = merge.parts()?;
                 Ok(format!("{left} {right}"))

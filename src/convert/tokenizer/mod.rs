@@ -6,10 +6,10 @@
 //! ([`sentencepiece`]) is one of those kinds by itself. Beside either, other files say which tokens
 //! have a role.
 //!
-//! Three things are let through although GGUF cannot say them, because everybody who runs such
-//! files does so: NFC normalization (Qwen2's), which only shows on decomposed text; a sentencepiece
-//! space that is put in front of some texts only; and chat templates other than the default one,
-//! which are left out.
+//! What GGUF cannot say is written down under a key of webtern's own (NFC normalization, Qwen2's,
+//! which only shows on decomposed text), or reported (added tokens that take the blanks around
+//! them), or let through because everybody who runs such files does so: a sentencepiece space that
+//! is put in front of some texts only, and chat templates other than the default one.
 
 #![forbid(unsafe_code)]
 
@@ -25,6 +25,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Result;
+use crate::findings::Finding;
 use crate::gguf::Metadata;
 use roles::Roles;
 use vocabulary::Vocabulary;
@@ -85,23 +86,24 @@ struct Template {
 /// The `tokenizer.*` metadata that a checkpoint's files amount to.
 ///
 /// When `config.json` and `tokenizer_config.json` disagree about the token that ends a text, both
-/// end answers: the second becomes `eos_token_id` and the first `eot_token_id`. Ids without a token
-/// become unused tokens `[PAD17]`.
+/// end answers: the second becomes `eos_token_id` and the first `eot_token_id`; a third becomes
+/// `eom_token_id`. Ids without a token become unused tokens `[PAD17]`. `findings` gets what GGUF
+/// cannot say and roles of tokens that do not exist.
 ///
 /// # Errors
 /// `io` without a tokenizer; `unsupported-architecture` for a tokenizer that GGUF has no name for,
 /// naming the part; `malformed` and `truncated` when a file is not of the expected form or
 /// contradicts another; `limits` for outsized ids.
-pub fn tokenizer_metadata(files: &TokenizerFiles) -> Result<Metadata> {
+pub fn tokenizer_metadata(files: &TokenizerFiles, findings: &mut Vec<Finding>) -> Result<Metadata> {
     let optional = |name, text: Option<&str>| text.map_or(Ok(Value::Null), |text| parse(name, text));
     let tokenizer_config = optional("tokenizer_config.json", files.tokenizer_config)?;
     let config = optional("config.json", files.config)?;
     let parts = match (files.tokenizer, files.model) {
-        (Some(json), _) => json::read(json, &config)?,
-        (None, Some(model)) => sentencepiece::read(model, files.added_tokens, &tokenizer_config, &config)?,
+        (Some(json), _) => json::read(json, &config, findings)?,
+        (None, Some(model)) => sentencepiece::read(model, files.added_tokens, &tokenizer_config, &config, findings)?,
         (None, None) => bail!(Io, "the checkpoint has no tokenizer: neither tokenizer.json nor tokenizer.model"),
     };
-    let roles = Roles::new(&parts, &tokenizer_config, &config)?;
+    let roles = Roles::new(&parts, &tokenizer_config, &config, findings)?;
     let Parts { vocabulary, mut metadata, .. } = parts;
     metadata.insert("tokenizer.ggml.tokens", vocabulary.tokens);
     metadata.insert("tokenizer.ggml.token_type", vocabulary.types);
@@ -109,6 +111,7 @@ pub fn tokenizer_metadata(files: &TokenizerFiles) -> Result<Metadata> {
         ("tokenizer.ggml.bos_token_id", roles.bos),
         ("tokenizer.ggml.eos_token_id", roles.eos),
         ("tokenizer.ggml.eot_token_id", roles.eot),
+        ("tokenizer.ggml.eom_token_id", roles.eom),
         ("tokenizer.ggml.unknown_token_id", roles.unk),
         ("tokenizer.ggml.padding_token_id", roles.pad),
         ("tokenizer.ggml.mask_token_id", roles.mask),

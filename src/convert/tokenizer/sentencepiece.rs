@@ -21,6 +21,7 @@ use super::protobuf::{Fields, Value};
 use super::vocabulary::{MAX_ID, Slots};
 use super::{Parts, Template, parse};
 use crate::error::Result;
+use crate::findings::Finding;
 use crate::gguf::Metadata;
 
 const FILE: &str = "tokenizer.model";
@@ -49,7 +50,13 @@ struct Piece<'a> {
 
 /// Reads `tokenizer.model`, with the tokens that `added_tokens.json` and `tokenizer_config.json`
 /// add to it.
-pub(super) fn read(model: &[u8], added_tokens: Option<&str>, tokenizer_config: &Json, config: &Json) -> Result<Parts> {
+pub(super) fn read(
+    model: &[u8],
+    added_tokens: Option<&str>,
+    tokenizer_config: &Json,
+    config: &Json,
+    findings: &mut Vec<Finding>,
+) -> Result<Parts> {
     let model = Model::read(model).map_err(|error| error.at(FILE))?;
     let added = added(added_tokens, tokenizer_config)?;
     let largest = (model.pieces.len() as u32 - 1).max(added.iter().map(|token| token.id).max().unwrap_or(0));
@@ -60,7 +67,7 @@ pub(super) fn read(model: &[u8], added_tokens: Option<&str>, tokenizer_config: &
         *score = piece.score;
     }
     for token in &added {
-        slots.add(token, true)?;
+        slots.add(token, true, findings)?;
     }
     let mut metadata = Metadata::default();
     metadata.insert("tokenizer.ggml.model", "llama");

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::ErrorCode;
-use crate::tokenizer::{EncodeOptions, Tokenizer};
+use crate::tokenizer::{EncodeOptions, NORMALIZER, Tokenizer};
 
 fn byte_level() -> Value {
     json!({
@@ -37,14 +37,20 @@ fn sentencepiece() -> Value {
     })
 }
 
-fn convert(json: &Value, tokenizer_config: Value, config: Value) -> Result<Metadata> {
+fn convert_with_findings(json: &Value, tokenizer_config: Value, config: Value) -> Result<(Metadata, Vec<Finding>)> {
     let [json, tokenizer_config, config] = [json, &tokenizer_config, &config].map(Value::to_string);
-    tokenizer_metadata(&TokenizerFiles {
+    let files = TokenizerFiles {
         tokenizer: Some(&json),
         tokenizer_config: Some(&tokenizer_config),
         config: Some(&config),
         ..TokenizerFiles::default()
-    })
+    };
+    let mut findings = Vec::new();
+    Ok((tokenizer_metadata(&files, &mut findings)?, findings))
+}
+
+fn convert(json: &Value, tokenizer_config: Value, config: Value) -> Result<Metadata> {
+    Ok(convert_with_findings(json, tokenizer_config, config)?.0)
 }
 
 /// `json` with the part at `pointer` replaced.
@@ -68,7 +74,7 @@ fn byte_level_vocabularies_become_gpt2() {
         "eos_token": { "content": "<eos>" }, "chat_template": [{ "name": "tools", "template": "T" }, { "name": "default", "template": "D" }]
     });
     let metadata =
-        convert(&byte_level(), tokenizer_config, json!({ "vocab_size": 8, "eos_token_id": [0, 3] })).unwrap();
+        convert(&byte_level(), tokenizer_config, json!({ "vocab_size": 8, "eos_token_id": [0, 3, 2] })).unwrap();
     assert_eq!(metadata.string("tokenizer.ggml.pre"), Ok(Some("gpt-2")));
     assert_eq!(metadata.require_strings("tokenizer.ggml.merges").unwrap(), ["a b"]);
     let tokens = metadata.require_strings("tokenizer.ggml.tokens").unwrap();
@@ -76,6 +82,8 @@ fn byte_level_vocabularies_become_gpt2() {
     assert_eq!(metadata.require_i32s("tokenizer.ggml.token_type").unwrap(), [3, 1, 1, 1, 5, 4, 5, 5]);
     assert_eq!(metadata.u32("tokenizer.ggml.eos_token_id"), Ok(Some(0)));
     assert_eq!(metadata.u32("tokenizer.ggml.eot_token_id"), Ok(Some(3)));
+    assert_eq!(metadata.u32("tokenizer.ggml.eom_token_id"), Ok(Some(2)));
+    assert_eq!(Tokenizer::from_metadata(&metadata).unwrap().stop_ids(), [0, 2, 3]);
     assert_eq!(metadata.bool("tokenizer.ggml.add_bos_token"), Ok(Some(false)));
     assert_eq!(metadata.string("tokenizer.chat_template"), Ok(Some("D")));
 }
@@ -103,6 +111,7 @@ fn llama_3_and_qwen2_are_recognized() {
         json["normalizer"] = json!({ "type": "NFC" });
         let metadata = convert(&json, json!({}), json!({})).unwrap();
         assert_eq!(metadata.string("tokenizer.ggml.pre"), Ok(Some(name)));
+        assert_eq!(metadata.string(NORMALIZER), Ok(Some("nfc")));
         json["model"]["ignore_merges"] = (!ignore_merges).into();
         rejects(&json, ErrorCode::UnsupportedArchitecture, "ignore_merges");
     }
@@ -142,10 +151,39 @@ fn rejects_what_gguf_cannot_express() {
         json["model"][key] = value;
         rejects(&json, Unsupported, key);
     }
+}
+
+#[test]
+fn what_gguf_cannot_say_of_added_tokens_is_a_finding() {
     for flag in ["lstrip", "rstrip", "single_word"] {
         let mut json = byte_level();
         json["added_tokens"][0][flag] = true.into();
-        rejects(&json, Unsupported, "\"<eos>\"");
+        let (metadata, findings) = convert_with_findings(&json, json!({}), json!({})).unwrap();
+        assert_eq!((findings.len(), findings[0].code), (1, "added-token-blanks"), "{flag}");
+        assert!(findings[0].message.contains("\"<eos>\""), "{}", findings[0].message);
+        assert_eq!(metadata.require_i32s("tokenizer.ggml.token_type").unwrap()[0], 3);
+    }
+}
+
+#[test]
+fn roles_of_tokens_that_do_not_exist_are_ignored() {
+    for (tokenizer_config, config, names) in [
+        (json!({ "pad_token": "[PAD]" }), json!({}), "pad_token \"[PAD]\""),
+        (json!({ "mask_token": { "content": "[MASK]" } }), json!({}), "mask_token \"[MASK]\""),
+        (json!({ "eos_token": "</s>" }), json!({ "eos_token_id": 3 }), "eos_token \"</s>\""),
+        (json!({}), json!({ "pad_token_id": -1, "eos_token_id": 3 }), "pad_token_id -1"),
+        (json!({}), json!({ "pad_token_id": 6, "eos_token_id": [99, 3] }), "pad_token_id 6"),
+        (json!({}), json!({ "bos_token_id": -1 }), "bos_token_id -1"),
+    ] {
+        let eos = config["eos_token_id"].is_null();
+        let (metadata, findings) = convert_with_findings(&byte_level(), tokenizer_config, config).unwrap();
+        assert!(
+            findings.iter().any(|finding| finding.code == "role-ignored" && finding.message.contains(names)),
+            "{findings:?}"
+        );
+        assert_eq!(metadata.get("tokenizer.ggml.padding_token_id"), None);
+        assert_eq!(metadata.u32("tokenizer.ggml.eos_token_id"), Ok((!eos).then_some(3)));
+        assert_eq!(Tokenizer::from_metadata(&metadata).unwrap().warnings(), []);
     }
 }
 
@@ -160,12 +198,8 @@ fn rejects_contradictions() {
     rejects(&with(byte_level(), "/model/merges", json!(["a b c"])), Malformed, "merges");
     rejects(&with(byte_level(), "/model/merges", json!([["a", "b "]])), Malformed, "merges");
     rejects(&with(sentencepiece(), "/model/merges", json!(["b a"])), Malformed, "\"ba\"");
-    for (tokenizer_config, config, names) in [
-        (json!({ "eos_token": "</s>" }), json!({}), "eos_token \"</s>\""),
-        (json!({}), json!({ "vocab_size": 5 }), "vocab_size in config.json is 5"),
-        (json!({}), json!({ "eos_token_id": [1, 99] }), "eos_token_id 99"),
-        (json!({}), json!({ "bos_token_id": -1 }), "bos_token_id -1"),
-    ] {
+    for (tokenizer_config, config, names) in [(json!({}), json!({ "vocab_size": 5 }), "vocab_size in config.json is 5")]
+    {
         let error = convert(&byte_level(), tokenizer_config, config).unwrap_err();
         assert_eq!(error.code(), Malformed, "{error}");
         assert!(error.message().contains(names), "{error}");

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::json::AddedToken;
 use super::{CONTROL, UNKNOWN, UNUSED, USER_DEFINED};
 use crate::Result;
+use crate::findings::{self, Finding};
 
 /// Ids of this size are refused: no vocabulary in use has as many tokens, and every id up to the
 /// largest takes memory.
@@ -71,14 +72,15 @@ impl Slots {
 
     /// A token beside the model, or a role for one of its own. In sentencepiece vocabularies `▁` is
     /// a blank.
-    pub(super) fn add(&mut self, added: &AddedToken, sentencepiece: bool) -> Result<()> {
+    pub(super) fn add(&mut self, added: &AddedToken, sentencepiece: bool, findings: &mut Vec<Finding>) -> Result<()> {
         let AddedToken { id, content, .. } = added;
         if added.lstrip || added.rstrip || added.single_word {
-            bail!(
-                UnsupportedArchitecture,
-                "{}: the added token {content:?} is recognized with the blanks around it (lstrip, rstrip) or as a whole word only (single_word), which GGUF cannot express",
+            let message = format!(
+                "{}: the added token {content:?} is recognized with the blanks around it (lstrip, rstrip) or as a whole word only \
+                 (single_word). GGUF cannot say so: in the file these blanks are tokens of their own, and parts of words are recognized",
                 self.file
             );
+            findings::add(findings, Finding::warning("added-token-blanks", message));
         }
         let slot = &mut self.slots[*id as usize];
         match slot {

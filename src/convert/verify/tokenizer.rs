@@ -6,8 +6,9 @@
 //! cannot express. Tokens with a role and the chat template are compared with what conversion makes
 //! of them.
 //!
-//! Two things are known to differ, because GGUF has no words for them, and are no faults: NFC
-//! normalization, and a sentencepiece space that is put in front of some texts only.
+//! Two things are known to differ in files of other converters, because GGUF has no words for them,
+//! and are no faults: NFC normalization, and a sentencepiece space that is put in front of some
+//! texts only.
 
 #![forbid(unsafe_code)]
 
@@ -237,7 +238,8 @@ impl Lossless<'_> {
     /// no text.
     fn loss(&mut self, text: &str) -> Result<Option<Finding>> {
         let mut kept = String::new();
-        for c in text.chars() {
+        // What comes back is the text as the tokenizer normalizes it.
+        for c in self.tokenizer.normalize(text).chars() {
             let survives = match self.known.get(&c) {
                 Some(survives) => *survives,
                 None => self.survives(c.encode_utf8(&mut [0; 4]))?,

@@ -119,7 +119,8 @@ fn tiny_a2d_does_not_think_unless_asked() {
         assert!(written.ends_with(template), "{written}");
         assert_eq!(written.contains("enable_thinking = false"), !thinks, "{class}: {written}");
         let engine = engine(&file, &EngineOptions::default());
-        let text = engine.frontend().template().render(&[Message::new("user", "hello")], true).unwrap();
+        let text =
+            engine.frontend().apply_chat_template(&[Message::new("user", "hello")], &Default::default(), true).unwrap();
         assert_eq!(text, "answer", "{class}");
     }
 }

@@ -1,5 +1,6 @@
-//! The converter against files it did not make: a trained checkpoint with its reference file and outputs, and checkpoints built with
-//! the `safetensors` crate whose conversion is computed here by another way.
+//! The converter against files it did not make: a trained checkpoint with its reference file and
+//! outputs, and checkpoints built with the `safetensors` crate whose conversion is computed here by
+//! another way.
 
 #![forbid(unsafe_code)]
 
@@ -71,7 +72,7 @@ fn engine(file: &[u8], options: &EngineOptions) -> Engine {
 
 fn generate(engine: &mut Engine, tokens: &[u32], options: Value) -> Vec<u32> {
     let options: DecodeOptions = serde_json::from_value(options).unwrap();
-    engine.start(&Request { prompt: Prompt::Tokens(tokens.to_vec()), options }).unwrap();
+    engine.start(&Request::new(Prompt::Tokens(tokens.to_vec()), options)).unwrap();
     let mut events = Vec::new();
     while engine.step(&mut events).unwrap() {}
     match events.pop() {

@@ -149,24 +149,27 @@ fn verification_finds_another_tokenizer() {
     assert_eq!(problems(&found), [("special-tokens", vec![])]);
     assert!(found.findings[0].message.contains("answers end at the tokens [1, 40] in the file, and [1] by"));
     assert_eq!(find(&found.findings, "chat-template").severity, Severity::Warning);
-    // A token that is no longer special is read as text.
+    // A token that ends answers by its name does so whatever its type.
     let plain = rewritten(&file, |metadata, _| {
         let mut types = metadata.require_i32s("tokenizer.ggml.token_type").unwrap();
         types[1] = 1;
         metadata.insert("tokenizer.ggml.token_type", types);
         metadata.insert("tokenizer.ggml.eos_token_id", 0u32);
     });
-    assert_eq!(problems(&verified(plain, &checkpoint)), [("special-tokens", vec![]), ("tokenizer-ids", vec![])]);
+    assert_eq!(problems(&verified(plain, &checkpoint)), [("special-tokens", vec![])]);
 }
 
 #[test]
-fn composing_tokenizers_differ_on_decomposed_text_only() {
+fn composing_tokenizers_differ_on_decomposed_text_only_in_files_that_do_not_say_so() {
     let mut checkpoint = Checkpoint::new("LlamaForCausalLM", 64, 64, 2, 1);
     let mut json: Value = serde_json::from_slice(&checkpoint.others["tokenizer.json"]).unwrap();
     json["normalizer"] = json!({ "type": "NFC" });
     checkpoint.others.insert("tokenizer.json".into(), json.to_string().into_bytes());
     let (file, _) = checkpoint.convert(&ConvertOptions::default()).unwrap();
+    let other = rewritten(&file, |metadata, _| drop(metadata.insert("tokenizer.webtern.normalizer", "none")));
     let found = verified(file, &checkpoint);
+    assert_eq!((problems(&found), found.tokenizer.differing), (vec![], 0));
+    let found = verified(other, &checkpoint);
     assert_eq!((problems(&found), found.tokenizer.differing), (vec![], 1));
     assert_eq!(find(&found.findings, "tokenizer-normalization").severity, Severity::Note);
 }

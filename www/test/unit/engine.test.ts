@@ -278,10 +278,20 @@ describe('the other calls', () => {
     ])
     expect(await model.detokenize(Uint32Array.of(5), { skipSpecial: true })).toBe('5 true')
     const messages = [{ role: 'user', content: 'hi' }] as const
-    expect(await model.applyChatTemplate(messages)).toBe(`${JSON.stringify(messages)} true`)
-    expect(await model.applyChatTemplate(messages, { addGenerationPrompt: false })).toBe(
-      `${JSON.stringify(messages)} false`,
+    expect(await model.applyChatTemplate(messages)).toBe(`${JSON.stringify(messages)} true {}`)
+    const chatTemplateArgs = { enable_thinking: false }
+    expect(await model.applyChatTemplate(messages, { addGenerationPrompt: false, chatTemplateArgs })).toBe(
+      `${JSON.stringify(messages)} false ${JSON.stringify(chatTemplateArgs)}`,
     )
+  })
+
+  it('replace halves of surrogate pairs, which no text in WebAssembly can have', async () => {
+    const fake = new Fake()
+    const model = await fake.loadModel(bytes)
+    const messages = [{ role: 'user', content: 'a\ud83d' }] as const
+    expect(await model.applyChatTemplate(messages)).toContain('"a\ufffd"')
+    await model.generate({ prompt: '\udc00🙂', stop: 'b\ud83d' }).result()
+    expect(fake.requests[0]).toMatchObject({ prompt: '\ufffd🙂', stop: ['b\ufffd'] })
   })
 })
 

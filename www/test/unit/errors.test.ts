@@ -22,6 +22,7 @@ const CODES: Readonly<Record<ErrorCode, true>> = {
   aborted: true,
   crashed: true,
   integrity: true,
+  'unsupported-platform': true,
 }
 
 it('has the codes of the Rust crate', () => {

@@ -246,7 +246,8 @@ export class Fake {
       info: () => ({ ...INFO, ...this.script.info }),
       tokenize: (text, options) => Uint32Array.from([text.length, options.length]),
       detokenize: (ids, skipSpecial) => `${[...ids].join(' ')} ${String(skipSpecial)}`,
-      applyChatTemplate: (messages, addGenerationPrompt) => `${messages} ${String(addGenerationPrompt)}`,
+      applyChatTemplate: (messages, addGenerationPrompt, templateArguments) =>
+        `${messages} ${String(addGenerationPrompt)} ${templateArguments}`,
       start: (request) => {
         this.log.push('start')
         this.requests.push(fromJson(request))

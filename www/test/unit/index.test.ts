@@ -21,7 +21,7 @@ it.each([
   expect('Worker' in globalThis).toBe(false)
   const error = await rejection(call())
   expect(error).toBeInstanceOf(WebternError)
-  expect(error).toMatchObject({ code: 'crashed' })
+  expect(error).toMatchObject({ code: 'unsupported-platform' })
   expect(String(error)).toContain('browser only')
 })
 

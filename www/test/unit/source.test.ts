@@ -85,6 +85,17 @@ describe('describeSource', () => {
     expect(describeSource([two, one], undefined)).toEqual({ kind: 'blobs', blobs: parts })
   })
 
+  it('takes the files of an input element as they are', () => {
+    class FileList {
+      *[Symbol.iterator](): Iterator<File> {
+        yield file('m.gguf')
+      }
+    }
+    vi.stubGlobal('FileList', FileList)
+    // @ts-expect-error: not the browser's own, which cannot be made here
+    expect(describeSource(new FileList(), undefined)).toMatchObject({ kind: 'blobs', blobs: [{ name: 'm.gguf' }] })
+  })
+
   it.each([
     ['', 'is not a URL'],
     ['http://', 'is not a URL'],

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &EvalArgs, json: bool) -> Result<()> {
     }
     let cases = read(&args.cases)?;
     let cases = &cases[..args.limit.map_or(cases.len(), |limit| limit.clamp(1, cases.len()))];
-    let mut engine = load::engine(&args.model.model, &args.model.options())?;
+    let mut engine = load::engine(&args.model.model, &args.model.options()?)?;
     let modes = args.modes.clone().unwrap_or_else(|| match engine.info().diffusion {
         Some(_) => vec![Mode::Ar, Mode::Greedy, Mode::Iterative, Mode::Adaptive],
         None => vec![Mode::Ar],
