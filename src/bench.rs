@@ -43,7 +43,7 @@ fn median(mut times: Vec<f64>) -> f64 {
 }
 
 /// Returns the milliseconds of one call: the median of `runs` runs, each of as many calls as take
-/// [`MIN_RUN_MS`].
+/// `MIN_RUN_MS`.
 ///
 /// # Errors
 ///
