@@ -214,7 +214,7 @@ def main(webtern):
                 shutil.copy(part, whole)
             for ty in FLOAT_TYPES + TERNARY_TYPES * checkpoint.is_ternary:
                 path = Path(parent) / f"{ty}.gguf"
-                convert = [webtern, "--json", "convert", whole, "--type", ty, "-o", path]
+                convert = [webtern, "--json", "convert", whole, "--type", ty, "--scales", "f16", "-o", path]
                 subprocess.run(convert, check=True, stdout=subprocess.DEVNULL)
                 try:
                     seen |= check(checkpoint, ty, path)
