@@ -2,9 +2,9 @@
 //! compiles a template.
 //!
 //! - `{% generation %}` blocks mark what an assistant wrote, for training; they become blocks that
-//! are always taken.
+//!   are always taken.
 //! - `text % values` formats as in Python; it becomes the filter `percent`, which is `%` for
-//! numbers too.
+//!   numbers too.
 
 #![forbid(unsafe_code)]
 

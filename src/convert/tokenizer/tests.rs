@@ -198,12 +198,9 @@ fn rejects_contradictions() {
     rejects(&with(byte_level(), "/model/merges", json!(["a b c"])), Malformed, "merges");
     rejects(&with(byte_level(), "/model/merges", json!([["a", "b "]])), Malformed, "merges");
     rejects(&with(sentencepiece(), "/model/merges", json!(["b a"])), Malformed, "\"ba\"");
-    for (tokenizer_config, config, names) in [(json!({}), json!({ "vocab_size": 5 }), "vocab_size in config.json is 5")]
-    {
-        let error = convert(&byte_level(), tokenizer_config, config).unwrap_err();
-        assert_eq!(error.code(), Malformed, "{error}");
-        assert!(error.message().contains(names), "{error}");
-    }
+    let error = convert(&byte_level(), json!({}), json!({ "vocab_size": 5 })).unwrap_err();
+    assert_eq!(error.code(), Malformed, "{error}");
+    assert!(error.message().contains("vocab_size in config.json is 5"), "{error}");
     let error = convert(&byte_level(), json!({}), json!({ "vocab_size": u64::MAX })).unwrap_err();
     assert_eq!(error.code(), Limits, "{error}");
 }

@@ -178,7 +178,10 @@ describe('checkGenerate', () => {
     [{ tokens: [1, -1] }, 'tokens must be an array of token ids'],
     [{ tokens: [0.5] }, 'tokens must be'],
     [{ tokens: 'abc' }, 'tokens must be'],
-    [{ prompt: 'a', mode: 'fast' }, 'mode must be one of auto, ar, greedy, iterative, adaptive, speculative, not "fast"'],
+    [
+      { prompt: 'a', mode: 'fast' },
+      'mode must be one of auto, ar, greedy, iterative, adaptive, speculative, not "fast"',
+    ],
     [{ prompt: 'a', threshold: 1.1 }, 'threshold must be a number above 0 and at most 1, not 1.1'],
     [{ prompt: 'a', temperature: -1 }, 'temperature must be a number from 0 to 100, not -1'],
     [{ prompt: 'a', temperature: Infinity }, 'temperature must be'],
