@@ -66,6 +66,10 @@ const WORDS: Readonly<Record<ErrorCode, Words>> = {
     advice:
       'Load the model again. If it happens again with the same prompt, please report it with the model and the prompt.',
   },
+  'unsupported-platform': {
+    title: 'Not a browser',
+    advice: 'webtern runs in web pages. Open this page in a current browser.',
+  },
   integrity: { title: 'The file is not the expected one', advice: 'Its checksum is wrong. Download it again.' },
 }
 
