@@ -58,7 +58,12 @@ async function check({ default: OpenAI, NotFoundError, BadRequestError }, addres
   assert.equal((await client.completions.create({ model: 'tiny', prompt: 'Spell', max_tokens: 3 })).choices.length, 1)
   const response = await client.responses.create({ model: 'tiny', input: 'What is 24 + 64?', max_output_tokens: 64 })
   assert.equal(response.output_text, answer)
-  const events = await client.responses.create({ model: 'tiny', input: 'What is 24 + 64?', max_output_tokens: 64, stream: true })
+  const events = await client.responses.create({
+    model: 'tiny',
+    input: 'What is 24 + 64?',
+    max_output_tokens: 64,
+    stream: true,
+  })
   let deltas = ''
   for await (const event of events) if (event.type === 'response.output_text.delta') deltas += event.delta
   assert.equal(deltas, answer)

@@ -163,7 +163,7 @@ describe('the settings', () => {
       return rejected.filter(({ option, value }) => {
         const field = form?.elements.namedItem(option)
         if (!(field instanceof HTMLInputElement)) return false
-        field.value = String(value)
+        field.value = JSON.stringify(value)
         // A slider moves to the next value that it allows.
         return field.checkValidity() && Number(field.value) === value
       })

@@ -59,9 +59,9 @@ describe('startPool', () => {
     expect(from.counts).toEqual([5])
     const [good, bad, uncloneable, slow] = [worker(), worker(), worker(true), worker()]
     from.link({ reason: 'worker.js: the server answered 404' })
-    for (const { port, reply } of [good, bad, uncloneable, slow]) {
-      from.link({ port })
-      reply({ type: 'waiting' })
+    for (const started of [good, bad, uncloneable, slow]) {
+      from.link({ port: started.port })
+      started.reply({ type: 'waiting' })
     }
     expect(good.tasks).toEqual([WORK])
     good.reply({ type: 'started' })
