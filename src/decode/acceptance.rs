@@ -8,32 +8,8 @@
 #![forbid(unsafe_code)]
 
 use super::event::Decision;
+use super::mode::Acceptance;
 use super::sampler::Choice;
-use serde::{Deserialize, Serialize};
-
-/// A rule of acceptance. The threshold is [`Options::threshold`](super::Options::threshold), or
-/// that of the model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum Acceptance {
-    /// Rows whose confidence exceeds the threshold, and always the most confident one (Fast-dLLM,
-    /// arXiv:2505.22618).
-    #[default]
-    Threshold,
-    /// Rows whose confidence exceeds the threshold if there are as many as the schedule says, else
-    /// the scheduled number of most confident rows (SDAR, arXiv:2510.06303).
-    Dynamic,
-    /// The scheduled number of most confident rows.
-    Static,
-    /// The most confident rows as long as the product of their confidences exceeds the threshold.
-    Product,
-    /// As threshold; rows near one that exceeds it need 0.15 less (LocalLeap, arXiv:2510.07081).
-    Local,
-    /// Rows in order of entropy, as long as the entropies of those before sum to no more than the
-    /// threshold, in nats (EB-Sampler, arXiv:2505.24857).
-    Entropy,
-}
 
 /// How far from a row that exceeds the threshold [`Acceptance::Local`] trusts its neighbors, and by
 /// how much less.
@@ -41,27 +17,6 @@ const LOCAL_RADIUS: usize = 4;
 const LOCAL_DISCOUNT: f64 = 0.15;
 
 impl Acceptance {
-    /// Every rule.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Threshold, Self::Dynamic, Self::Static, Self::Product, Self::Local, Self::Entropy];
-
-    /// As in files and options.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Threshold => "threshold",
-            Self::Dynamic => "dynamic",
-            Self::Static => "static",
-            Self::Product => "product",
-            Self::Local => "local",
-            Self::Entropy => "entropy",
-        }
-    }
-
-    /// Whether a schedule belongs to the rule.
-    pub(crate) const fn has_schedule(self) -> bool {
-        matches!(self, Self::Dynamic | Self::Static)
-    }
-
     /// Decides about the masked `rows`, in ascending order, for which a pass proposes `choices`.
     /// `scheduled` is the schedule's share of this pass, at least 1.
     pub(super) fn decide(

@@ -1,8 +1,9 @@
 //! How probable given continuations of a prompt are, without generating any.
 //!
-//! The prompt is committed but for its last token. Then a pass runs that token and a continuation but for its last token;
-//! its rows predict the continuation, and the logarithms of the probabilities found there add up. Continuations that need the
-//! same rows share a pass, as those of one token do. Attention is causal, as in mode `ar`.
+//! The prompt is committed but for its last token. Then a pass runs that token and a continuation
+//! but for its last token; its rows predict the continuation, and the logarithms of the
+//! probabilities found there add up. Continuations that need the same rows share a pass, as those
+//! of one token do. Attention is causal, as in mode `ar`.
 
 #![forbid(unsafe_code)]
 
@@ -71,7 +72,8 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Takes over `session` and cuts `model`'s cache to what the prompt can use of it. No forward pass yet.
+    /// Takes over `session` and cuts `model`'s cache to what the prompt can use of it. No forward
+    /// pass yet.
     pub fn start<M: LanguageModel + ?Sized>(
         model: &mut M,
         session: &mut Session,
@@ -124,8 +126,8 @@ impl Comparison {
         Ok(self.scores.iter().all(Option::is_some))
     }
 
-    /// The probabilities of the sequences among each other: by their probability, or `by_length` by the geometric mean of
-    /// their tokens' probabilities. They sum to 1.
+    /// The probabilities of the sequences among each other: by their probability, or `by_length` by
+    /// the geometric mean of their tokens' probabilities. They sum to 1.
     pub fn probabilities(&self, by_length: bool) -> Vec<f64> {
         let score = |(score, tokens): (&Option<f64>, &Vec<u32>)| {
             let length = if by_length { (tokens.len() - self.candidates.prompt) as f64 } else { 1.0 };

@@ -7,7 +7,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::options::Mode;
+use super::mode::Mode;
 use super::settings::DiffusionSettings;
 use crate::error::Result;
 use crate::model::{Attention, LanguageModel, Pass};

@@ -5,7 +5,7 @@
 use super::acceptance::scheduled;
 use super::block::Block;
 use super::event::Decision;
-use super::options::Mode;
+use super::mode::Mode;
 use super::plan::DiffusionPlan;
 use super::sampler::Sampler;
 use super::session::{Rows, Session};

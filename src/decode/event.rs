@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::logprobs::TokenLogprob;
-use super::options::Mode;
+use super::mode::Mode;
 use serde::Serialize;
 
 /// Something that happened in a run.
@@ -22,7 +22,8 @@ pub enum Event {
     Text {
         /// Whole characters, no control tokens, no part of a stop string.
         text: String,
-        /// The tokens whose text ends in it, where [`Options::logprobs`](super::Options::logprobs) asks for them.
+        /// The tokens whose text ends in it, where [`Options::logprobs`](super::Options::logprobs)
+        /// asks for them.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         logprobs: Vec<TokenLogprob>,
     },

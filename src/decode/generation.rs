@@ -3,11 +3,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::acceptance::Acceptance;
 use super::block::Block;
 use super::diffusion;
 use super::event::{BlockToken, Decision, Event, FinishReason, Outcome, Stats};
-use super::options::{Mode, Options};
+use super::mode::Acceptance;
+use super::mode::Mode;
+use super::options::Options;
 use super::output::Output;
 use super::plan::{DecodingConfig, DiffusionPlan, ModelSize, Plan};
 use super::sampler::{Choice, Sampler};

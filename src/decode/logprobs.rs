@@ -1,7 +1,7 @@
 //! How probable the model found the tokens that were chosen, and which others it found probable.
 //!
-//! Probabilities are the model's own: the softmax of its logits without the mask token, before temperature, penalties and
-//! bias. A diffusion run reports those of the pass that decided.
+//! Probabilities are the model's own: the softmax of its logits without the mask token, before
+//! temperature, penalties and bias. A diffusion run reports those of the pass that decided.
 
 #![forbid(unsafe_code)]
 
@@ -91,7 +91,8 @@ impl Pending {
         self.tokens.drain(..count).map(|(_, _, token)| token).collect()
     }
 
-    /// The text ends after `length` bytes: the token that goes beyond keeps the bytes before, later ones are dropped.
+    /// The text ends after `length` bytes: the token that goes beyond keeps the bytes before, later
+    /// ones are dropped.
     pub(super) fn end(&mut self, length: usize) -> Vec<TokenLogprob> {
         let mut tokens = self.release(length);
         if let Some((start, _, mut token)) = self.tokens.pop_front().filter(|(start, ..)| *start < length) {

@@ -54,6 +54,7 @@ mod diffusion;
 mod event;
 mod generation;
 mod logprobs;
+mod mode;
 mod options;
 mod output;
 mod penalties;
@@ -66,13 +67,13 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-pub use acceptance::Acceptance;
 pub use choice::{Candidates, Comparison};
 pub use costs::{AutoChoice, PassCosts};
 pub use event::{BlockToken, Decision, Event, FinishReason, Outcome, Stats};
 pub use generation::Generation;
 pub use logprobs::{TokenLogprob, TopLogprob};
-pub use options::{Mode, Options};
+pub use mode::{Acceptance, Mode};
+pub use options::Options;
 pub use plan::{DecodingConfig, ModelSize, fit_options};
 pub use session::Session;
 pub(crate) use settings::{Assumed, Diffusion, decode_modes};

@@ -3,48 +3,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::acceptance::Acceptance;
+use super::mode::{Acceptance, Mode};
 use crate::error::{Error, ErrorCode, Result};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
-
-/// How tokens are found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum Mode {
-    /// For a diffusion model `Adaptive`, or `Iterative` where it recommends a schedule; `Ar` where that
-    /// is faster and the model was trained for it, and for all other models.
-    #[default]
-    Auto,
-    /// One token after the other. Works on every model.
-    Ar,
-    /// Every position of a block in one pass.
-    Greedy,
-    /// Passes that accept what is more probable than the threshold.
-    Iterative,
-    /// As `Iterative`, with a lower threshold in the first two passes over a sub-block.
-    Adaptive,
-    /// The tokens of `Ar`, drafted by one pass over a window and verified by another; the block
-    /// size is that of the window.
-    Speculative,
-}
-
-impl Mode {
-    /// As in options.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Ar => "ar",
-            Self::Greedy => "greedy",
-            Self::Iterative => "iterative",
-            Self::Adaptive => "adaptive",
-            Self::Speculative => "speculative",
-        }
-    }
-}
 
 /// Options of a run. Everything has a default.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -1,4 +1,5 @@
-//! What changes logits before a token is chosen: penalties for tokens that occurred, and the caller's bias.
+//! What changes logits before a token is chosen: penalties for tokens that occurred, and the
+//! caller's bias.
 
 #![forbid(unsafe_code)]
 

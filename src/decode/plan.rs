@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::acceptance::Acceptance;
 use super::costs::AutoChoice;
-use super::options::{Mode, Options, refuse};
+use super::mode::Acceptance;
+use super::mode::Mode;
+use super::options::{Options, refuse};
 use super::settings::DiffusionSettings;
 use crate::error::Result;
 use crate::model::{Attention, LanguageModel};
@@ -36,8 +37,8 @@ impl ModelSize {
     }
 }
 
-/// Checks a prompt and options as [`Generation::start`](super::Generation::start) does. Sets `max_tokens`; more than the context
-/// holds is cut to that.
+/// Checks a prompt and options as [`Generation::start`](super::Generation::start) does. Sets
+/// `max_tokens`; more than the context holds is cut to that.
 ///
 /// # Errors
 ///
@@ -190,7 +191,8 @@ impl Plan {
     }
 }
 
-/// How many tokens to make after a prompt and how many there is room for, given that positions are used in whole blocks.
+/// How many tokens to make after a prompt and how many there is room for, given that positions are
+/// used in whole blocks.
 fn fit(prompt: usize, asked: Option<usize>, block: usize, context: usize) -> Result<(usize, usize)> {
     let room = (context / block * block).saturating_sub(prompt);
     let whole = if block == 1 { String::new() } else { format!(" in whole blocks of {block}") };

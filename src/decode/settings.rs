@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::acceptance::Acceptance;
-use super::options::Mode;
+use super::mode::Acceptance;
+use super::mode::Mode;
 use crate::error::{Error, ErrorCode, Result};
 use crate::gguf::Metadata;
 use crate::model::Attention;

@@ -10,9 +10,7 @@
 
 use std::collections::HashMap;
 
-use super::Warning;
-use super::ids::{SpecialIds, id_of};
-use super::vocabulary::{Model, TokenType};
+use super::types::{Model, SpecialIds, TokenType, Warning, id_of};
 use super::words::PreTokenizer;
 use crate::Result;
 use crate::gguf::Metadata;

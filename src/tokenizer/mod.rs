@@ -13,22 +13,23 @@
 
 mod bpe;
 mod end;
-mod ids;
+mod mask;
 mod partition;
 mod spm;
 mod stream;
 mod text;
+mod types;
 mod vocabulary;
 mod words;
 
-pub(crate) use ids::MASK_NAMES;
+pub(crate) use mask::MASK_NAMES;
 pub(crate) use text::{byte_level, byte_of_name};
 pub(crate) use words::{LLAMA_BPE_PATTERN, PreTokenizer, QWEN2_PATTERN};
 
-pub use ids::{MaskChoice, SpecialIds};
+pub use mask::MaskChoice;
 pub use stream::{TokenText, Utf8Stream};
+pub use types::{SpecialIds, TokenType, Warning};
 pub(crate) use vocabulary::NORMALIZER;
-pub use vocabulary::TokenType;
 
 use std::borrow::Cow;
 
@@ -38,7 +39,8 @@ use crate::Result;
 use crate::gguf::Metadata;
 use partition::{Piece, SpecialTokens};
 use text::TokenTable;
-use vocabulary::{Model, Vocabulary};
+use types::Model;
+use vocabulary::Vocabulary;
 
 /// Choices of one [`Tokenizer::encode`] call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,22 +66,6 @@ pub struct Tokenizer {
     add_eos: bool,
     add_space_prefix: bool,
     nfc: bool,
-}
-
-/// Something in a tokenizer's metadata that was not taken at its word.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// Which it is, for programs.
-    pub code: &'static str,
-    /// What it is, in a sentence.
-    pub message: String,
-}
-
-impl Warning {
-    fn outside(key: &str, id: i64, tokens: usize) -> Self {
-        let message = format!("{key} has the id {id}, but the vocabulary has {tokens} tokens: it is ignored");
-        Self { code: "special-token-ignored", message }
-    }
 }
 
 #[derive(Debug)]

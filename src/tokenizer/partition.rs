@@ -1,13 +1,15 @@
 //! Cutting a text at the special tokens that are written out in it.
 //!
-//! The leftmost occurrence wins, and of those that begin at one place the longest. Two automata: user-defined tokens, which
-//! are always tokens, and all special tokens, for text that may name control tokens.
+//! The leftmost occurrence wins, and of those that begin at one place the longest. Two automata:
+//! user-defined tokens, which are always tokens, and all special tokens, for text that may name
+//! control tokens.
 
 #![forbid(unsafe_code)]
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-use super::vocabulary::{TokenType, Vocabulary};
+use super::types::TokenType;
+use super::vocabulary::Vocabulary;
 use crate::Result;
 
 /// A piece of a text.
@@ -47,7 +49,8 @@ impl SpecialTokens {
         self.all.ids.binary_search_by(|other| id.cmp(other)).is_ok()
     }
 
-    /// Gives the pieces of `text` in order; control tokens are recognized with `parse_special` only.
+    /// Gives the pieces of `text` in order; control tokens are recognized with `parse_special`
+    /// only.
     pub(super) fn split<'a>(
         &self,
         text: &'a str,
@@ -71,7 +74,8 @@ impl SpecialTokens {
 }
 
 impl Finder {
-    /// Patterns in descending order of id, because of equal patterns the first matches and the last token should.
+    /// Patterns in descending order of id, because of equal patterns the first matches and the last
+    /// token should.
     fn new(vocabulary: &Vocabulary, wanted: impl Fn(TokenType) -> bool) -> Result<Self> {
         let tokens = vocabulary.entries().rev().filter(|&(_, text, kind)| wanted(kind) && !text.is_empty());
         let (ids, patterns): (Vec<u32>, Vec<&str>) = tokens.map(|(id, text, _)| (id, text)).unzip();

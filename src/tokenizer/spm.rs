@@ -1,9 +1,10 @@
-//! Sentencepiece BPE: of all neighbors whose concatenation is a token, the pair with the best score is merged, leftmost first,
-//! until none is left.
+//! Sentencepiece BPE: of all neighbors whose concatenation is a token, the pair with the best score
+//! is merged, leftmost first, until none is left.
 //!
-//! The `tokenizers` crate ranks merges instead of scoring tokens; the two disagree on ties (`aaa` where `aa` is a token), so the
-//! algorithm is here. It keeps the symbols in a linked list and the candidate pairs in a heap. A pair is stale when one of its
-//! symbols has been merged since, which the length of its text shows: symbols only grow. That makes n log n of n characters.
+//! The `tokenizers` crate ranks merges instead of scoring tokens; the two disagree on ties (`aaa`
+//! where `aa` is a token), so the algorithm is here. It keeps the symbols in a linked list and the
+//! candidate pairs in a heap. A pair is stale when one of its symbols has been merged since, which
+//! the length of its text shows: symbols only grow. That makes n log n of n characters.
 
 #![forbid(unsafe_code)]
 
@@ -11,13 +12,15 @@ use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
 
 use super::text::byte_of_name;
-use super::vocabulary::{TokenType, Vocabulary};
+use super::types::TokenType;
+use super::vocabulary::Vocabulary;
 use crate::Result;
 
 /// The encoder of a `llama` vocabulary.
 #[derive(Debug)]
 pub(super) struct Spm {
-    /// Tokens that text can merge into, with their scores. Control, unknown and byte tokens are not among them.
+    /// Tokens that text can merge into, with their scores. Control, unknown and byte tokens are not
+    /// among them.
     tokens: HashMap<String, (u32, f32)>,
     /// The tokens of raw bytes.
     bytes: Box<[Option<u32>; 256]>,
@@ -29,7 +32,8 @@ pub(super) struct Spm {
 struct Symbol {
     start: usize,
     len: usize,
-    /// Neighbours by index, `NONE` at the ends. A symbol that was merged into its left neighbor has `len` 0.
+    /// Neighbours by index, `NONE` at the ends. A symbol that was merged into its left neighbor has
+    /// `len` 0.
     prev: usize,
     next: usize,
 }
@@ -153,8 +157,8 @@ impl Spm {
         Some(Pair { score, left, right, len })
     }
 
-    /// Appends the token `symbol`; a character that is none is spelt in bytes. False for one that is unknown: a run of such is one
-    /// unknown token.
+    /// Appends the token `symbol`; a character that is none is spelt in bytes. False for one that
+    /// is unknown: a run of such is one unknown token.
     fn push(&self, symbol: &str, ids: &mut Vec<u32>) -> Result<bool> {
         if let Some(&(id, _)) = self.tokens.get(symbol) {
             ids.push(id);

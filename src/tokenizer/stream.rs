@@ -1,8 +1,9 @@
 //! Text from tokens that arrive one at a time.
 //!
-//! A token holds bytes, not characters: one emoji may be four tokens. [`Utf8Stream`] keeps the bytes of an unfinished
-//! character until the rest arrives, so that no piece of text handed out ever contains half of one. However the bytes are
-//! cut, the pieces joined are `String::from_utf8_lossy` of all of them.
+//! A token holds bytes, not characters: one emoji may be four tokens. [`Utf8Stream`] keeps the
+//! bytes of an unfinished character until the rest arrives, so that no piece of text handed out
+//! ever contains half of one. However the bytes are cut, the pieces joined are
+//! `String::from_utf8_lossy` of all of them.
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +26,8 @@ pub struct Utf8Stream {
 }
 
 impl Utf8Stream {
-    /// Appends to `out` every character that `bytes` completes. Bytes that no continuation could make valid become U+FFFD.
+    /// Appends to `out` every character that `bytes` completes. Bytes that no continuation could
+    /// make valid become U+FFFD.
     pub fn push(&mut self, bytes: &[u8], out: &mut String) {
         self.pending.extend_from_slice(bytes);
         let mut rest = self.pending.as_slice();

@@ -1,11 +1,13 @@
 //! What each token looks like: its spelling in the vocabulary, and the bytes it adds to a text.
 //!
-//! Byte-level vocabularies spell every byte as one printable character: the printable bytes of Latin-1 as themselves, the
-//! others, in order, as U+0100, U+0101, ... (so a space is `Ġ`). Sentencepiece spells a space `▁` and a raw byte `<0x0A>`.
+//! Byte-level vocabularies spell every byte as one printable character: the printable bytes of
+//! Latin-1 as themselves, the others, in order, as U+0100, U+0101, ... (so a space is `Ġ`).
+//! Sentencepiece spells a space `▁` and a raw byte `<0x0A>`.
 
 #![forbid(unsafe_code)]
 
-use super::vocabulary::{Model, TokenType, Vocabulary};
+use super::types::{Model, TokenType};
+use super::vocabulary::Vocabulary;
 
 /// Spellings and bytes of all tokens, each in one allocation.
 #[derive(Debug)]
@@ -67,7 +69,8 @@ impl TokenTable {
         self.types.get(id as usize).copied().unwrap_or(TokenType::Unused)
     }
 
-    /// The token for a person's eyes: text as text, lone bytes in hexadecimal, everything else by its name.
+    /// The token for a person's eyes: text as text, lone bytes in hexadecimal, everything else by
+    /// its name.
     pub(super) fn label(&self, id: u32) -> String {
         let bytes = self.bytes(id);
         match (self.raw(id), std::str::from_utf8(bytes)) {
@@ -86,7 +89,8 @@ pub(crate) fn byte_of_name(name: &str) -> Option<u8> {
     plain.then(|| u8::from_str_radix(digits, 16).ok())?
 }
 
-/// Appends the bytes that a byte-level spelling stands for; a spelling with other characters in it is taken literally.
+/// Appends the bytes that a byte-level spelling stands for; a spelling with other characters in it
+/// is taken literally.
 fn push_byte_level(spelling: &str, bytes: &mut Vec<u8>) {
     let start = bytes.len();
     for c in spelling.chars() {

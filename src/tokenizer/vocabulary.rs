@@ -2,9 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::Warning;
 use super::end::end_tokens;
-use super::ids::SpecialIds;
+use super::types::{Model, SpecialIds, TokenType, Warning};
 use super::words::PreTokenizer;
 use crate::Result;
 use crate::gguf::Metadata;
@@ -20,47 +19,6 @@ const MAX_TEXT_BYTES: usize = 1 << 28;
 /// Which normalization text needs before it is tokenized: a key of webtern's own, since GGUF has
 /// none for it.
 pub(crate) const NORMALIZER: &str = "tokenizer.webtern.normalizer";
-
-/// `tokenizer.ggml.token_type` of one token, after sentencepiece's piece types.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TokenType {
-    /// Part of ordinary text.
-    #[default]
-    Normal,
-    /// Stands for what the vocabulary cannot express.
-    Unknown,
-    /// Steers the model and is no text: BOS, `<|im_end|>`, the mask.
-    Control,
-    /// Text that is always one token.
-    UserDefined,
-    /// A row of the embedding without a meaning.
-    Unused,
-    /// One raw byte, written `<0x0A>`.
-    Byte,
-}
-
-impl TokenType {
-    fn from_id(id: i32) -> Result<Self> {
-        Ok(match id {
-            0 | 1 => Self::Normal,
-            2 => Self::Unknown,
-            3 => Self::Control,
-            4 => Self::UserDefined,
-            5 => Self::Unused,
-            6 => Self::Byte,
-            _ => bail!(Malformed, "tokenizer.ggml.token_type: {id} is no token type (1 to 6)"),
-        })
-    }
-}
-
-/// Which algorithm tokenizes text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Model {
-    /// Byte-level BPE, `tokenizer.ggml.model` = `gpt2`.
-    Bpe(PreTokenizer),
-    /// Sentencepiece with merges ordered by score, `tokenizer.ggml.model` = `llama`.
-    Spm,
-}
 
 /// A checked vocabulary. `types` and, for sentencepiece, `scores` are as long as `tokens`.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! How text is cut into words before byte pairs are merged: `tokenizer.ggml.pre`.
 //!
-//! Pre-tokenizers are published as regular expressions, which take turns: each cuts the words of the one before, and what lies between two
-//! matches is a word, too. There are few of them, and all ask the same: which kinds of characters stand next to each other. So
-//! each is written here as a function that measures the first word of a text. The expressions stand beside them; a test holds
+//! Pre-tokenizers are published as regular expressions, which take turns: each cuts the words of
+//! the one before, and what lies between two matches is a word, too. There are few of them, and all
+//! ask the same: which kinds of characters stand next to each other. So each is written here as a
+//! function that measures the first word of a text. The expressions stand beside them; a test holds
 //! both together. An engine for any expression would be a third of what a page downloads.
 
 #![forbid(unsafe_code)]
@@ -10,8 +11,8 @@
 use crate::Result;
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
-/// Contractions, then words with the character before them, digits, punctuation, line ends, blanks. The two differ in how many
-/// digits are kept together.
+/// Contractions, then words with the character before them, digits, punctuation, line ends, blanks.
+/// The two differ in how many digits are kept together.
 pub(crate) const LLAMA_BPE_PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// See [`LLAMA_BPE_PATTERN`].
 pub(crate) const QWEN2_PATTERN: &str =
@@ -95,7 +96,8 @@ fn cut<'a>(mut text: &'a str, steps: &[fn(&str) -> usize], each: &mut dyn FnMut(
 
 /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 ///
-/// llama.cpp's default leaves the last alternative out, and so has the same blanks between its words.
+/// llama.cpp's default leaves the last alternative out, and so has the same blanks between its
+/// words.
 fn gpt2(text: &str) -> usize {
     if let Some(length) = contraction(text, |c| c) {
         return length;

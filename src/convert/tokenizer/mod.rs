@@ -16,6 +16,7 @@
 mod json;
 mod protobuf;
 mod roles;
+mod schema;
 mod scores;
 mod sentencepiece;
 mod structure;

@@ -9,7 +9,7 @@
 
 use std::collections::HashSet;
 
-use super::json::Merge;
+use super::schema::Merge;
 use super::vocabulary::Vocabulary;
 use super::{BYTE, CONTROL, NORMAL, UNKNOWN};
 use crate::Result;

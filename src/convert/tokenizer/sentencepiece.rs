@@ -16,8 +16,8 @@
 
 use serde_json::Value as Json;
 
-use super::json::AddedToken;
 use super::protobuf::{Fields, Value};
+use super::schema::AddedToken;
 use super::vocabulary::{MAX_ID, Slots};
 use super::{Parts, Template, parse};
 use crate::error::Result;

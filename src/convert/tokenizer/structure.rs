@@ -6,7 +6,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::Template;
-use super::json::{BpeJson, TokenizerJson};
+use super::schema::{BpeJson, TokenizerJson};
 use crate::Result;
 use crate::tokenizer::{LLAMA_BPE_PATTERN, PreTokenizer, QWEN2_PATTERN, byte_level};
 

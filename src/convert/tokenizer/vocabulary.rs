@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::json::AddedToken;
+use super::schema::AddedToken;
 use super::{CONTROL, UNKNOWN, UNUSED, USER_DEFINED};
 use crate::Result;
 use crate::findings::{self, Finding};
