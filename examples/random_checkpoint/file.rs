@@ -1,7 +1,8 @@
 //! The weights of a checkpoint with SubLN, random, as safetensors: a length, a JSON header, data.
 //!
-//! Names and types are those of WrinkleFree's BitNet checkpoints: bfloat16, and the projections that have a norm before them,
-//! `o_proj` and `down_proj`, as a `Sequential` of norm (`.0`) and linear layer (`.1`).
+//! Names and types are those of WrinkleFree's BitNet checkpoints: bfloat16, and the projections
+//! that have a norm before them, `o_proj` and `down_proj`, as a `Sequential` of norm (`.0`) and
+//! linear layer (`.1`).
 
 #![forbid(unsafe_code)]
 
@@ -79,8 +80,8 @@ fn tensors(config: &Value) -> Option<Vec<Tensor>> {
     Some(tensors)
 }
 
-/// The bytes of random weights: sums of eight uniform numbers, which are near enough to a normal distribution, of a deviation
-/// of 0.02, SmolLM2's `initializer_range`.
+/// The bytes of random weights: sums of eight uniform numbers, which are near enough to a normal
+/// distribution, of a deviation of 0.02, SmolLM2's `initializer_range`.
 fn weights() -> Vec<u8> {
     let mut rng = Pcg64::seed_from_u64(0);
     let mut draw = || {

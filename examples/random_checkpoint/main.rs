@@ -1,5 +1,5 @@
-//! Writes a checkpoint of random weights with SubLN, in the shape and with the tokenizer of another, to test what is done with
-//! checkpoints of real sizes.
+//! Writes a checkpoint of random weights with SubLN, in the shape and with the tokenizer of
+//! another, to test what is done with checkpoints of real sizes.
 //!
 //! ```sh
 //! cargo run --example random_checkpoint -- --like CHECKPOINT_DIR -o DIR && webtern convert DIR -o random.gguf
@@ -18,7 +18,8 @@ use std::process::ExitCode;
 /// Writes a checkpoint of random weights with SubLN.
 #[derive(Parser)]
 struct Args {
-    /// A checkpoint's folder with config.json and tokenizer; its weights, if it has any, are not read
+    /// A checkpoint's folder with config.json and tokenizer; its weights, if it has any, are not
+    /// read
     #[arg(long, value_name = "DIR")]
     like: PathBuf,
     /// The folder to write

@@ -1,10 +1,12 @@
 //! A llama of random weights as a GGUF file: metadata, tensors, bytes.
 //!
-//! Weights are drawn with the deviation that training starts from, so that pre-norm layers keep activations and logits
-//! near 1 at any depth. Ternary types get those weights ternarized, one scale for the tensor.
+//! Weights are drawn with the deviation that training starts from, so that pre-norm layers keep
+//! activations and logits near 1 at any depth. Ternary types get those weights ternarized, one
+//! scale for the tensor.
 //!
-//! An unending model never takes a token that ends a text, or that is part of a character, as the likeliest: their rows of the
-//! embedding, which is also the head, are zero. So their logits are 0, and of thousands of random ones the largest is above that.
+//! An unending model never takes a token that ends a text, or that is part of a character, as the
+//! likeliest: their rows of the embedding, which is also the head, are zero. So their logits are 0,
+//! and of thousands of random ones the largest is above that.
 
 #![forbid(unsafe_code)]
 
@@ -42,7 +44,8 @@ pub(crate) const SMOLLM2_135M: Shape =
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RandomModel {
     pub(crate) shape: Shape,
-    /// The type of the linear layers. The embedding, which is also the head, is Q8_0; the norms are F32.
+    /// The type of the linear layers. The embedding, which is also the head, is Q8_0; the norms are
+    /// F32.
     pub(crate) linear: GgmlType,
     /// Gives every block of a ternary type its own scale, instead of one to the matrix.
     pub(crate) grouped: bool,
@@ -138,7 +141,8 @@ impl RandomModel {
     }
 }
 
-/// Tokens that an unending model does not write: those that are no text, and those that are not whole characters.
+/// Tokens that an unending model does not write: those that are no text, and those that are not
+/// whole characters.
 fn unwritten(tokenizer: &Tokenizer) -> Vec<usize> {
     let text = |id| {
         let normal = tokenizer.token_type(id) == Some(TokenType::Normal);

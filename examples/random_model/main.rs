@@ -1,8 +1,9 @@
-//! Writes a model of random weights in the shape of SmolLM2-135M or Qwen3-0.6B, for benchmarks and load tests.
+//! Writes a model of random weights in the shape of SmolLM2-135M or Qwen3-0.6B, for benchmarks and
+//! load tests.
 //!
-//! Speed, memory and loading depend on shapes and types, not on what the weights say, so no download is needed to measure
-//! them: a checkpoint's tokenizer is enough. The file is valid in every respect, and what the model writes, greedily decoded, is noise
-//! without end.
+//! Speed, memory and loading depend on shapes and types, not on what the weights say, so no
+//! download is needed to measure them: a checkpoint's tokenizer is enough. The file is valid in
+//! every respect, and what the model writes, greedily decoded, is noise without end.
 //!
 //! ```sh
 //! cargo run --release --example random_model -- --tokenizer CHECKPOINT_DIR --type q2_0 -o random.gguf

@@ -31,8 +31,8 @@ type ChosenType = Option<GgmlType>;
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct ConvertOptions {
-    /// Type of the linear layers: auto, q2_0, pq2_0, tq1_0, tq2_0, i2_s, q8_0, q4_0, f16, bf16 or f32.
-    /// auto is q2_0 for ternary layers, 16-bit floats for others.
+    /// Type of the linear layers: auto, q2_0, pq2_0, tq1_0, tq2_0, i2_s, q8_0, q4_0, f16, bf16 or
+    /// f32. auto is q2_0 for ternary layers, 16-bit floats for others.
     #[serde(rename = "type", deserialize_with = "type_name")]
     #[cfg_attr(feature = "cli", arg(long = "type", default_value = "auto", value_name = "TYPE", value_parser = type_or_auto))]
     pub ty: ChosenType,

@@ -28,7 +28,8 @@ pub(super) enum RopeScaling {
         high: f32,
         original: u32,
     },
-    /// LongRoPE: each pair is divided by a factor of its own, of two lists by the length of the context.
+    /// LongRoPE: each pair is divided by a factor of its own, of two lists by the length of the
+    /// context.
     LongRope {
         short: Vec<f32>,
         long: Vec<f32>,

@@ -11,12 +11,14 @@ use crate::tokenizer::EncodeOptions;
 use std::borrow::Cow;
 
 impl Frontend {
-    /// The token sequences of `prompt` with each of `options` behind it. Text is tokenized whole, so that an option may change
-    /// the last tokens of the prompt; what all sequences share is then the prompt.
+    /// The token sequences of `prompt` with each of `options` behind it. Text is tokenized whole,
+    /// so that an option may change the last tokens of the prompt; what all sequences share is then
+    /// the prompt.
     ///
     /// # Errors
     ///
-    /// As [`Frontend::encode`]; `bad-option` for an empty option, `context-full` when a sequence is longer than the context.
+    /// As [`Frontend::encode`]; `bad-option` for an empty option, `context-full` when a sequence is
+    /// longer than the context.
     pub fn candidates(&self, prompt: &Prompt, options: &[String]) -> Result<Candidates> {
         if let Some(index) = options.iter().position(String::is_empty) {
             bail!(BadOption, "option {index} is empty");
@@ -74,8 +76,8 @@ impl Choosing {
 }
 
 impl Engine {
-    /// The probabilities of `options` as answers to `prompt`: see [`Comparison::probabilities`]. A generation that is under
-    /// way is dropped.
+    /// The probabilities of `options` as answers to `prompt`: see [`Comparison::probabilities`]. A
+    /// generation that is under way is dropped.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! What a loaded model does without a forward pass: text to tokens and back, and checking requests. Threads share it.
+//! What a loaded model does without a forward pass: text to tokens and back, and checking requests.
+//! Threads share it.
 
 #![forbid(unsafe_code)]
 
@@ -93,8 +94,8 @@ impl Frontend {
         config
     }
 
-    /// The token ids of a prompt, checked with `options` as a run of them would be. `max_tokens` beyond what the context holds is
-    /// cut to that.
+    /// The token ids of a prompt, checked with `options` as a run of them would be. `max_tokens`
+    /// beyond what the context holds is cut to that.
     ///
     /// # Errors
     ///

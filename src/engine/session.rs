@@ -1,4 +1,5 @@
-//! Several conversations with one model: each has keys and values of its own, and they take turns in the one transformer.
+//! Several conversations with one model: each has keys and values of its own, and they take turns
+//! in the one transformer.
 
 #![forbid(unsafe_code)]
 
@@ -71,7 +72,8 @@ impl Engine {
         Ok(Run { cache, generation })
     }
 
-    /// Forward passes of `run`, at least one, until `milliseconds` have passed: see [`Generation::run_for`].
+    /// Forward passes of `run`, at least one, until `milliseconds` have passed: see
+    /// [`Generation::run_for`].
     ///
     /// # Errors
     ///

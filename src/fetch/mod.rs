@@ -17,9 +17,10 @@
 //!
 //! Bytes reach the consumer in order and exactly once, whatever happens on the way. Who knows what:
 //!
-//! - [`source`] knows what names a model (an address, a repository, a name of the [`catalog`]), and its
-//!   files in order
-//! - [`hub`] knows what a Hugging Face hub answers about a repository, and which of its files to take
+//! - [`source`] knows what names a model (an address, a repository, a name of the [`catalog`]), and
+//!   its files in order
+//! - [`hub`] knows what a Hugging Face hub answers about a repository, and which of its files to
+//!   take
 //! - [`http`] knows the parts of a response that matter here
 //! - [`transfer`] knows one file over HTTP: ranges, retries, what a server must not do
 //! - [`cache`] knows the record beside a stored file, block by block, and the store it lies in

@@ -1,11 +1,13 @@
 //! Findings about the weights of ternary layers.
 //!
-//! A layer that was ternarized as BitNet does has one scale, some tenths of the largest weight or less, and 20 to 50% zeros (31%
-//! when its weights were normally distributed). Other models are trained with a scale for every 64, 128 or 256 weights of a row:
-//! their scales differ, and their share of zeros is the same. The usual mistakes leave traces:
+//! A layer that was ternarized as BitNet does has one scale, some tenths of the largest weight or
+//! less, and 20 to 50% zeros (31% when its weights were normally distributed). Other models are
+//! trained with a scale for every 64, 128 or 256 weights of a row: their scales differ, and their
+//! share of zeros is the same. The usual mistakes leave traces:
 //!
-//! - Each block rounded by its own largest magnitude, which is what quantizing raw weights to TQ1_0, TQ2_0 or Q2_0 does: the scales
-//!   of blocks differ, and 75 to 90% of the weights are zero; or they differ in an architecture that is trained with one scale.
+//! - Each block rounded by its own largest magnitude, which is what quantizing raw weights to
+//!   TQ1_0, TQ2_0 or Q2_0 does: the scales of blocks differ, and 75 to 90% of the weights are zero;
+//!   or they differ in an architecture that is trained with one scale.
 //! - The sign taken instead: hardly any zeros.
 //! - The codes taken for the weights: the scale is 1. Ternarized again, mean|q| of codes q is 1
 //!   minus the share of zeros: the scale is that.
@@ -58,7 +60,8 @@ impl TernaryLayers {
         Self { one_scale, ..Self::default() }
     }
 
-    /// Looks at the layer `tensor`, whose scales are those of its weights and of its output together.
+    /// Looks at the layer `tensor`, whose scales are those of its weights and of its output
+    /// together.
     pub(crate) fn look(&mut self, tensor: &str, census: &TernaryStats) {
         if let Some(finding) = by_codes(census, self.one_scale) {
             add(&mut self.found, finding.about(tensor));

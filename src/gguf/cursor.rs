@@ -1,12 +1,12 @@
 //! Little-endian reads over a slice that can answer "need more bytes".
 //!
-//! One item of the header (a key, a value, a tensor's entry) is parsed from its beginning over whatever bytes there are. A
-//! read past them stops with [`Stop::Short`], which says how many are missing; the decoder gathers exactly those and
-//! parses the item again. Items consist of a few reads, so parsing again costs little, and the code that parses has no
-//! states of its own.
+//! One item of the header (a key, a value, a tensor's entry) is parsed from its beginning over
+//! whatever bytes there are. A read past them stops with [`Stop::Short`], which says how many are
+//! missing; the decoder gathers exactly those and parses the item again. Items consist of a few
+//! reads, so parsing again costs little, and the code that parses has no states of its own.
 //!
-//! Every read is first held against the longest header allowed and, if known, the end of the file: a length that neither can
-//! hold is an error at once, before any byte is waited or allocated for.
+//! Every read is first held against the longest header allowed and, if known, the end of the file:
+//! a length that neither can hold is an error at once, before any byte is waited or allocated for.
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,9 @@
 //! The push state machine: bytes in, events out.
 //!
-//! The header is read item by item by [`HeaderParser`]. An item that a cut divides is gathered in `carry`: the parser says
-//! how many bytes it lacks, exactly those are copied, and it tries again, so a header pushed byte by byte is still read in
-//! time proportional to its length. The data are never copied: events lend parts of the caller's slice.
+//! The header is read item by item by [`HeaderParser`]. An item that a cut divides is gathered in
+//! `carry`: the parser says how many bytes it lacks, exactly those are copied, and it tries again,
+//! so a header pushed byte by byte is still read in time proportional to its length. The data are
+//! never copied: events lend parts of the caller's slice.
 
 #![forbid(unsafe_code)]
 
@@ -20,7 +21,8 @@ use crate::error::{Error, Result};
 pub enum Event<'a> {
     /// Metadata and tensor list are known: see [`Decoder::header`]. The first event of every file.
     Header,
-    /// A piece of a tensor. Tensors come in the order of their bytes in the file, the pieces of each from front to back.
+    /// A piece of a tensor. Tensors come in the order of their bytes in the file, the pieces of
+    /// each from front to back.
     Data {
         /// The place in [`Header::tensors`].
         tensor: usize,
@@ -69,21 +71,23 @@ impl Decoder {
         Self { state, header: None, bounds, consumed: 0, carry: Vec::new(), wanted: 0 }
     }
 
-    /// Tells how long the file is, so that a length it cannot hold is refused at once instead of waited for.
+    /// Tells how long the file is, so that a length it cannot hold is refused at once instead of
+    /// waited for.
     #[must_use]
     pub fn with_total_bytes(mut self, total: Option<u64>) -> Self {
         self.bounds.file = total;
         self
     }
 
-    /// Consumes bytes from the front of `input` up to the next event; `None` means that all are consumed: push more, or
-    /// call [`Decoder::finish`] at the end of the file.
+    /// Consumes bytes from the front of `input` up to the next event; `None` means that all are
+    /// consumed: push more, or call [`Decoder::finish`] at the end of the file.
     ///
-    /// Bytes after the last tensor are consumed and ignored. After an error, which bytes are left in `input` means nothing.
+    /// Bytes after the last tensor are consumed and ignored. After an error, which bytes are left
+    /// in `input` means nothing.
     ///
     /// # Errors
-    /// `not-gguf`, `malformed`, `limits`, `unsupported-type`, `unsupported-architecture`, and `truncated` when the total
-    /// length is known and cannot be true.
+    /// `not-gguf`, `malformed`, `limits`, `unsupported-type`, `unsupported-architecture`, and
+    /// `truncated` when the total length is known and cannot be true.
     pub fn decode<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Event<'a>>> {
         let result = match &self.state {
             State::Header(_) => self.decode_header(input),
@@ -115,8 +119,8 @@ impl Decoder {
     /// Whether the file may end here.
     ///
     /// # Errors
-    /// The error of an earlier call; `truncated` when bytes are missing, with where and how many; `not-gguf` when the few
-    /// bytes there are begin no GGUF file.
+    /// The error of an earlier call; `truncated` when bytes are missing, with where and how many;
+    /// `not-gguf` when the few bytes there are begin no GGUF file.
     pub fn finish(&self) -> Result<()> {
         let consumed = self.consumed;
         match &self.state {

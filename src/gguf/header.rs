@@ -1,12 +1,12 @@
 //! Everything before the data, and whether it can be true.
 //!
-//! [`Header::new`] looks at the directory as a whole: tensors by offset must be aligned, must not overlap and must end
-//! inside the file; names must be unique; and two types whose ids have had several meanings must have the sizes that
-//! webtern's reading of them implies:
+//! [`Header::new`] looks at the directory as a whole: tensors by offset must be aligned, must not
+//! overlap and must end inside the file; names must be unique; and two types whose ids have had
+//! several meanings must have the sizes that webtern's reading of them implies:
 //!
 //! - **`Q2_0`** has an id that an older fork used for blocks of another size: see [`q2_layout`].
-//! - **`I2_S`** has an id that other types had before, and exists only in the BitNet fork; it is taken at its word only in
-//!   files of that fork, and when the next tensor begins right behind it.
+//! - **`I2_S`** has an id that other types had before, and exists only in the BitNet fork; it is
+//!   taken at its word only in files of that fork, and when the next tensor begins right behind it.
 
 #![forbid(unsafe_code)]
 
@@ -43,7 +43,8 @@ pub struct Header {
 }
 
 impl Header {
-    /// Checks the whole of a header that takes `header_bytes` bytes of a file of `file_bytes` bytes, if that is known.
+    /// Checks the whole of a header that takes `header_bytes` bytes of a file of `file_bytes`
+    /// bytes, if that is known.
     pub(super) fn new(
         version: u32,
         metadata: Metadata,

@@ -1,7 +1,7 @@
 //! What a file may ask for: every cap by name, with its reason.
 //!
-//! The caps keep a hostile or damaged file from costing memory or time before anything else notices. They are far above
-//! what any published model needs.
+//! The caps keep a hostile or damaged file from costing memory or time before anything else
+//! notices. They are far above what any published model needs.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +19,8 @@ const MAX_KEY_BYTES: u64 = (1 << 16) - 1;
 /// Bytes of a tensor's name. ggml holds 63; some of its forks hold 255.
 const MAX_NAME_BYTES: u64 = 255;
 
-/// Bytes of one metadata string. The longest in the wild is a whole `tokenizer.json`, some tens of megabytes.
+/// Bytes of one metadata string. The longest in the wild is a whole `tokenizer.json`, some tens of
+/// megabytes.
 const MAX_STRING_BYTES: u64 = 64 << 20;
 
 /// Elements of one metadata array. The longest in the wild are merge lists, below a million.
@@ -28,14 +29,16 @@ const MAX_ARRAY_LEN: u64 = 1 << 24;
 /// Arrays inside arrays, counting the outermost. Nobody writes more than two.
 const MAX_ARRAY_DEPTH: u64 = 4;
 
-/// Bytes before the data: what bounds the memory of the header when the length of the file is unknown. Metadata in
-/// memory takes about four times its size in the file in the worst case, arrays of empty strings or arrays.
+/// Bytes before the data: what bounds the memory of the header when the length of the file is
+/// unknown. Metadata in memory takes about four times its size in the file in the worst case,
+/// arrays of empty strings or arrays.
 const MAX_HEADER_BYTES: u64 = 256 << 20;
 
 /// `general.alignment`: the largest page size in use.
 const MAX_ALIGNMENT: u64 = 1 << 16;
 
-/// Bytes of tensor data in one file: beyond every published model, and far from where sums would overflow.
+/// Bytes of tensor data in one file: beyond every published model, and far from where sums would
+/// overflow.
 const MAX_DATA_BYTES: u64 = 1 << 42;
 
 /// Where the limits in bytes end, so that sums of offsets cannot overflow.
@@ -44,7 +47,8 @@ pub(super) const MAX_BYTES: u64 = 1 << 60;
 /// Dimensions of a tensor (`GGML_MAX_DIMS`). Part of the format, so not a field of [`Limits`].
 pub(super) const MAX_DIMS: usize = 4;
 
-/// The caps a [`Decoder`](super::Decoder) holds a file to. [`Limits::default`] suits every published model.
+/// The caps a [`Decoder`](super::Decoder) holds a file to. [`Limits::default`] suits every
+/// published model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Metadata pairs.

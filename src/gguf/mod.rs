@@ -4,22 +4,25 @@
 //!
 //! All numbers are little-endian; a *string* is a u64 length and that many bytes of UTF-8.
 //!
-//! 1. **Preamble**, 24 bytes: `GGUF`, the version (u32; 2 and 3 are the same for us), how many tensors (u64), how many
-//!    metadata pairs (u64).
-//! 2. **Metadata**: for each pair its key (string), the kind of its value (u32, see [`Kind`]) and the value. An array is
-//!    the kind of its elements (u32), their number (u64) and the elements, which may be arrays again.
-//! 3. **Tensor directory**: for each tensor its name (string), how many dimensions (u32), the dimensions (u64 each, the
-//!    fastest first), its type (u32, see [`GgmlType`]) and the offset of its bytes in the data (u64).
+//! 1. **Preamble**, 24 bytes: `GGUF`, the version (u32; 2 and 3 are the same for us), how many
+//!    tensors (u64), how many metadata pairs (u64).
+//! 2. **Metadata**: for each pair its key (string), the kind of its value (u32, see [`Kind`]) and
+//!    the value. An array is the kind of its elements (u32), their number (u64) and the elements,
+//!    which may be arrays again.
+//! 3. **Tensor directory**: for each tensor its name (string), how many dimensions (u32), the
+//!    dimensions (u64 each, the fastest first), its type (u32, see [`GgmlType`]) and the offset of
+//!    its bytes in the data (u64).
 //! 4. Padding up to a multiple of `general.alignment` (32 when that key is absent).
-//! 5. **Data**: the bytes of the tensors, each at a multiple of the alignment, in any order, with no overlap. Bytes between
-//!    and after them mean nothing.
+//! 5. **Data**: the bytes of the tensors, each at a multiple of the alignment, in any order, with
+//!    no overlap. Bytes between and after them mean nothing.
 //!
 //! # Reading
 //!
-//! A [`Decoder`] is *pushed*: it does no I/O, never waits and owns no thread. The caller hands it bytes in pieces of any
-//! size, as they come from a socket, a file or a test, and gets [`Event`]s. How the bytes were cut cannot be seen in what
-//! comes out, errors included. No number read from a file reaches an allocator before it was compared with a named
-//! [limit](Limits) and, when the caller knows how long the file is, with the bytes that remain.
+//! A [`Decoder`] is *pushed*: it does no I/O, never waits and owns no thread. The caller hands it
+//! bytes in pieces of any size, as they come from a socket, a file or a test, and gets [`Event`]s.
+//! How the bytes were cut cannot be seen in what comes out, errors included. No number read from a
+//! file reaches an allocator before it was compared with a named [limit](Limits) and, when the
+//! caller knows how long the file is, with the bytes that remain.
 //!
 //! ```
 //! use webtern::gguf::{Decoder, Event, GgmlType, Limits, Metadata, TensorSpec, Writer};
@@ -75,5 +78,6 @@ pub use types::GgmlType;
 pub use value::{Array, Kind, Value};
 pub use writer::{TensorSpec, Writer};
 
-/// The versions that are read. The two differ only in that 3 may be big-endian, which webtern does not read.
+/// The versions that are read. The two differ only in that 3 may be big-endian, which webtern does
+/// not read.
 const VERSIONS: [u32; 2] = [2, 3];

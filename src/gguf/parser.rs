@@ -1,8 +1,9 @@
 //! The header, item by item.
 //!
-//! [`HeaderParser::step`] reads one item (preamble, key, scalar, beginning of an array, some elements, directory entry)
-//! and keeps it, or stops and keeps nothing, so that it can be called again with the same bytes and more. What it holds is
-//! a small multiple of what it read, never of what the file announced.
+//! [`HeaderParser::step`] reads one item (preamble, key, scalar, beginning of an array, some
+//! elements, directory entry) and keeps it, or stops and keeps nothing, so that it can be called
+//! again with the same bytes and more. What it holds is a small multiple of what it read, never of
+//! what the file announced.
 
 #![forbid(unsafe_code)]
 
@@ -20,7 +21,8 @@ use crate::error::Result;
 /// Bytes of a pair at least: length of the key, kind, one byte of value.
 const MIN_PAIR_BYTES: u64 = 8 + 4 + 1;
 
-/// Bytes of a directory entry at least: length of the name, dimension count, one dimension, type, offset.
+/// Bytes of a directory entry at least: length of the name, dimension count, one dimension, type,
+/// offset.
 const MIN_ENTRY_BYTES: u64 = 8 + 4 + 8 + 4 + 8;
 
 /// What comes next.

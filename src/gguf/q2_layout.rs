@@ -1,9 +1,11 @@
 //! Which of two layouts type id 42 stands for in a file.
 //!
-//! ggml's `Q2_0` is 64 weights in 18 bytes. PrismML's llama.cpp had used the same id for 128 weights in 34 bytes, which it now
-//! calls `PQ2_0`, and the files of its first Ternary Bonsai models are such. Nothing in a file names the layout, but sizes
-//! show it: the next tensor begins where the tensor of one layout ends, and the file ends where its last one does. Where padding
-//! makes both sizes equal (a few hundred weights), the other tensors of the file decide, and where none does, it is ggml's.
+//! ggml's `Q2_0` is 64 weights in 18 bytes. PrismML's llama.cpp had used the same id for 128
+//! weights in 34 bytes, which it now calls `PQ2_0`, and the files of its first Ternary Bonsai
+//! models are such. Nothing in a file names the layout, but sizes show it: the next tensor begins
+//! where the tensor of one layout ends, and the file ends where its last one does. Where padding
+//! makes both sizes equal (a few hundred weights), the other tensors of the file decide, and where
+//! none does, it is ggml's.
 
 #![forbid(unsafe_code)]
 
@@ -11,12 +13,13 @@ use super::tensor_info::TensorInfo;
 use super::types::GgmlType;
 use crate::error::Result;
 
-/// Gives tensors of id 42 the type [`GgmlType::Pq2_0`] in files that use the id for it. `order`: places in `tensors` by offset;
-/// `data_bytes`: bytes behind the header, where they are known.
+/// Gives tensors of id 42 the type [`GgmlType::Pq2_0`] in files that use the id for it. `order`:
+/// places in `tensors` by offset; `data_bytes`: bytes behind the header, where they are known.
 ///
 /// # Errors
 ///
-/// `malformed` when tensors of both layouts are in one file, or the rows of one are not whole blocks of the layout of the others.
+/// `malformed` when tensors of both layouts are in one file, or the rows of one are not whole
+/// blocks of the layout of the others.
 pub(super) fn resolve(
     tensors: &mut [TensorInfo],
     order: &[usize],
@@ -47,7 +50,8 @@ pub(super) fn resolve(
     }
 }
 
-/// The layout whose size fits `room`, the bytes up to the next tensor or the end of the file, when only one does.
+/// The layout whose size fits `room`, the bytes up to the next tensor or the end of the file, when
+/// only one does.
 pub(super) fn layout(tensor: &TensorInfo, room: u64, alignment: u64) -> Option<GgmlType> {
     if tensor.ty != GgmlType::Q2_0 {
         return None;

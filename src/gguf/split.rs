@@ -1,8 +1,8 @@
 //! Models in several files: `name-00001-of-0000N.gguf`.
 //!
-//! Each file is a GGUF of its own, with its part of the tensors; the first has the metadata of the model. Three keys say
-//! which part a file is: `split.no` (from 0), `split.count` and `split.tensors.count` (of the whole model). Source: `gguf-split` of
-//! llama.cpp.
+//! Each file is a GGUF of its own, with its part of the tensors; the first has the metadata of the
+//! model. Three keys say which part a file is: `split.no` (from 0), `split.count` and
+//! `split.tensors.count` (of the whole model). Source: `gguf-split` of llama.cpp.
 
 #![forbid(unsafe_code)]
 
@@ -83,13 +83,14 @@ impl Part {
     }
 }
 
-/// The header that the model would have as one file: the first file's metadata, and the tensors of all in turn, at the
-/// offsets they would have with the data of the files one behind the other. The place of a tensor in the result is its place in its
-/// own file plus the number of tensors in the files before.
+/// The header that the model would have as one file: the first file's metadata, and the tensors of
+/// all in turn, at the offsets they would have with the data of the files one behind the other. The
+/// place of a tensor in the result is its place in its own file plus the number of tensors in the
+/// files before.
 ///
 /// # Errors
-/// `malformed` when the parts are not all the files of one model in order, or two have a tensor of the same name;
-/// `bad-option` without any part.
+/// `malformed` when the parts are not all the files of one model in order, or two have a tensor of
+/// the same name; `bad-option` without any part.
 pub fn merge(parts: impl IntoIterator<Item = Header>) -> Result<Header> {
     let mut parts = parts.into_iter();
     let Some(mut whole) = parts.next() else { bail!(BadOption, "a split model has at least one file") };

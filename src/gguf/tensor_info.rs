@@ -11,7 +11,8 @@ use crate::error::Result;
 pub struct TensorInfo {
     /// Its name, such as `blk.0.attn_q.weight`.
     pub name: String,
-    /// Its dimensions in ggml's order: `dims[0]` is the fastest, the length of a row. One to four, none of them zero.
+    /// Its dimensions in ggml's order: `dims[0]` is the fastest, the length of a row. One to four,
+    /// none of them zero.
     pub dims: Vec<u64>,
     /// How its weights are stored.
     pub ty: GgmlType,
@@ -22,8 +23,8 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// An entry whose size was checked: one to four dimensions, none zero, rows of whole blocks, no overflow, and an end
-    /// within `limits`.
+    /// An entry whose size was checked: one to four dimensions, none zero, rows of whole blocks, no
+    /// overflow, and an end within `limits`.
     pub(super) fn new(name: String, dims: Vec<u64>, ty: GgmlType, offset: u64, limits: &Limits) -> Result<Self> {
         if dims.is_empty() || dims.len() > MAX_DIMS {
             bail!(Malformed, "tensor {name} has {} dimensions; 1 to {MAX_DIMS} are possible", dims.len());
@@ -32,7 +33,8 @@ impl TensorInfo {
             bail!(Malformed, "tensor {name} has a dimension of zero: {dims:?}");
         }
         let most_bytes = limits.max_data_bytes.min(MAX_BYTES);
-        // No type spends less than a bit or more than 4 bytes on a weight, so below this bound no size overflows.
+        // No type spends less than a bit or more than 4 bytes on a weight, so below this bound no
+        // size overflows.
         let most = most_bytes.saturating_mul(8).min(MAX_BYTES);
         let weights = dims.iter().try_fold(1u64, |weights, dim| weights.checked_mul(*dim));
         let Some(weights) = weights.filter(|weights| *weights <= most) else {

@@ -1,4 +1,5 @@
-//! Malformed files, one by one: what is refused, under which code, in which words, however the bytes are cut.
+//! Malformed files, one by one: what is refused, under which code, in which words, however the
+//! bytes are cut.
 
 #![forbid(unsafe_code)]
 
@@ -7,7 +8,8 @@ use super::*;
 use crate::error::{Error, ErrorCode, Result};
 use crate::testing::test;
 
-/// Pushes `file` in pieces of `piece` bytes to its end; the header, all data in file order, and the tensors ended.
+/// Pushes `file` in pieces of `piece` bytes to its end; the header, all data in file order, and the
+/// tensors ended.
 fn push(file: &[u8], piece: usize, limits: &Limits, total: Option<u64>) -> Result<(Header, Vec<u8>, Vec<usize>)> {
     let mut decoder = Decoder::new(limits.clone()).with_total_bytes(total);
     let (mut data, mut ended, mut failure) = (Vec::new(), Vec::new(), None);
@@ -79,7 +81,8 @@ const F32: u32 = 0;
 const I2_S: u32 = 36;
 const Q2_0: u32 = 42;
 
-/// A small valid file with every kind of value, tensors out of order and bytes between and after them.
+/// A small valid file with every kind of value, tensors out of order and bytes between and after
+/// them.
 fn sample() -> Vec<u8> {
     let nested = Array::Array(vec![Array::I8(vec![-1, 2]), Array::Array(Vec::new()), Array::Bool(vec![true])]);
     let pairs: [(&str, Value); 15] = [

@@ -45,8 +45,8 @@ pub enum GgmlType {
 
 /// One row a type: type, ggml id, name, weights in a block, bytes of a block.
 ///
-/// `I2_S` packs 4 weights a byte over the whole tensor and adds a 32-byte tail, see [`GgmlType::tensor_bytes`]. The ids of
-/// `PQ2_0` and `PTQ1_0` are those of PrismML's llama.cpp.
+/// `I2_S` packs 4 weights a byte over the whole tensor and adds a 32-byte tail, see
+/// [`GgmlType::tensor_bytes`]. The ids of `PQ2_0` and `PTQ1_0` are those of PrismML's llama.cpp.
 const TYPES: [(GgmlType, u32, &str, usize, usize); 30] = [
     (GgmlType::F32, 0, "F32", 1, 4),
     (GgmlType::F16, 1, "F16", 1, 2),
@@ -136,7 +136,8 @@ impl GgmlType {
         self.row().4
     }
 
-    /// Whether the type can only hold `{-s, 0, +s}` (and, in some types, `+2s`) with one scale `s` for each block.
+    /// Whether the type can only hold `{-s, 0, +s}` (and, in some types, `+2s`) with one scale `s`
+    /// for each block.
     pub fn is_ternary(self) -> bool {
         matches!(self, Self::Tq1_0 | Self::Tq2_0 | Self::Q2_0 | Self::Pq2_0 | Self::Ptq1_0 | Self::I2S)
     }
@@ -151,11 +152,11 @@ impl GgmlType {
         matches!(self, Self::F32 | Self::F16 | Self::Bf16)
     }
 
-    /// Bytes of a tensor of `rows` rows of `cols` weights, or `None` when a row is not a whole number of blocks or the
-    /// product overflows.
+    /// Bytes of a tensor of `rows` rows of `cols` weights, or `None` when a row is not a whole
+    /// number of blocks or the product overflows.
     ///
-    /// Rows are contiguous runs of blocks, except for `I2_S`, whose blocks run over the flattened tensor and are followed
-    /// by 32 bytes that begin with the f32 scale.
+    /// Rows are contiguous runs of blocks, except for `I2_S`, whose blocks run over the flattened
+    /// tensor and are followed by 32 bytes that begin with the f32 scale.
     pub fn tensor_bytes(self, rows: u64, cols: u64) -> Option<u64> {
         let (block, bytes) = (self.block_len() as u64, self.block_bytes() as u64);
         let weights = rows.checked_mul(cols)?;

@@ -5,7 +5,8 @@
 use crate::error::Result;
 use std::fmt;
 
-/// One row a kind: name of the variant, Rust type, id in the file, bytes it takes at least, name in messages.
+/// One row a kind: name of the variant, Rust type, id in the file, bytes it takes at least, name in
+/// messages.
 macro_rules! kinds {
     ($($kind:ident($ty:ty) = $id:literal, $bytes:literal, $name:literal;)+) => {
         /// The kinds of value of the format.
@@ -32,7 +33,8 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $name),+ }
             }
 
-            /// Bytes that a value takes in a file: exactly so many, except for strings and arrays, at least so many.
+            /// Bytes that a value takes in a file: exactly so many, except for strings and arrays,
+            /// at least so many.
             pub(super) fn min_bytes(self) -> u64 {
                 match self { $(Self::$kind => $bytes),+ }
             }
@@ -50,7 +52,8 @@ macro_rules! kinds {
             }
         }
 
-        /// A metadata array: elements of one kind. Arrays of arrays may hold arrays of different kinds.
+        /// A metadata array: elements of one kind. Arrays of arrays may hold arrays of different
+        /// kinds.
         #[derive(Clone, Debug, PartialEq)]
         #[expect(missing_docs, reason = "the variants are the format's own names")]
         pub enum Array { $($kind(Vec<$ty>)),+ }
@@ -158,8 +161,8 @@ impl Array {
         self.len() == 0
     }
 
-    /// Appends the elements in `bytes`, little-endian, a whole number of them; not for strings and arrays, whose elements
-    /// have no fixed size and of which this appends none.
+    /// Appends the elements in `bytes`, little-endian, a whole number of them; not for strings and
+    /// arrays, whose elements have no fixed size and of which this appends none.
     pub(super) fn extend_le(&mut self, bytes: &[u8]) -> Result<()> {
         match self {
             Self::U8(elements) => elements.extend_from_slice(bytes),

@@ -1,7 +1,7 @@
 //! Writing GGUF: the header at once, then the bytes of the tensors in turn.
 //!
-//! [`Writer`] reads its own header back before it writes it, so it refuses what the decoder would. The [`Encoder`] below it
-//! validates nothing, so that tests can write what no writer should.
+//! [`Writer`] reads its own header back before it writes it, so it refuses what the decoder would.
+//! The [`Encoder`] below it validates nothing, so that tests can write what no writer should.
 
 #![forbid(unsafe_code)]
 
@@ -29,7 +29,8 @@ pub struct TensorSpec {
     pub ty: GgmlType,
 }
 
-/// Writes one file to `out`: [`Writer::new`], [`Writer::write_tensor`] for each tensor in the order given, [`Writer::finish`].
+/// Writes one file to `out`: [`Writer::new`], [`Writer::write_tensor`] for each tensor in the order
+/// given, [`Writer::finish`].
 #[derive(Debug)]
 pub struct Writer<W> {
     out: W,
@@ -38,10 +39,12 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Writes the header: version 3, little-endian, aligned to the metadata's `general.alignment` (32 without that key).
+    /// Writes the header: version 3, little-endian, aligned to the metadata's `general.alignment`
+    /// (32 without that key).
     ///
     /// # Errors
-    /// What the decoder would refuse, with the same codes; `io`, or `out-of-memory`, when `out` fails.
+    /// What the decoder would refuse, with the same codes; `io`, or `out-of-memory`, when `out`
+    /// fails.
     pub fn new(mut out: W, metadata: &Metadata, tensors: &[TensorSpec]) -> Result<Self> {
         let limits = Limits::default();
         let alignment = header::alignment(metadata, &limits)?;
@@ -73,8 +76,8 @@ impl<W: Write> Writer<W> {
     /// Writes `bytes`, all of tensor `name`, which must be the next.
     ///
     /// # Errors
-    /// `bad-option` when another tensor is next or `bytes` has another length than the tensor; `io`, or `out-of-memory`, when the
-    /// output fails.
+    /// `bad-option` when another tensor is next or `bytes` has another length than the tensor;
+    /// `io`, or `out-of-memory`, when the output fails.
     pub fn write_tensor(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let next = self.header.tensors.get(self.written);
         let Some(tensor) = next.filter(|tensor| tensor.name == name) else {

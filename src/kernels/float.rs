@@ -1,8 +1,8 @@
 //! Floating-point operations, once for all backends.
 //!
 //! They work on [`LANES`] values at a time without branches. The compiler vectorizes them, for the
-//! instruction set of the backend that they are inlined into. Nothing is contracted or reordered, so
-//! the bits are the same everywhere.
+//! instruction set of the backend that they are inlined into. Nothing is contracted or reordered,
+//! so the bits are the same everywhere.
 
 #![forbid(unsafe_code)]
 
@@ -12,8 +12,8 @@ use super::{LANES, Q8_BLOCK, Q8Part, Rows, RowsMut, opaque};
 /// The smallest absolute maximum that an activation row is scaled by, which bounds the scale.
 const MIN_ABSMAX: f32 = 1e-5;
 
-/// `1.5 * 2^23`. Added to a float below `2^22` in magnitude, it rounds that to an integer, halves to
-/// even, and leaves it in the lowest bits of the sum.
+/// `1.5 * 2^23`. Added to a float below `2^22` in magnitude, it rounds that to an integer, halves
+/// to even, and leaves it in the lowest bits of the sum.
 const ROUND: f32 = 12_582_912.0;
 
 /// [`super::Kernels::quantize_row`].

@@ -5,9 +5,9 @@
 //! [`scalar`]: integer sums are exact, and the order of floating-point additions is part of the
 //! specification.
 //!
-//! The loop nests are written once for all instruction sets (`ternary.rs`,
-//! `ternary_groups.rs`, `groups.rs`, `float.rs`). A backend supplies the multiplications in its registers. Every instruction set has
-//! a folder with the same files:
+//! The loop nests are written once for all instruction sets (`ternary.rs`, `ternary_groups.rs`,
+//! `groups.rs`, `float.rs`). A backend supplies the multiplications in its registers. Every
+//! instruction set has a folder with the same files:
 //!
 //! | file      | contents                                                                    |
 //! |-----------|-----------------------------------------------------------------------------|

@@ -110,8 +110,8 @@ impl SelfTest {
     }
 }
 
-/// A panel of [`COLS`] columns without minimums. Codes are some of the smallest of 8 bits, then some
-/// of the largest, then every byte.
+/// A panel of [`COLS`] columns without minimums. Codes are some of the smallest of 8 bits, then
+/// some of the largest, then every byte.
 fn panel_chunks(layout: GroupLayout) -> Vec<[u8; CHUNK_BYTES]> {
     let code_byte = |i: usize| [0x80, 0x7F].get(i / 1024).copied().unwrap_or(((i * 89) >> 3) as u8);
     let codes = |chunk: usize| std::array::from_fn(|i| code_byte(chunk * CHUNK_BYTES + i));

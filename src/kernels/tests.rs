@@ -88,7 +88,8 @@ fn scalar_multiplies_by_the_definition() {
     assert_eq!(out[0][0], 0.0 - 2.0 * (2.0 * 0.25));
     assert_eq!(out[0][1], (9 * 3 - 8) as f32 * (0.5 * 0.25) - 2.0 * (2.0 * 0.25));
 
-    // Lanes 0 and 4 are added before any other, so that the large values cancel; the remainder comes last.
+    // Lanes 0 and 4 are added before any other, so that the large values cancel; the remainder
+    // comes last.
     let mut a = [1.0; 17];
     (a[0], a[4], a[16]) = (1e8, -1e8, 0.5);
     let b = [1.0; 17];

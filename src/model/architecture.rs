@@ -1,8 +1,8 @@
 //! Architectures as data.
 //!
-//! Every model webtern runs is the same pre-norm decoder: RMS norm, grouped attention with rotary positions, gated
-//! feed-forward. What differs is one row of [`ARCHITECTURES`]; biases, sub-norms and scales beyond that are recognized by the
-//! tensors a file has (see [`super::weights`]).
+//! Every model webtern runs is the same pre-norm decoder: RMS norm, grouped attention with rotary
+//! positions, gated feed-forward. What differs is one row of [`ARCHITECTURES`]; biases, sub-norms
+//! and scales beyond that are recognized by the tensors a file has (see [`super::weights`]).
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +25,8 @@ pub struct Architecture {
     pub(super) tied: bool,
     /// `{name}.attention.sliding_window` bounds the attention.
     pub(super) window: bool,
-    /// The embedding, the residual branches and the logits are scaled by factors in the metadata (arXiv:2404.06395).
+    /// The embedding, the residual branches and the logits are scaled by factors in the metadata
+    /// (arXiv:2404.06395).
     pub(super) scaled: bool,
 }
 

@@ -1,7 +1,8 @@
 //! Keys and values of one sequence.
 //!
-//! Positions `0..committed` are final. The rows of uncommitted passes lie behind them: visible to a later pass that recomputes
-//! only some of them, gone with the next commit or rollback. Storage grows in every layer at once.
+//! Positions `0..committed` are final. The rows of uncommitted passes lie behind them: visible to a
+//! later pass that recomputes only some of them, gone with the next commit or rollback. Storage
+//! grows in every layer at once.
 
 #![forbid(unsafe_code)]
 
@@ -32,7 +33,8 @@ impl KvCache {
         self.written
     }
 
-    /// Makes room for a pass over `rows` rows from `position` on. Rows of earlier uncommitted passes beyond them stay.
+    /// Makes room for a pass over `rows` rows from `position` on. Rows of earlier uncommitted
+    /// passes beyond them stay.
     pub(super) fn begin(&mut self, position: usize, rows: usize) -> Result<()> {
         let end = position + rows;
         self.layers.iter_mut().flatten().try_for_each(|head| head.grow(end))?;

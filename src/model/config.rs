@@ -36,21 +36,25 @@ pub struct Config {
     pub window: Option<usize>,
     /// The gate's function.
     pub activation: Activation,
-    /// The rotation, before the factors of a `rope_freqs`, `rope_factors_short` or `rope_factors_long` tensor.
+    /// The rotation, before the factors of a `rope_freqs`, `rope_factors_short` or
+    /// `rope_factors_long` tensor.
     pub rope: Rope,
-    /// Whether frequencies are divided by the factors of LongRoPE (arXiv:2402.13753), which are tensors.
+    /// Whether frequencies are divided by the factors of LongRoPE (arXiv:2402.13753), which are
+    /// tensors.
     pub long_rope: bool,
     /// Positions up to which these are the short factors, and beyond which the long ones.
     pub original_context_length: usize,
     /// What the embedding of a token is multiplied with.
     pub embedding_scale: f32,
-    /// What the output of the attention and of the feed-forward network is multiplied with before it is added.
+    /// What the output of the attention and of the feed-forward network is multiplied with before
+    /// it is added.
     pub residual_scale: f32,
     /// What the logits are divided by.
     pub logit_scale: f32,
 }
 
-/// The largest layer count, width or head count that is believed: far above any model that fits a page.
+/// The largest layer count, width or head count that is believed: far above any model that fits a
+/// page.
 const MAX_SIZE: u32 = 1 << 20;
 
 impl Config {
@@ -58,8 +62,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// `unsupported-architecture` for an unknown architecture or a feature webtern does not run, `malformed` for keys that are
-    /// missing or contradict one another, `limits` for absurd sizes.
+    /// `unsupported-architecture` for an unknown architecture or a feature webtern does not run,
+    /// `malformed` for keys that are missing or contradict one another, `limits` for absurd sizes.
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         let architecture = Architecture::find(metadata.require_string("general.architecture")?)?;
         let keys = Keys { metadata, prefix: architecture.name };

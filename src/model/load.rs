@@ -1,7 +1,8 @@
 //! From the bytes of one or more GGUF files, as they arrive, to a model.
 //!
-//! A [`Loader`] packs one tensor at a time, row by row. Everything that can be wrong with a model is found as early as its
-//! bytes allow: architecture, shapes, missing tensors and memory when the header has arrived, values when a tensor has.
+//! A [`Loader`] packs one tensor at a time, row by row. Everything that can be wrong with a model
+//! is found as early as its bytes allow: architecture, shapes, missing tensors and memory when the
+//! header has arrived, values when a tensor has.
 
 #![forbid(unsafe_code)]
 
@@ -159,7 +160,8 @@ impl Loader {
         }
     }
 
-    /// Announces the next file. `name` is for messages; `total` is its size in bytes where that is known.
+    /// Announces the next file. `name` is for messages; `total` is its size in bytes where that is
+    /// known.
     ///
     /// # Errors
     ///
@@ -299,7 +301,8 @@ impl Loader {
         Ok(())
     }
 
-    /// Whether the divisors of frequencies called `name` are those of the context that the model is to have.
+    /// Whether the divisors of frequencies called `name` are those of the context that the model is
+    /// to have.
     fn is_in_force(&self, name: &str) -> bool {
         let Some(config) = &self.config else { return false };
         let long = self.context_length(config) > config.original_context_length;

@@ -1,7 +1,8 @@
-//! What decoding needs of a model: one forward pass over a few rows, and a cache it can keep or forget.
+//! What decoding needs of a model: one forward pass over a few rows, and a cache it can keep or
+//! forget.
 //!
-//! Decoding (`crate::decode`) is written against [`LanguageModel`] alone, so that it can be tested on a scripted model with
-//! no weights.
+//! Decoding (`crate::decode`) is written against [`LanguageModel`] alone, so that it can be tested
+//! on a scripted model with no weights.
 
 #![forbid(unsafe_code)]
 
@@ -13,8 +14,8 @@ use crate::ops::{Argmax, NotFinite, argmax_row};
 pub enum Attention {
     /// Keys at `k <= q`.
     Causal,
-    /// Keys at `k` with `floor(k / size) <= floor(q / size)`: everything before the block, and the whole block
-    /// (Fast-dLLM v2, arXiv:2509.26328).
+    /// Keys at `k` with `floor(k / size) <= floor(q / size)`: everything before the block, and the
+    /// whole block (Fast-dLLM v2, arXiv:2509.26328).
     Block {
         /// Positions in a block; blocks sit at absolute multiples of it.
         size: usize,
@@ -28,11 +29,11 @@ pub enum Attention {
 pub struct Pass<'a> {
     /// The tokens, one row each, at consecutive positions.
     pub tokens: &'a [u32],
-    /// Position of the first token. At least [`LanguageModel::committed`]; more than that only to recompute part of the
-    /// rows of an earlier uncommitted pass (the dual cache of Fast-dLLM).
+    /// Position of the first token. At least [`LanguageModel::committed`]; more than that only to
+    /// recompute part of the rows of an earlier uncommitted pass (the dual cache of Fast-dLLM).
     pub position: usize,
-    /// Which keys each row sees. Under [`Attention::Block`], keys end at the last position that this pass or an uncommitted
-    /// one wrote since the last commit or [`LanguageModel::truncate`].
+    /// Which keys each row sees. Under [`Attention::Block`], keys end at the last position that
+    /// this pass or an uncommitted one wrote since the last commit or [`LanguageModel::truncate`].
     pub attention: Attention,
     /// Whether the keys and values of these rows stay in the cache. A committing pass starts at
     /// [`LanguageModel::committed`].
@@ -52,19 +53,21 @@ pub trait LanguageModel {
     /// Positions whose keys and values are final. The next committing pass starts here.
     fn committed(&self) -> usize;
 
-    /// Forgets every position from `length` on, uncommitted ones too. Does nothing when fewer are committed.
+    /// Forgets every position from `length` on, uncommitted ones too. Does nothing when fewer are
+    /// committed.
     fn truncate(&mut self, length: usize);
 
-    /// Runs `pass` and returns the logits of `pass.logits`, row after row, each [`LanguageModel::vocab_size`] long.
+    /// Runs `pass` and returns the logits of `pass.logits`, row after row, each
+    /// [`LanguageModel::vocab_size`] long.
     ///
     /// # Errors
     ///
-    /// `context-full` when a position lies beyond the context, `bad-option` for a token outside the vocabulary,
-    /// `out-of-memory` when the cache cannot grow.
+    /// `context-full` when a position lies beyond the context, `bad-option` for a token outside the
+    /// vocabulary, `out-of-memory` when the cache cannot grow.
     fn forward(&mut self, pass: &Pass<'_>) -> Result<&[f32]>;
 
-    /// Runs `pass` and returns the likeliest token of each of `pass.logits`, `without` one that is never chosen. A model that can do
-    /// this without storing the logits should.
+    /// Runs `pass` and returns the likeliest token of each of `pass.logits`, `without` one that is
+    /// never chosen. A model that can do this without storing the logits should.
     ///
     /// # Errors
     ///

@@ -9,8 +9,8 @@
 //! logits = norm(x) Whead
 //! ```
 //!
-//! Logits are computed only for the rows of [`Pass::logits`], and so is the last layer except for its
-//! keys and values.
+//! Logits are computed only for the rows of [`Pass::logits`], and so is the last layer except for
+//! its keys and values.
 //!
 //! Each `W` may have a bias, a scale, and (SubLN) its own norm of the input; see [`Projection`].
 
@@ -122,7 +122,8 @@ impl Transformer {
         KvCache::new(config.layers, config.kv_heads, config.head_dim)
     }
 
-    /// Changes to another sequence: the model's cache and `cache`, which must come from this model, change places.
+    /// Changes to another sequence: the model's cache and `cache`, which must come from this model,
+    /// change places.
     pub fn swap_cache(&mut self, cache: &mut KvCache) {
         std::mem::swap(&mut self.cache, cache);
     }

@@ -1,7 +1,8 @@
 //! The tensors of a model: what each must look like, and where it goes.
 //!
-//! [`expected_tensor`] knows every tensor name webtern gives a meaning to, so that a file can be checked when its header has arrived
-//! and each tensor can be brought into its final form as its bytes do. [`Weights::assemble`] then builds the layers.
+//! [`expected_tensor`] knows every tensor name webtern gives a meaning to, so that a file can be
+//! checked when its header has arrived and each tensor can be brought into its final form as its
+//! bytes do. [`Weights::assemble`] then builds the layers.
 
 #![forbid(unsafe_code)]
 
@@ -31,7 +32,8 @@ pub(super) struct Expected {
     pub(super) cols: usize,
 }
 
-/// The projections of a layer: name, output and input features, and the names its input norm can have.
+/// The projections of a layer: name, output and input features, and the names its input norm can
+/// have.
 fn projections(config: &Config) -> [(&'static str, usize, usize, &'static [&'static str]); 7] {
     let (hidden, ffn) = (config.hidden, config.feed_forward);
     let (q, kv) = (config.q_width(), config.kv_width());
@@ -46,7 +48,8 @@ fn projections(config: &Config) -> [(&'static str, usize, usize, &'static [&'sta
     ]
 }
 
-/// LongRoPE's divisors of the frequencies, in contexts up to the original length and in longer ones.
+/// LongRoPE's divisors of the frequencies, in contexts up to the original length and in longer
+/// ones.
 pub(super) const SHORT_FACTORS: &str = "rope_factors_short.weight";
 pub(super) const LONG_FACTORS: &str = "rope_factors_long.weight";
 
@@ -95,8 +98,8 @@ pub(super) fn expected_tensor(config: &Config, name: &str) -> Option<Expected> {
 ///
 /// # Errors
 ///
-/// `malformed` for a wrong shape, `unsupported-architecture` for a tensor that would change the model and that webtern gives no
-/// meaning to.
+/// `malformed` for a wrong shape, `unsupported-architecture` for a tensor that would change the
+/// model and that webtern gives no meaning to.
 pub(super) fn check_tensor(config: &Config, info: &TensorInfo) -> Result<Option<Expected>> {
     let name = &info.name;
     let Some(expected) = expected_tensor(config, name) else {
@@ -121,7 +124,8 @@ pub(super) fn check_tensor(config: &Config, info: &TensorInfo) -> Result<Option<
     Ok(Some(expected))
 }
 
-/// Checks what the headers of all files of a model can tell: architecture, names, shapes and completeness.
+/// Checks what the headers of all files of a model can tell: architecture, names, shapes and
+/// completeness.
 ///
 /// # Errors
 ///

@@ -323,7 +323,8 @@ impl Answer {
     }
 }
 
-/// Tokens of prompts (each once, however many answers it has), of those found in a cache, and of answers.
+/// Tokens of prompts (each once, however many answers it has), of those found in a cache, and of
+/// answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     pub(super) prompt: usize,

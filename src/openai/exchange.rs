@@ -1,6 +1,7 @@
 //! One HTTP request answered by one engine, without HTTP: what the page's `model.fetch` does.
 //!
-//! Like a generation, it runs in steps, so that a worker can listen for messages between forward passes.
+//! Like a generation, it runs in steps, so that a worker can listen for messages between forward
+//! passes.
 
 #![forbid(unsafe_code)]
 
@@ -47,7 +48,8 @@ pub enum Progress {
 }
 
 impl Exchange {
-    /// Begins to answer a request. `path` is that of its URL; what comes before `/v1` does not matter.
+    /// Begins to answer a request. `path` is that of its URL; what comes before `/v1` does not
+    /// matter.
     ///
     /// An error is a [`Reply::Json`], too. Any reply but that comes with an exchange to step.
     pub fn begin(

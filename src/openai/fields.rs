@@ -1,4 +1,5 @@
-//! Reading JSON objects strictly: every key is taken by somebody, ignored on purpose, or refused by its name.
+//! Reading JSON objects strictly: every key is taken by somebody, ignored on purpose, or refused by
+//! its name.
 
 #![forbid(unsafe_code)]
 
@@ -85,7 +86,8 @@ impl Fields {
         ApiError { code: Some("missing_required_parameter"), ..ApiError::bad_param(path, message) }
     }
 
-    /// Refuses keys that are understood but not supported, unless they ask for nothing: `null`, `false` or an empty list.
+    /// Refuses keys that are understood but not supported, unless they ask for nothing: `null`,
+    /// `false` or an empty list.
     pub(super) fn refuse(&mut self, keys: &[(&str, &str)]) -> ApiResult<()> {
         for (key, advice) in keys {
             let asks = |value: &Value| !(value == &Value::Bool(false) || value.as_array().is_some_and(Vec::is_empty));
@@ -96,7 +98,8 @@ impl Fields {
         Ok(())
     }
 
-    /// Ends the object: a key that is left and not `harmless` is an error. A name that ends in `*` stands for all that begin so.
+    /// Ends the object: a key that is left and not `harmless` is an error. A name that ends in `*`
+    /// stands for all that begin so.
     pub(super) fn finish(self, harmless: &[&str]) -> ApiResult<()> {
         let ignored = |key: &str| {
             harmless.iter().any(|name| match name.strip_suffix('*') {

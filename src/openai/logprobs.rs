@@ -25,7 +25,8 @@ fn entry(logprob: f64, bytes: &[u8]) -> Value {
     json!({ "token": String::from_utf8_lossy(bytes), "logprob": logprob, "bytes": bytes })
 }
 
-/// `choices[].logprobs` of completions; the first of `tokens` begins at character `offset` of the text.
+/// `choices[].logprobs` of completions; the first of `tokens` begins at character `offset` of the
+/// text.
 pub(super) fn completions(tokens: &[TokenLogprob], mut offset: usize) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut offsets = Vec::with_capacity(tokens.len());

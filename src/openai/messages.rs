@@ -13,7 +13,8 @@ const ROLES: [&str; 4] = ["system", "developer", "user", "assistant"];
 ///
 /// # Errors
 ///
-/// 400 for an empty list, an unknown role, content that is no text, and keys that nothing here understands.
+/// 400 for an empty list, an unknown role, content that is no text, and keys that nothing here
+/// understands.
 pub(super) fn read(fields: &mut Fields, key: &str) -> ApiResult<Vec<Message>> {
     let Some(value) = fields.value(key) else { return Err(fields.missing(key)) };
     match value {

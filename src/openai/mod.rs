@@ -1,4 +1,5 @@
-//! OpenAI's HTTP protocol without the HTTP: bodies of requests in, bodies of answers and events of streams out.
+//! OpenAI's HTTP protocol without the HTTP: bodies of requests in, bodies of answers and events of
+//! streams out.
 //!
 //! ```text
 //! body ─▶ Generate::read ─▶ prompts and options ─▶ an engine, elsewhere
@@ -7,11 +8,11 @@
 //!                            └─▶ Answer::body  the whole answer
 //! ```
 //!
-//! `webtern serve` and the page's `model.fetch` are two faces of this module. Nothing here does I/O, knows the time or draws
-//! random numbers: a face passes those in as a [`Moment`].
+//! `webtern serve` and the page's `model.fetch` are two faces of this module. Nothing here does
+//! I/O, knows the time or draws random numbers: a face passes those in as a [`Moment`].
 //!
-//! Requests are read strictly (`fields`): a parameter is supported, harmless to ignore, or refused by the name that the client
-//! gave it.
+//! Requests are read strictly (`fields`): a parameter is supported, harmless to ignore, or refused
+//! by the name that the client gave it.
 
 #![forbid(unsafe_code)]
 
@@ -70,7 +71,8 @@ impl Service {
         }
     }
 
-    /// The model of an engine, where `auto` is resolved for good: equal requests give equal answers.
+    /// The model of an engine, where `auto` is resolved for good: equal requests give equal
+    /// answers.
     pub fn of(engine: &Engine, model: impl Into<String>, mode: Mode) -> Self {
         let info = engine.info();
         let mode = match mode {

@@ -1,4 +1,5 @@
-//! Splits an answer that begins with `<think>...</think>` into reasoning and the answer proper, as it streams.
+//! Splits an answer that begins with `<think>...</think>` into reasoning and the answer proper, as
+//! it streams.
 
 #![forbid(unsafe_code)]
 
@@ -90,7 +91,8 @@ impl Reasoning {
         }
     }
 
-    /// Bytes of reasoning that neither are white space at the end nor could be the beginning of the closing tag.
+    /// Bytes of reasoning that neither are white space at the end nor could be the beginning of the
+    /// closing tag.
     fn certain(&self) -> usize {
         let could_close = |&start: &usize| CLOSE.starts_with(&self.held[start..]);
         let tag = self.held.char_indices().map(|(start, _)| start).find(could_close).unwrap_or(self.held.len());

@@ -14,7 +14,8 @@ const MAX_CHOICES: u64 = 128;
 /// Stop strings at most, as OpenAI has it.
 const MAX_STOP_STRINGS: usize = 4;
 
-/// Parameters that are options of a run under another spelling: theirs, ours. `decode` knows what they may be.
+/// Parameters that are options of a run under another spelling: theirs, ours. `decode` knows what
+/// they may be.
 const OPTIONS: [(&str, &str); 15] = [
     ("mode", "mode"),
     ("threshold", "threshold"),
@@ -46,7 +47,8 @@ pub(super) const HARMLESS: [&str; 9] = [
     "moderation",
 ];
 
-/// Takes the options of a run. Those that the request leaves open are the service's; the seed is `seed` then.
+/// Takes the options of a run. Those that the request leaves open are the service's; the seed is
+/// `seed` then.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! Requests that make no text: tokens of text and back, prompts of conversations, and choices between given answers.
+//! Requests that make no text: tokens of text and back, prompts of conversations, and choices
+//! between given answers.
 
 #![forbid(unsafe_code)]
 
@@ -112,7 +113,8 @@ pub struct Choose {
     pub prompt: Prompt,
     /// The answers to choose from.
     pub options: Vec<String>,
-    /// Compare answers by their mean log probability a token, so that long ones are not at a disadvantage.
+    /// Compare answers by their mean log probability a token, so that long ones are not at a
+    /// disadvantage.
     pub by_length: bool,
 }
 

@@ -1,10 +1,10 @@
 //! Scaled dot-product attention over cached keys and values, with grouped query heads
 //! (arXiv:2305.13245).
 //!
-//! A task is one key/value head and up to [`TASK_ROWS`] rows. All query heads of these rows that share
-//! the key/value head share each load of its keys and values, which are stored in panels of 8 lanes.
-//! So both products have the form of [`Kernels::panel_f32`], `out[8] += a[i] * b[i][8]` for `i` in
-//! order:
+//! A task is one key/value head and up to [`TASK_ROWS`] rows. All query heads of these rows that
+//! share the key/value head share each load of its keys and values, which are stored in panels of 8
+//! lanes. So both products have the form of [`Kernels::panel_f32`], `out[8] += a[i] * b[i][8]` for
+//! `i` in order:
 //!
 //! ```text
 //! keys      a panel is 8 positions:   scores[position] += query[i] * key[i][position]
@@ -56,10 +56,10 @@ pub struct AttentionInput<'a> {
     pub visible: &'a [Range<usize>],
 }
 
-/// Stores keys and values in `cache`, one [`KeyValues`] per head, which has grown to hold them. Then
-/// computes, for every head of every row of queries, the softmax of `q k / sqrt(dim)` over the row's
-/// visible positions, and the sum of the values weighted by it, into `out`, which has the shape of
-/// the queries.
+/// Stores keys and values in `cache`, one [`KeyValues`] per head, which has grown to hold them.
+/// Then computes, for every head of every row of queries, the softmax of `q k / sqrt(dim)` over the
+/// row's visible positions, and the sum of the values weighted by it, into `out`, which has the
+/// shape of the queries.
 pub fn attention(
     scope: &Scope<'_>,
     kernels: &dyn Kernels,
@@ -213,8 +213,8 @@ mod tests {
         (0..len).map(|i| ((i * 37 + seed * 11) as f32).sin()).collect()
     }
 
-    /// Attention of rows that attend to `visible`, with `shared` query heads for each of 2 key/value
-    /// heads, against the formula in f64.
+    /// Attention of rows that attend to `visible`, with `shared` query heads for each of 2
+    /// key/value heads, against the formula in f64.
     fn check(dim: usize, shared: usize, positions: usize, visible: &[(usize, usize)]) {
         let (kv_width, width) = (2 * dim, 2 * shared * dim);
         let (keys, values) = (wave(1, positions * kv_width), wave(2, positions * kv_width));

@@ -30,7 +30,8 @@ pub(super) struct ColumnBlocks<'a> {
 }
 
 impl<'a> ColumnBlocks<'a> {
-    /// Splits a matrix with rows of `cols` into blocks of `width` columns; the last may be narrower.
+    /// Splits a matrix with rows of `cols` into blocks of `width` columns; the last may be
+    /// narrower.
     pub(super) fn new(values: &'a mut [f32], cols: usize, width: usize) -> Self {
         Self { rest: values.chunks_exact_mut(cols).collect(), next: 0, width }
     }

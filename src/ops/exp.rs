@@ -1,26 +1,26 @@
 //! The exponential function, with the same bits on every machine.
 //!
 //! The standard library calls the platform's, whose last bit differs between a native build and a
-//! page: enough to decide a near-tie between two tokens, and with it the text, differently. This one
-//! uses additions and multiplications only, whose rounding IEEE 754 fixes.
+//! page: enough to decide a near-tie between two tokens, and with it the text, differently. This
+//! one uses additions and multiplications only, whose rounding IEEE 754 fixes.
 //!
 //! `exp(x) = 2^k exp(r)` with `k = round(x / ln 2)`, so that `|r| <= ln(2) / 2`. There
-//! `1 + r + r^2 p(r)`, with the minimax polynomial `p` of degree 4, has an error of at most 3.1e-9, a
-//! twentieth of the rounding error of f32.
+//! `1 + r + r^2 p(r)`, with the minimax polynomial `p` of degree 4, has an error of at most 3.1e-9,
+//! a twentieth of the rounding error of f32.
 
 #![forbid(unsafe_code)]
 
 use crate::kernels::opaque;
 
-/// The constants of [`Exp::of`], as variables: V8 recomputes constants in every iteration of a loop,
-/// which took longer than the rest.
+/// The constants of [`Exp::of`], as variables: V8 recomputes constants in every iteration of a
+/// loop, which took longer than the rest.
 #[derive(Clone, Copy)]
 pub(super) struct Exp {
     /// Arguments are clamped to this range, near whose ends f32 underflows and overflows.
     range: [f32; 2],
     log2_e: f32,
-    /// `1.5 * 2^23`. Added to a float below `2^22` in magnitude, it rounds that to an integer, halves
-    /// to even, and leaves it in the lowest bits of the sum.
+    /// `1.5 * 2^23`. Added to a float below `2^22` in magnitude, it rounds that to an integer,
+    /// halves to even, and leaves it in the lowest bits of the sum.
     round: f32,
     /// `ln 2` in two parts. The first has 9 bits, so that its product with `k` is exact.
     ln_2: [f32; 2],

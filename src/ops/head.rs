@@ -1,5 +1,5 @@
-//! The output head fused with argmax and softmax: logits are reduced as they are computed, and never
-//! stored.
+//! The output head fused with argmax and softmax: logits are reduced as they are computed, and
+//! never stored.
 //!
 //! The vocabulary is split into blocks of [`BLOCK`] tokens. Each block yields its largest logit and
 //! the sum of `exp(logit - largest)`; blocks are merged in order, in f64. So the result does not
@@ -97,8 +97,8 @@ pub fn argmax_row(logits: &[f32], excluded: Option<u32>) -> Result<Argmax, NotFi
     partials.collect::<Result<Vec<_>, _>>().map(merge)
 }
 
-/// Reduces the logits of the tokens from `first` on. The error is the first token whose logit is NaN
-/// or infinite.
+/// Reduces the logits of the tokens from `first` on. The error is the first token whose logit is
+/// NaN or infinite.
 fn reduce(logits: &mut [f32], first: usize, excluded: Option<u32>) -> Result<Partial, u32> {
     if !all_finite(logits) {
         let at = logits.iter().position(|logit| !logit.is_finite()).unwrap_or_default();

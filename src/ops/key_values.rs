@@ -1,8 +1,8 @@
 //! The cached keys and values of one key/value head.
 //!
-//! They are stored in panels of 8 lanes: a panel of keys is 8 positions, a panel of values 8 elements
-//! (`attention.rs` has the reason). Memory is allocated in pages of [`PAGE`] positions, so that a long
-//! context costs nothing before it is used.
+//! They are stored in panels of 8 lanes: a panel of keys is 8 positions, a panel of values 8
+//! elements (`attention.rs` has the reason). Memory is allocated in pages of [`PAGE`] positions, so
+//! that a long context costs nothing before it is used.
 
 #![forbid(unsafe_code)]
 

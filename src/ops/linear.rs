@@ -1,7 +1,7 @@
 //! Linear layers: `out = x W^T`.
 //!
-//! A task is a block of the columns of the products, which are rows of `W`. The epilogue (scale, bias,
-//! the residual addition, the gate) runs on a block while it is in the L1 cache.
+//! A task is a block of the columns of the products, which are rows of `W`. The epilogue (scale,
+//! bias, the residual addition, the gate) runs on a block while it is in the L1 cache.
 
 #![forbid(unsafe_code)]
 
@@ -92,7 +92,8 @@ const BLOCK_PRODUCTS: usize = 4096;
 /// Blocks per thread, so that a thread that is slower or arrives late does fewer.
 const BLOCKS_PER_THREAD: usize = 4;
 
-/// The same for a single row, whose blocks are so short that claiming one costs as much as it saves.
+/// The same for a single row, whose blocks are so short that claiming one costs as much as it
+/// saves.
 const ROW_BLOCKS_PER_THREAD: usize = 2;
 
 /// Computes all of `products`, whose inputs have equally many rows, in one parallel region.
@@ -134,7 +135,8 @@ pub fn multiply_gated(scope: &Scope<'_>, kernels: &dyn Kernels, product: GatedPr
     });
 }
 
-/// Writes products to the first columns of `out`, which has fewer than [`LANES`] at the end of a row.
+/// Writes products to the first columns of `out`, which has fewer than [`LANES`] at the end of a
+/// row.
 #[inline(always)]
 fn store_lanes(out: &mut [f32], products: &[f32; LANES], store: Store) {
     // The common length is a constant, because a copy of variable length is a call.
@@ -162,8 +164,8 @@ impl Linear<'_> {
         assert_eq!(out.len(), input.rows() * self.weights.rows(), "one output per row and output feature");
     }
 
-    /// Calls `take` with the output features `columns` of every row, row after row. The first column is
-    /// a multiple of [`TILE`].
+    /// Calls `take` with the output features `columns` of every row, row after row. The first
+    /// column is a multiple of [`TILE`].
     pub(super) fn with_products<R>(
         &self,
         kernels: &dyn Kernels,
@@ -194,8 +196,8 @@ impl Linear<'_> {
         });
     }
 
-    /// Calls `take` for every [`LANES`] of `columns`, with their distance from the first column and the
-    /// products of every row. The last of them may lie beyond `columns`.
+    /// Calls `take` for every [`LANES`] of `columns`, with their distance from the first column and
+    /// the products of every row. The last of them may lie beyond `columns`.
     fn for_each_lanes(
         &self,
         kernels: &dyn Kernels,

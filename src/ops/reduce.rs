@@ -1,5 +1,6 @@
 //! Reductions of a row in [`LANES`] interleaved lanes, so that they vectorize: lane `l` reduces the
-//! elements `l`, `l + 8`, ... in order; then the lanes are reduced in order, and last the remainder.
+//! elements `l`, `l + 8`, ... in order; then the lanes are reduced in order, and last the
+//! remainder.
 
 #![forbid(unsafe_code)]
 

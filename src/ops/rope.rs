@@ -1,7 +1,8 @@
 //! Rotary position embedding (arXiv:2104.09864) and its extensions to longer contexts.
 //!
-//! Pair `i` of a head is rotated by `position * frequency[i]`. All extensions change the frequencies
-//! (YaRN also scales the rotated values), so they are applied once, when the model is loaded.
+//! Pair `i` of a head is rotated by `position * frequency[i]`. All extensions change the
+//! frequencies (YaRN also scales the rotated values), so they are applied once, when the model is
+//! loaded.
 
 #![forbid(unsafe_code)]
 
@@ -23,8 +24,8 @@ pub struct Rope {
 }
 
 impl Rope {
-    /// Frequencies `base^(-2 i / dims)` for the `dims / 2` pairs that are rotated; the rest of a head
-    /// is not changed.
+    /// Frequencies `base^(-2 i / dims)` for the `dims / 2` pairs that are rotated; the rest of a
+    /// head is not changed.
     pub fn new(style: RopeStyle, dims: usize, base: f32) -> Self {
         // In f64, because the last bit of f32 powers differs between platforms.
         let power = |i: usize| f64::from(base).powf((2 * i) as f64 / dims as f64);
@@ -46,8 +47,9 @@ impl Rope {
         self
     }
 
-    /// YaRN (arXiv:2309.00071): keeps high frequencies and divides low ones by `factor`, with a ramp
-    /// between the pairs that turn `beta_fast` and `beta_slow` times in `original_context` positions.
+    /// YaRN (arXiv:2309.00071): keeps high frequencies and divides low ones by `factor`, with a
+    /// ramp between the pairs that turn `beta_fast` and `beta_slow` times in `original_context`
+    /// positions.
     #[must_use]
     pub fn yarn(mut self, base: f32, factor: f32, original_context: usize, yarn: Yarn) -> Self {
         let dims = self.frequencies.len() as f32 * 2.0;

@@ -1,23 +1,24 @@
 //! A fork-join thread pool with low dispatch latency.
 //!
 //! The calling thread opens a *parallel region*: every pool worker that arrives before the region
-//! closes runs the same closure, which claims one task after the other until none is left. A forward
-//! pass is some 150 regions of 5 to 500 microseconds, which decides the rest:
+//! closes runs the same closure, which claims one task after the other until none is left. A
+//! forward pass is some 150 regions of 5 to 500 microseconds, which decides the rest:
 //!
-//! - **Work is self-scheduled.** The calling thread never waits for workers to start, only for tasks
-//!   already claimed. A worker that arrives late finds fewer tasks, or none.
-//! - **Threads spin before they sleep**, because waking one takes as long as a region: the caller for
-//!   a few dozen microseconds, a worker for longer than the time between two passes. Then they sleep,
-//!   because a spinning thread keeps a core busy (`event_count.rs`).
-//! - **The caller decides how many workers may take part** ([`ThreadPool::scope`]). On a machine with
-//!   other work fewer are faster, since a worker that the system preempts inside a task delays all.
+//! - **Work is self-scheduled.** The calling thread never waits for workers to start, only for
+//!   tasks already claimed. A worker that arrives late finds fewer tasks, or none.
+//! - **Threads spin before they sleep**, because waking one takes as long as a region: the caller
+//!   for a few dozen microseconds, a worker for longer than the time between two passes. Then they
+//!   sleep, because a spinning thread keeps a core busy (`event_count.rs`).
+//! - **The caller decides how many workers may take part** ([`ThreadPool::scope`]). On a machine
+//!   with other work fewer are faster, since a worker that the system preempts inside a task delays
+//!   all.
 //!
 //! The result of a task does not depend on the thread that runs it, so results are the same for any
 //! number of threads.
 //!
-//! Natively workers are threads of the standard library. In a browser they are Web Workers that share
-//! the caller's memory and call [`ThreadPool::run_worker`]; the page starts them. In a pool without
-//! workers a region is a loop.
+//! Natively workers are threads of the standard library. In a browser they are Web Workers that
+//! share the caller's memory and call [`ThreadPool::run_worker`]; the page starts them. In a pool
+//! without workers a region is a loop.
 
 #![deny(unsafe_code)]
 
@@ -41,8 +42,8 @@ const INLINE_TASKS: usize = 8;
 /// The most threads that a pool uses, the calling one included.
 pub const MAX_THREADS: usize = 16;
 
-/// The default number of threads: four, or half of the processors if that is more, since two of them
-/// usually share the vector units of a core. At most the number of processors, and at most 8.
+/// The default number of threads: four, or half of the processors if that is more, since two of
+/// them usually share the vector units of a core. At most the number of processors, and at most 8.
 #[cfg(not(target_family = "wasm"))]
 pub fn default_threads() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

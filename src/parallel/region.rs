@@ -10,9 +10,9 @@
 //! ```
 //!
 //! A worker counts itself as active before it reads the epoch a second time, and the caller closes
-//! the epoch before it reads whether a worker is active. All four are sequentially consistent: either
-//! the worker sees the epoch closed and does not touch the function, or the caller sees the worker
-//! and waits. Hence no worker is in the function when the caller returns.
+//! the epoch before it reads whether a worker is active. All four are sequentially consistent:
+//! either the worker sees the epoch closed and does not touch the function, or the caller sees the
+//! worker and waits. Hence no worker is in the function when the caller returns.
 
 use super::event_count::{EventCount, SPIN_ITERATIONS};
 use std::ptr;
@@ -67,8 +67,8 @@ impl Regions {
     }
 
     /// Runs `work` on this thread and on up to `max_workers` workers that arrive before it returns
-    /// here. Its argument is the index of the thread: 0 here, and 1 to `max_workers` on the workers,
-    /// each its own unless it arrives when another has left.
+    /// here. Its argument is the index of the thread: 0 here, and 1 to `max_workers` on the
+    /// workers, each its own unless it arrives when another has left.
     ///
     /// # Panics
     ///

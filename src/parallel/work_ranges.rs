@@ -1,9 +1,9 @@
 //! Which thread takes which tasks of a region: static ranges, with work stealing between them.
 //!
-//! Each thread starts with a range of its own: adjacent tasks, and so weights that memory delivers one
-//! after the other. Then it steals from the other ranges. The counter of a range is on a cache line
-//! that only its owner touches until then: a line that moves between cores for every task costs up to
-//! a tenth of a short one.
+//! Each thread starts with a range of its own: adjacent tasks, and so weights that memory delivers
+//! one after the other. Then it steals from the other ranges. The counter of a range is on a cache
+//! line that only its owner touches until then: a line that moves between cores for every task
+//! costs up to a tenth of a short one.
 
 #![forbid(unsafe_code)]
 

@@ -1,9 +1,9 @@
 //! Tensors that really are ternary: three values, one scale.
 //!
-//! BitNet b1.58 (arXiv:2402.17764) trains master weights W and computes with `s * q`, where `s = mean|W|` over the
-//! whole matrix and `q = clamp(round(W / s), -1, 1)`: see [`ternarize`]. Doing that again to the result would keep the
-//! signs and shrink the scale by the share of zeros, so weights that already have three values are recognized by
-//! [`detect_ternary`].
+//! BitNet b1.58 (arXiv:2402.17764) trains master weights W and computes with `s * q`, where
+//! `s = mean|W|` over the whole matrix and `q = clamp(round(W / s), -1, 1)`: see [`ternarize`].
+//! Doing that again to the result would keep the signs and shrink the scale by the share of zeros,
+//! so weights that already have three values are recognized by [`detect_ternary`].
 
 #![forbid(unsafe_code)]
 
@@ -14,10 +14,11 @@ use crate::error::Result;
 use crate::gguf::GgmlType;
 use half::f16;
 
-/// Ternarizes master weights as BitNet b1.58 does: `s = max(mean|W|, 1e-5)` over all of them (summed in f64),
-/// `q = clamp(round(W / s), -1, 1)` with ties to even.
+/// Ternarizes master weights as BitNet b1.58 does: `s = max(mean|W|, 1e-5)` over all of them
+/// (summed in f64), `q = clamp(round(W / s), -1, 1)` with ties to even.
 ///
-/// The weights must be finite; otherwise the scale is not, and [`encode_ternary`] refuses the result.
+/// The weights must be finite; otherwise the scale is not, and [`encode_ternary`] refuses the
+/// result.
 pub fn ternarize(weights: &[f32]) -> Ternary {
     let sum: f64 = weights.iter().map(|weight| f64::from(weight.abs())).sum();
     let mean = (sum / weights.len().max(1) as f64) as f32;
@@ -37,14 +38,15 @@ pub fn detect_ternary(weights: &[f32]) -> Option<Ternary> {
     Some(Ternary { codes: weights.iter().map(code).collect(), scale })
 }
 
-/// Appends `tensor`, whose rows have `cols` weights, as type `ty`. The codes are exact; the scale is rounded to f16,
-/// except in `I2_S`, which stores f32.
+/// Appends `tensor`, whose rows have `cols` weights, as type `ty`. The codes are exact; the scale
+/// is rounded to f16, except in `I2_S`, which stores f32.
 ///
 /// # Errors
 ///
-/// `unsupported-type` when `ty` is not ternary; `bad-option` when a row is not a whole number of its blocks (for `I2_S`
-/// too, whose own runtime cannot read other rows); `malformed` for codes above 2, for a scale that the type cannot
-/// hold, and for what a reader of `I2_S` would take for damage.
+/// `unsupported-type` when `ty` is not ternary; `bad-option` when a row is not a whole number of
+/// its blocks (for `I2_S` too, whose own runtime cannot read other rows); `malformed` for codes
+/// above 2, for a scale that the type cannot hold, and for what a reader of `I2_S` would take for
+/// damage.
 pub fn encode_ternary(ty: GgmlType, tensor: &Ternary, cols: usize, dst: &mut Vec<u8>) -> Result<()> {
     let Ternary { codes, scale } = tensor;
     if !ty.is_ternary() || ty == GgmlType::Ptq1_0 {

@@ -4,7 +4,8 @@
 //! - `F16`: 2 bytes, IEEE binary16: 1 sign bit, 5 exponent bits (bias 15), 10 fraction bits.
 //! - `BF16`: 2 bytes, the upper half of an f32.
 //!
-//! Narrowing rounds to nearest, ties to even. A finite weight that would round to infinity is refused.
+//! Narrowing rounds to nearest, ties to even. A finite weight that would round to infinity is
+//! refused.
 
 #![forbid(unsafe_code)]
 
@@ -12,9 +13,9 @@ use half::{bf16, f16};
 
 /// The f32 with the value of the f16 whose bits are `bits`.
 ///
-/// An f16 shifted left by 13 has the fields of an f32 whose exponent is too small by 127 - 15 = 112; multiplying by
-/// 2^112 mends that exactly, for subnormal numbers too. There is no branch and no run-time choice of instructions,
-/// unlike in `half`, so loops over it vectorise.
+/// An f16 shifted left by 13 has the fields of an f32 whose exponent is too small by 127 - 15 =
+/// 112; multiplying by 2^112 mends that exactly, for subnormal numbers too. There is no branch and
+/// no run-time choice of instructions, unlike in `half`, so loops over it vectorise.
 pub(super) fn f16_to_f32(bits: u16) -> f32 {
     const TWO_POW_112: f32 = f32::from_bits((112 + 127) << 23);
     let magnitude = u32::from(bits & 0x7FFF);

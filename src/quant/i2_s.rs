@@ -1,14 +1,16 @@
-//! `I2_S`, the tensor type of bitnet.cpp: two-bit codes 0, 1, 2 for -1, 0, +1 and one f32 scale for the whole tensor.
+//! `I2_S`, the tensor type of bitnet.cpp: two-bit codes 0, 1, 2 for -1, 0, +1 and one f32 scale for
+//! the whole tensor.
 //!
-//! `n` weights take `n / 4 + 32` bytes: codes, then the scale, then 28 bytes that mean nothing. Codes run over the
-//! tensor row after row, whatever the row length, in groups of 128 weights and 32 bytes: byte j holds weights j,
-//! 32 + j, 64 + j, 96 + j of its group, **highest** bits first.
+//! `n` weights take `n / 4 + 32` bytes: codes, then the scale, then 28 bytes that mean nothing.
+//! Codes run over the tensor row after row, whatever the row length, in groups of 128 weights and
+//! 32 bytes: byte j holds weights j, 32 + j, 64 + j, 96 + j of its group, **highest** bits first.
 //!
-//! That is the layout of x86 builds and of Microsoft's files. ARM builds wrote groups of 64 in 16 bytes, some builds
-//! four rows a byte, other tools plain sequences, all under the same type id and without a mark. Code 3 exists in none,
-//! so its presence proves a wrong reading; a trained tensor has some 30% zeros, so hardly any or almost nothing but
-//! zeros are signs of damage or of weights that were never ternarized. Tensors that show either are refused rather than
-//! run into nonsense. (bitnet.cpp's kernels take rows that are multiples of 128 for granted; the format itself does
+//! That is the layout of x86 builds and of Microsoft's files. ARM builds wrote groups of 64 in 16
+//! bytes, some builds four rows a byte, other tools plain sequences, all under the same type id and
+//! without a mark. Code 3 exists in none, so its presence proves a wrong reading; a trained tensor
+//! has some 30% zeros, so hardly any or almost nothing but zeros are signs of damage or of weights
+//! that were never ternarized. Tensors that show either are refused rather than run into nonsense.
+//! (bitnet.cpp's kernels take rows that are multiples of 128 for granted; the format itself does
 //! not.)
 
 #![forbid(unsafe_code)]
@@ -98,7 +100,8 @@ pub(super) fn decode(src: &[u8], dst: &mut [f32]) -> Result<()> {
     Ok(())
 }
 
-/// Appends the bytes of `tensor`, whose length is a multiple of 128. Refuses what [`I2sReader`] would refuse.
+/// Appends the bytes of `tensor`, whose length is a multiple of 128. Refuses what [`I2sReader`]
+/// would refuse.
 pub(super) fn encode(tensor: &Ternary, dst: &mut Vec<u8>) -> Result<()> {
     check(tensor)?;
     for codes in tensor.codes.as_chunks::<128>().0 {

@@ -1,4 +1,5 @@
-//! The IQ types: codes that stand for points of a lattice (`IQ1` to `IQ3`) or for values of a list (`IQ4`). Read only.
+//! The IQ types: codes that stand for points of a lattice (`IQ1` to `IQ3`) or for values of a list
+//! (`IQ4`). Read only.
 //!
 //! | type      | bytes | groups   | layout                                                                          |
 //! |-----------|-------|----------|---------------------------------------------------------------------------------|
@@ -12,12 +13,15 @@
 //! | `IQ4_NL`  | 18    | 1 of 32  | d 0, nibbles 2-17                                                               |
 //! | `IQ4_XS`  | 136   | 8 of 32  | d 0, high bits of scales 2-3, low bits 4-7, nibbles 8-135                        |
 //!
-//! **Points.** A point is 8 weights (4 in `IQ3`), one of a list of 256 to 2048 that `grids/` holds: 2 (4) bits a weight, an index into
-//! the magnitudes that the type has. **Signs.** A bit for each weight, 1 for negative; seven bits where the eighth is their parity.
-//! `IQ1` has no signs but an offset: its weights are `scale * (x +- 1/8)` for a point's x of -1, 0, 1, here taken eight times as large.
-//! **Scales.** Of 3 or 4 bits, times `d` (f16); `IQ1_M` has the bits of `d` in the upper nibbles of its four u16.
+//! **Points.** A point is 8 weights (4 in `IQ3`), one of a list of 256 to 2048 that `grids/` holds:
+//! 2 (4) bits a weight, an index into the magnitudes that the type has. **Signs.** A bit for each
+//! weight, 1 for negative; seven bits where the eighth is their parity. `IQ1` has no signs but an
+//! offset: its weights are `scale * (x +- 1/8)` for a point's x of -1, 0, 1, here taken eight times
+//! as large. **Scales.** Of 3 or 4 bits, times `d` (f16); `IQ1_M` has the bits of `d` in the upper
+//! nibbles of its four u16.
 //!
-//! `MXFP4`, 32 weights in 17 bytes, is like `IQ4_NL` with other values, and a power of two for `d` (OCP Microscaling Formats 1.0).
+//! `MXFP4`, 32 weights in 17 bytes, is like `IQ4_NL` with other values, and a power of two for `d`
+//! (OCP Microscaling Formats 1.0).
 
 #![forbid(unsafe_code)]
 
@@ -41,7 +45,8 @@ const IQ4_VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 2
 /// The values of nibbles in `MXFP4`, doubled: floats of 2 bits of exponent and 1 of fraction.
 const MXFP4_VALUES: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
-/// Bytes of exponents of `MXFP4` from here on make the largest weights infinite; 255 stands for NaN.
+/// Bytes of exponents of `MXFP4` from here on make the largest weights infinite; 255 stands for
+/// NaN.
 pub(super) const MXFP4_INFINITE: u8 = 252;
 
 fn u16_at(block: &[u8], at: usize) -> u16 {

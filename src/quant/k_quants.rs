@@ -1,7 +1,7 @@
 //! The K-quants: 256 weights a block, in sub-blocks with scales of their own. Read only.
 //!
-//! `d` and `dmin` are f16. A sub-block has a small integer scale `s` and, in some types, a minimum `m`; with code `q` a
-//! weight is `(d * s) * q - dmin * m`, or `(d * s) * (q - offset)`.
+//! `d` and `dmin` are f16. A sub-block has a small integer scale `s` and, in some types, a minimum
+//! `m`; with code `q` a weight is `(d * s) * q - dmin * m`, or `(d * s) * (q - offset)`.
 //!
 //! | type   | bytes | sub-blocks | layout                                                        | weight             |
 //! |--------|-------|------------|---------------------------------------------------------------|--------------------|
@@ -11,19 +11,20 @@
 //! | `Q5_K` | 176   | 8 of 32    | d 0, dmin 2, scales 4-15, high bits 16-47, codes 48-175       | `d s q - dmin m`   |
 //! | `Q6_K` | 210   | 16 of 16   | low bits 0-127, high bits 128-191, scales (i8) 192-207, d 208 | `d s (q - 32)`     |
 //!
-//! **Codes.** Fields of a byte belong to weights far apart, the lowest field first. Two-bit codes: each half of the
-//! block (128 weights) has 32 bytes, byte l holding weights l, 32 + l, 64 + l, 96 + l of the half. Four-bit codes: each
-//! quarter (64 weights) has 32 bytes, byte l holding weights l and 32 + l; in `Q6_K` each half has 64 bytes, byte l
-//! holding weights l and 64 + l.
+//! **Codes.** Fields of a byte belong to weights far apart, the lowest field first. Two-bit codes:
+//! each half of the block (128 weights) has 32 bytes, byte l holding weights l, 32 + l, 64 + l and
+//! 96 + l of the half. Four-bit codes: each quarter (64 weights) has 32 bytes, byte l holding
+//! weights l and 32 + l; in `Q6_K` each half has 64 bytes, byte l holding weights l and 64 + l.
 //!
-//! **High bits.** One a weight (`Q3_K`, `Q5_K`): 32 bytes, bit i of byte l belongs to weight 32 i + l. `Q3_K` has 3-bit
-//! codes this way. Two a weight (`Q6_K`): as two-bit codes.
+//! **High bits.** One a weight (`Q3_K`, `Q5_K`): 32 bytes, bit i of byte l belongs to weight 32 i +
+//! l. `Q3_K` has 3-bit codes this way. Two a weight (`Q6_K`): as two-bit codes.
 //!
-//! **Scales.** `Q2_K`: byte i is `s` (low nibble) and `m` (high nibble) of sub-block i. `Q3_K`, 6 bits: byte i of the
-//! first 8 has the low nibbles of sub-blocks i and i + 8; byte i of the last 4 has the upper two bits of sub-blocks i,
-//! i + 4, i + 8, i + 12. `Q4_K` and `Q5_K`, 6 bits: the low 6 bits of the first four bytes are `s` of sub-blocks 0-3,
-//! of the next four `m` of these; the last four have the low nibbles of `s` and (high nibble) `m` of sub-blocks 4-7,
-//! whose upper two bits top the first eight bytes.
+//! **Scales.** `Q2_K`: byte i is `s` (low nibble) and `m` (high nibble) of sub-block i. `Q3_K`, 6
+//! bits: byte i of the first 8 has the low nibbles of sub-blocks i and i + 8; byte i of the last 4
+//! has the upper two bits of sub-blocks i, i + 4, i + 8, i + 12. `Q4_K` and `Q5_K`, 6 bits: the low
+//! 6 bits of the first four bytes are `s` of sub-blocks 0-3, of the next four `m` of these; the
+//! last four have the low nibbles of `s` and (high nibble) `m` of sub-blocks 4-7, whose upper two
+//! bits top the first eight bytes.
 
 #![forbid(unsafe_code)]
 

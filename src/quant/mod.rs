@@ -1,15 +1,18 @@
 //! Block formats of ggml: what the bytes of a tensor mean.
 //!
-//! A quantized tensor is a sequence of *blocks*. A block holds a fixed number of weights as small integer codes, and
-//! one or two f16 numbers that turn codes into weights: `w = d * code`, or `w = d * code + m`. The K-quants split a
-//! block into sub-blocks whose own small integer scales multiply `d`. Each file here is one family of formats and opens
-//! with its byte layout; everything is little-endian, and "weight j" means the j-th of the block, along a row.
+//! A quantized tensor is a sequence of *blocks*. A block holds a fixed number of weights as small
+//! integer codes, and one or two f16 numbers that turn codes into weights: `w = d * code`, or
+//! `w = d * code + m`. The K-quants split a block into sub-blocks whose own small integer scales
+//! multiply `d`. Each file here is one family of formats and opens with its byte layout; everything
+//! is little-endian, and "weight j" means the j-th of the block, along a row.
 //!
-//! Decoding multiplies in the order of the Python package `gguf` (the reference for every format that it knows), so the
-//! results agree with it to the last bit, signs of zeros included. So do the bytes that [`quantize`] writes.
+//! Decoding multiplies in the order of the Python package `gguf` (the reference for every format
+//! that it knows), so the results agree with it to the last bit, signs of zeros included. So do the
+//! bytes that [`quantize`] writes.
 //!
-//! Kernels do not want floats but the integers: [`groups`] gives a type's blocks as int8 codes with a scale (and a minimum) for each
-//! 16 or 32, and [`code_blocks`] those of the ternary types as codes of two bits.
+//! Kernels do not want floats but the integers: [`groups`] gives a type's blocks as int8 codes with
+//! a scale (and a minimum) for each 16 or 32, and [`code_blocks`] those of the ternary types as
+//! codes of two bits.
 
 #![forbid(unsafe_code)]
 
@@ -37,11 +40,13 @@ use crate::gguf::GgmlType;
 
 /// Decodes whole blocks of type `ty` to one f32 a weight.
 ///
-/// `I2_S` has its scale at the end of the tensor, so there `src` is a whole tensor: codes and 32-byte tail.
+/// `I2_S` has its scale at the end of the tensor, so there `src` is a whole tensor: codes and
+/// 32-byte tail.
 ///
 /// # Errors
 ///
-/// `malformed` when `src` does not hold `dst.len()` weights exactly, or is an implausible `I2_S` tensor.
+/// `malformed` when `src` does not hold `dst.len()` weights exactly, or is an implausible `I2_S`
+/// tensor.
 pub fn dequantize(ty: GgmlType, src: &[u8], dst: &mut [f32]) -> Result<()> {
     check_lengths(ty, src, dst.len())?;
     match ty {
@@ -102,8 +107,8 @@ pub fn groups(ty: GgmlType, blocks: &[u8], mut each: impl FnMut(Groups<'_>)) {
     }
 }
 
-/// Calls `each` with the codes and the scale of every block of type `ty`, in order. A weight is `scale * (code - 1)` with a code of
-/// 0 to 3.
+/// Calls `each` with the codes and the scale of every block of type `ty`, in order. A weight is
+/// `scale * (code - 1)` with a code of 0 to 3.
 ///
 /// # Panics
 ///
@@ -122,15 +127,15 @@ pub fn code_blocks(ty: GgmlType, blocks: &[u8], each: impl FnMut(&mut [u8], f32)
 
 /// Encodes whole blocks of weights, appended to `dst`.
 ///
-/// Into the ternary block types this rounds each block by its own largest magnitude, which suits weights that are
-/// three-valued already and ruins others: [`ternarize`] those first. `I2_S` (here `src` is a whole tensor) accepts only
-/// three-valued weights.
+/// Into the ternary block types this rounds each block by its own largest magnitude, which suits
+/// weights that are three-valued already and ruins others: [`ternarize`] those first. `I2_S` (here
+/// `src` is a whole tensor) accepts only three-valued weights.
 ///
 /// # Errors
 ///
-/// `unsupported-type` for a type that webtern only reads; `malformed` when `src` is not a whole number of blocks, or
-/// has a weight that is not finite or too large for the type; `bad-option` for `I2_S` from weights that are not
-/// three-valued.
+/// `unsupported-type` for a type that webtern only reads; `malformed` when `src` is not a whole
+/// number of blocks, or has a weight that is not finite or too large for the type; `bad-option` for
+/// `I2_S` from weights that are not three-valued.
 pub fn quantize(ty: GgmlType, src: &[f32], dst: &mut Vec<u8>) -> Result<()> {
     if !src.len().is_multiple_of(ty.block_len()) {
         bail!(Malformed, "{} weights are not a whole number of {ty} blocks of {}", src.len(), ty.block_len());
@@ -162,16 +167,18 @@ pub fn quantize(ty: GgmlType, src: &[f32], dst: &mut Vec<u8>) -> Result<()> {
     }
 }
 
-/// Finds weights that are NaN or infinite without decoding: in the raw values of the float types, and in the scales of
-/// the others (whose codes are integers).
+/// Finds weights that are NaN or infinite without decoding: in the raw values of the float types,
+/// and in the scales of the others (whose codes are integers).
 ///
 /// `src` holds whole blocks; for `I2_S`, a whole tensor.
 ///
 /// # Errors
 ///
-/// `malformed`, naming the first such block (or weight, in the float types) and its byte offset in `src`.
+/// `malformed`, naming the first such block (or weight, in the float types) and its byte offset in
+/// `src`.
 pub fn check_finite(ty: GgmlType, src: &[u8]) -> Result<()> {
-    // A float is not finite when its exponent is all ones. The exponents of f32 and bf16 lie in their upper two bytes.
+    // A float is not finite when its exponent is all ones. The exponents of f32 and bf16 lie in
+    // their upper two bytes.
     let (halves, exponent): (&[usize], u16) = match ty {
         GgmlType::F32 | GgmlType::I2S => (&[2], 0x7F80),
         GgmlType::Bf16 => (&[0], 0x7F80),
@@ -217,7 +224,8 @@ fn check_lengths(ty: GgmlType, src: &[u8], weights: usize) -> Result<()> {
     )
 }
 
-/// Runs `decode` on every block of `B` bytes and its `L` weights. Fixed sizes let the compiler unroll and vectorise it.
+/// Runs `decode` on every block of `B` bytes and its `L` weights. Fixed sizes let the compiler
+/// unroll and vectorise it.
 fn decode_blocks<const B: usize, const L: usize>(
     src: &[u8],
     dst: &mut [f32],

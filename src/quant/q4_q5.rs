@@ -7,8 +7,8 @@
 //! | `Q5_0` | 22    | d (f16) | high bits 2-5, nibbles 6-21              | `d * (q - 16)` |
 //! | `Q5_1` | 24    | d (f16) | m (f16) 2-3, high bits 4-7, nibbles 8-23 | `d * q + m`    |
 //!
-//! Of the 16 nibble bytes, byte j has weight j in its low half and weight j + 16 in its high half. Bit j of the
-//! little-endian u32 of high bits is bit 4 of weight j.
+//! Of the 16 nibble bytes, byte j has weight j in its low half and weight j + 16 in its high half.
+//! Bit j of the little-endian u32 of high bits is bit 4 of weight j.
 
 #![forbid(unsafe_code)]
 
@@ -57,8 +57,9 @@ fn with_high_bits(codes: [i8; 32], bytes: &[u8]) -> [i8; 32] {
     std::array::from_fn(|j| codes[j] | (bytes[j / 8] >> (j % 8) & 1).cast_signed() << 4)
 }
 
-/// `d` is an eighth of the weight of largest magnitude (the first such), negated, so that this weight gets code 0, the
-/// only code for -8: its own sign is exact, the opposite extreme is cut to code 15.
+/// `d` is an eighth of the weight of largest magnitude (the first such), negated, so that this
+/// weight gets code 0, the only code for -8: its own sign is exact, the opposite extreme is cut to
+/// code 15.
 pub(super) fn encode_q4_0(weights: &[f32; 32]) -> Option<[u8; 18]> {
     let extreme = weights.iter().fold(weights[0], |max, &weight| if weight.abs() > max.abs() { weight } else { max });
     let d = extreme / -8.0;

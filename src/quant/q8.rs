@@ -2,8 +2,9 @@
 //!
 //! Bytes 0-1: scale `d` (f16). Bytes 2-33: 32 signed bytes `q`. Weight j is `q[j] * d`.
 //!
-//! Encoding: `d = max|w| / 127` in f32, `q = round(w * (1 / d))` with ties away from zero, and only then is `d` rounded
-//! to f16. The reciprocal is part of the format's reference: dividing instead moves some codes.
+//! Encoding: `d = max|w| / 127` in f32, `q = round(w * (1 / d))` with ties away from zero, and only
+//! then is `d` rounded to f16. The reciprocal is part of the format's reference: dividing instead
+//! moves some codes.
 
 #![forbid(unsafe_code)]
 

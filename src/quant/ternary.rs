@@ -1,20 +1,26 @@
-//! The block formats of one and two bits: codes 0, 1, 2 for -1, 0, +1 times the block's scale `d` (f16).
+//! The block formats of one and two bits: codes 0, 1, 2 for -1, 0, +1 times the block's scale `d`
+//! (f16).
 //!
-//! - `TQ1_0`, 256 weights in 54 bytes: codes as base-3 digits 0-47 (five to a byte) and 48-51 (four to a byte), `d`
-//!   52-53. Digit n of bytes m = 0..32 is weight 32 n + m; of the next 16 bytes, weight 160 + 16 n + m; of the last 4,
-//!   weight 240 + 4 n + m. The first digit counts most. A byte is not the number v itself (below 3^5 = 243) but
-//!   `ceil(256 v / 243)`, v / 243 in fixed point: multiplying it by 3 carries the next digit out of the byte.
-//! - `TQ2_0`, 256 weights in 66 bytes: two-bit codes 0-63, `d` 64-65. Each half of the block (128 weights) has 32
-//!   bytes; byte l holds weights l, 32 + l, 64 + l, 96 + l of the half, lowest bits first.
-//! - `PTQ1_0`, 128 weights in 28 bytes: base-3 digits in the same way, 0-23 and 24-25, `d` 26-27. Digit n of bytes m = 0..16 is
-//!   weight 16 n + m; of the next 8 bytes, weight 80 + 8 n + m; of the last 2, weight 120 + 2 n + m.
-//! - `Q2_0`, 64 weights in 18 bytes: `d` 0-1, two-bit codes 2-17, byte j holding weights 4 j.. in order, lowest bits
-//!   first. `PQ2_0` is the same with 128 weights in 34 bytes.
-//! - `Q1_0`, 128 weights in 18 bytes: `d` 0-1, bits 2-17, bit i of byte j being weight 8 j + i: 0 for -1, 1 for +1.
+//! - `TQ1_0`, 256 weights in 54 bytes: codes as base-3 digits 0-47 (five to a byte) and 48-51 (four
+//!   to a byte), `d` 52-53. Digit n of bytes m = 0..32 is weight 32 n + m; of the next 16 bytes,
+//!   weight 160 + 16 n + m; of the last 4, weight 240 + 4 n + m. The first digit counts most. A
+//!   byte is not the number v itself (below 3^5 = 243) but `ceil(256 v / 243)`, v / 243 in fixed
+//!   point: multiplying it by 3 carries the next digit out of the byte.
+//! - `TQ2_0`, 256 weights in 66 bytes: two-bit codes 0-63, `d` 64-65. Each half of the block (128
+//!   weights) has 32 bytes; byte l holds weights l, 32 + l, 64 + l, 96 + l of the half, lowest bits
+//!   first.
+//! - `PTQ1_0`, 128 weights in 28 bytes: base-3 digits in the same way, 0-23 and 24-25, `d` 26-27.
+//!   Digit n of bytes m = 0..16 is weight 16 n + m; of the next 8 bytes, weight 80 + 8 n + m; of
+//!   the last 2, weight 120 + 2 n + m.
+//! - `Q2_0`, 64 weights in 18 bytes: `d` 0-1, two-bit codes 2-17, byte j holding weights 4 j.. in
+//!   order, lowest bits first. `PQ2_0` is the same with 128 weights in 34 bytes.
+//! - `Q1_0`, 128 weights in 18 bytes: `d` 0-1, bits 2-17, bit i of byte j being weight 8 j + i: 0
+//!   for -1, 1 for +1.
 //!
 //! Two bits can also hold code 3, the weight `+2 d`. It is decoded, and never written.
 //!
-//! Encoding follows ggml: `d = max|w|` and `round(w / d)`, which is exact for blocks that are ternary already.
+//! Encoding follows ggml: `d = max|w|` and `round(w / d)`, which is exact for blocks that are
+//! ternary already.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! Rows that are three-valued in groups: ternary models whose weights have a scale for every 64, 128 or 256 columns, for each row, or
-//! for each of some bands of rows.
+//! Rows that are three-valued in groups: ternary models whose weights have a scale for every 64,
+//! 128 or 256 columns, for each row, or for each of some bands of rows.
 
 #![forbid(unsafe_code)]
 
@@ -25,8 +25,8 @@ pub struct TernaryGroups {
 }
 
 impl TernaryGroups {
-    /// Recognizes weights, rows of `cols`, that are `{-s, 0, +s}` for one finite s in each group. `None` when 64 columns are not,
-    /// or rows are not whole groups of them.
+    /// Recognizes weights, rows of `cols`, that are `{-s, 0, +s}` for one finite s in each group.
+    /// `None` when 64 columns are not, or rows are not whole groups of them.
     pub fn detect(weights: &[f32], cols: usize) -> Option<Self> {
         if cols == 0 || !cols.is_multiple_of(SMALLEST) {
             return None;
@@ -52,7 +52,8 @@ impl TernaryGroups {
         self.codes.chunks_exact(SMALLEST).zip(self.scales.iter().copied())
     }
 
-    /// Whether blocks of type `ty` hold the weights exactly: they are no larger than the groups, and f16 has the scales.
+    /// Whether blocks of type `ty` hold the weights exactly: they are no larger than the groups,
+    /// and f16 has the scales.
     pub fn fit(&self, ty: GgmlType) -> bool {
         let exact = |scale: &f32| to_f16(*scale).is_some_and(|d| d.to_f32() == *scale);
         self.group.is_multiple_of(ty.block_len()) && self.scales.iter().all(exact)
@@ -67,7 +68,8 @@ impl TernaryGroups {
     ///
     /// # Errors
     ///
-    /// `unsupported-type` for other types than Q2_0, PQ2_0, TQ1_0 and TQ2_0; `malformed` when they do not [fit](Self::fit).
+    /// `unsupported-type` for other types than Q2_0, PQ2_0, TQ1_0 and TQ2_0; `malformed` when they
+    /// do not [fit](Self::fit).
     pub fn encode(&self, ty: GgmlType, dst: &mut Vec<u8>) -> Result<()> {
         if !self.fit(ty) {
             bail!(

@@ -1,4 +1,5 @@
-//! What the bytes of a ternary tensor hold, counted: enough to tell a BitNet matrix from one that went wrong.
+//! What the bytes of a ternary tensor hold, counted: enough to tell a BitNet matrix from one that
+//! went wrong.
 
 #![forbid(unsafe_code)]
 
@@ -21,15 +22,18 @@ pub struct TernaryStats {
 }
 
 impl TernaryStats {
-    /// The share of zeros above which blocks were likely quantized from raw weights: rounding each by its largest magnitude leaves
-    /// 75 to 90% zeros of normally distributed weights, training with a scale for each group 30 to 50%.
+    /// The share of zeros above which blocks were likely quantized from raw weights: rounding each
+    /// by its largest magnitude leaves 75 to 90% zeros of normally distributed weights, training
+    /// with a scale for each group 30 to 50%.
     pub const RAW_ZEROS: f64 = 0.65;
 
-    /// Counts the tensor in `src`, which is of a ternary type. It counts implausible `I2_S` tensors too.
+    /// Counts the tensor in `src`, which is of a ternary type. It counts implausible `I2_S` tensors
+    /// too.
     ///
     /// # Errors
     ///
-    /// `unsupported-type` for other types; `malformed` when `src` is not whole blocks or has a scale that is NaN or infinite.
+    /// `unsupported-type` for other types; `malformed` when `src` is not whole blocks or has a
+    /// scale that is NaN or infinite.
     pub fn new(ty: GgmlType, src: &[u8]) -> Result<Self> {
         if !ty.is_ternary() {
             bail!(UnsupportedType, "{ty} is not a ternary type");

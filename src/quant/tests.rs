@@ -1,4 +1,5 @@
-//! What the golden files do not show: codes and scales of ternary types against their weights, and refusals.
+//! What the golden files do not show: codes and scales of ternary types against their weights, and
+//! refusals.
 
 #![forbid(unsafe_code)]
 
@@ -103,7 +104,8 @@ fn check_finite_finds_every_scale() {
         for at in 0..size - 1 {
             let mut bytes = vec![0; 3 * size + tail];
             assert_eq!(check_finite(ty, &bytes), Ok(()), "{ty}");
-            // The upper half of an f32 infinity, which is also a bf16 infinity and an f16 NaN; in an exponent of MXFP4, NaN.
+            // The upper half of an f32 infinity, which is also a bf16 infinity and an f16 NaN; in
+            // an exponent of MXFP4, NaN.
             let first = bytes.len() - size;
             let infinite = if ty == GgmlType::Mxfp4 { [0xFF; 2] } else { [0x80, 0x7F] };
             bytes[first + at..first + at + 2].copy_from_slice(&infinite);

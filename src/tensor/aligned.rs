@@ -1,4 +1,5 @@
-//! Storage that starts on a cache line and whose allocation can fail with an error instead of an abort.
+//! Storage that starts on a cache line and whose allocation can fail with an error instead of an
+//! abort.
 
 #![forbid(unsafe_code)]
 

@@ -1,9 +1,11 @@
 //! From the bytes of a tensor, as they arrive, to a matrix.
 //!
-//! A row is packed when its last byte is there: nothing but the row that a cut divides is ever held in the form of the file. What
-//! form a matrix gets depends on its type, and for some on its weights: one scale makes blocks of ternary codes a BitLinear layer,
-//! and so do floats of three values (a BitNet matrix does not become another layer because it was stored as F16). So floats
-//! are taken as codes until a fourth value shows that they are none, which in most matrices is in the first row.
+//! A row is packed when its last byte is there: nothing but the row that a cut divides is ever held
+//! in the form of the file. What form a matrix gets depends on its type, and for some on its
+//! weights: one scale makes blocks of ternary codes a BitLinear layer, and so do floats of three
+//! values (a BitNet matrix does not become another layer because it was stored as F16). So floats
+//! are taken as codes until a fourth value shows that they are none, which in most matrices is in
+//! the first row.
 
 #![forbid(unsafe_code)]
 
@@ -37,11 +39,13 @@ enum Form {
 }
 
 impl MatrixBuilder {
-    /// For the matrix of a linear layer: BitLinear where the tensor has one scale and three values, whatever its type.
+    /// For the matrix of a linear layer: BitLinear where the tensor has one scale and three values,
+    /// whatever its type.
     ///
     /// # Errors
     ///
-    /// `malformed` when rows are not whole blocks, `out-of-memory` when the matrix cannot be allocated.
+    /// `malformed` when rows are not whole blocks, `out-of-memory` when the matrix cannot be
+    /// allocated.
     pub fn linear(ty: GgmlType, rows: usize, cols: usize) -> Result<Self> {
         let form = match ty {
             GgmlType::I2S => Form::I2s(I2sRows::new(rows, cols)?),
@@ -51,7 +55,8 @@ impl MatrixBuilder {
         Self::new(ty, rows, cols, form)
     }
 
-    /// For an embedding, which is looked up row by row and multiplied as the output head: never BitLinear.
+    /// For an embedding, which is looked up row by row and multiplied as the output head: never
+    /// BitLinear.
     ///
     /// # Errors
     ///
@@ -85,7 +90,8 @@ impl MatrixBuilder {
     ///
     /// # Errors
     ///
-    /// `malformed` for NaN and infinite values, naming the row, and for more bytes than the tensor has.
+    /// `malformed` for NaN and infinite values, naming the row, and for more bytes than the tensor
+    /// has.
     pub fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
         let unit = self.unit();
         if !self.carry.is_empty() {
@@ -135,7 +141,8 @@ impl MatrixBuilder {
     ///
     /// # Errors
     ///
-    /// `malformed` when bytes are missing, or show that an `I2_S` tensor is damaged or of another layout.
+    /// `malformed` when bytes are missing, or show that an `I2_S` tensor is damaged or of another
+    /// layout.
     pub fn finish(self) -> Result<Matrix> {
         let expected = self.ty.tensor_bytes(self.rows as u64, self.cols as u64);
         let received = (self.units * self.unit() + self.carry.len()) as u64;

@@ -1,15 +1,17 @@
 //! Codes of two bits in the order in which the kernels read them.
 //!
-//! The matrix is cut into tiles of 16 rows by 16 columns, one cache line each, stored row-tile after row-tile and within a
-//! row-tile from left to right, so that a matrix-vector product reads memory strictly forwards. Inside a tile:
+//! The matrix is cut into tiles of 16 rows by 16 columns, one cache line each, stored row-tile
+//! after row-tile and within a row-tile from left to right, so that a matrix-vector product reads
+//! memory strictly forwards. Inside a tile:
 //!
 //! ```text
 //! byte 16 g + 4 r + k, bits 2 s .. 2 s + 1   =   code of row 4 g + r, column 4 s + k      (g, r, s, k in 0..4)
 //! ```
 //!
-//! A code is the weight plus one (0, 1, 2 for -1, 0, +1). Shifting the 16 bytes of a group `g` right by `2 s` and keeping two
-//! bits of each byte thus gives 4 rows of 4 adjacent columns, which is the operand shape of the dot-product instructions.
-//! Rows and columns beyond the matrix are padded with zero weights (code 1).
+//! A code is the weight plus one (0, 1, 2 for -1, 0, +1). Shifting the 16 bytes of a group `g`
+//! right by `2 s` and keeping two bits of each byte thus gives 4 rows of 4 adjacent columns, which
+//! is the operand shape of the dot-product instructions. Rows and columns beyond the matrix are
+//! padded with zero weights (code 1).
 
 #![forbid(unsafe_code)]
 
@@ -90,7 +92,8 @@ impl CodeTiles {
     }
 }
 
-/// The 16 codes of a row of a tile in 4 bytes: of each 4 adjacent ones, two bits higher than of the 4 before.
+/// The 16 codes of a row of a tile in 4 bytes: of each 4 adjacent ones, two bits higher than of the
+/// 4 before.
 fn pack_row(codes: &[u8; TILE]) -> [u8; 4] {
     let quads = codes.as_chunks::<4>().0.iter().map(|quad| u32::from_le_bytes(*quad));
     quads.rev().fold(0, |word, quad| word << 2 | quad).to_le_bytes()

@@ -1,7 +1,9 @@
-//! Matrices of small integers with a scale for every group of weights, in the order in which the kernels read them.
+//! Matrices of small integers with a scale for every group of weights, in the order in which the
+//! kernels read them.
 //!
-//! Rows are cut into strips of 8, columns into groups of 16 or 32 that share a scale. A strip is stored group after group, so that a
-//! matrix-vector product reads memory forwards. A group is some lines of 32 bytes:
+//! Rows are cut into strips of 8, columns into groups of 16 or 32 that share a scale. A strip is
+//! stored group after group, so that a matrix-vector product reads memory forwards. A group is some
+//! lines of 32 bytes:
 //!
 //! ```text
 //! first line                                 the factor of each row, f32
@@ -10,8 +12,8 @@
 //! byte 4 r + k of code line l, nibble f  =   code of row r, column 8 l + 4 f + k          4 bits, the low nibble first
 //! ```
 //!
-//! A weight is `factor * (code - zero) - minimum`. Codes of 8 bits are signed, those of 4 are not. Rows beyond the matrix have
-//! factors of zero.
+//! A weight is `factor * (code - zero) - minimum`. Codes of 8 bits are signed, those of 4 are not.
+//! Rows beyond the matrix have factors of zero.
 
 #![forbid(unsafe_code)]
 
@@ -199,7 +201,8 @@ impl PackedGroups {
         RowPanel { layout, zero, mins, group_chunks: self.group_chunks(), chunks }
     }
 
-    /// Row `row` decoded to f32, in `out` of length [`PackedGroups::cols`]: the same bits as [`quant::dequantize`].
+    /// Row `row` decoded to f32, in `out` of length [`PackedGroups::cols`]: the same bits as
+    /// [`quant::dequantize`].
     pub fn decode_row(&self, row: usize, out: &mut [f32]) {
         let panel = self.panel(row / PANEL_ROWS);
         let groups = panel.chunks.chunks_exact(panel.group_chunks);

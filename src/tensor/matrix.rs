@@ -7,9 +7,11 @@ use super::ternary::{GroupedTernary, PackedTernary};
 use crate::gguf::GgmlType;
 use crate::quant;
 
-/// A `rows` (output features) by `cols` (input features) matrix, made by a [`MatrixBuilder`](super::MatrixBuilder).
+/// A `rows` (output features) by `cols` (input features) matrix, made by a
+/// [`MatrixBuilder`](super::MatrixBuilder).
 pub enum Matrix {
-    /// One scale, weights in {-1, 0, +1}: run as BitLinear, with int8 activations that share one scale a row.
+    /// One scale, weights in {-1, 0, +1}: run as BitLinear, with int8 activations that share one
+    /// scale a row.
     Ternary(PackedTernary),
     /// Weights of two bits with a scale for every group.
     TernaryGroups(GroupedTernary),

@@ -1,8 +1,9 @@
 //! Weights in memory: aligned storage and matrices that know their own layout.
 //!
-//! A [`Matrix`] is made from the bytes of one GGUF tensor, row by row as they arrive ([`MatrixBuilder`]); from then on only the
-//! kernels look inside. Ternary tensors are repacked to 2 bits a weight ([`PackedTernary`], [`GroupedTernary`]), the other quantized
-//! types to groups of integers ([`PackedGroups`]); floats stay as in the file ([`FloatMatrix`]).
+//! A [`Matrix`] is made from the bytes of one GGUF tensor, row by row as they arrive
+//! ([`MatrixBuilder`]); from then on only the kernels look inside. Ternary tensors are repacked to
+//! 2 bits a weight ([`PackedTernary`], [`GroupedTernary`]), the other quantized types to groups of
+//! integers ([`PackedGroups`]); floats stay as in the file ([`FloatMatrix`]).
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,9 @@
 //! Ternary matrices at 2 bits a weight: one scale for the matrix, or one for every group of a row.
 //!
-//! BitNet models are trained with one scale a matrix, so that a product is one integer sum, scaled once ([`PackedTernary`]). Others
-//! have a scale for every 64, 128 or 256 weights of a row ([`GroupedTernary`]). Both have the same tiles, and the scales of groups
-//! stand beside them: 16 for each group of 16 rows, in the order in which the kernels use them.
+//! BitNet models are trained with one scale a matrix, so that a product is one integer sum, scaled
+//! once ([`PackedTernary`]). Others have a scale for every 64, 128 or 256 weights of a row
+//! ([`GroupedTernary`]). Both have the same tiles, and the scales of groups stand beside them: 16
+//! for each group of 16 rows, in the order in which the kernels use them.
 
 #![forbid(unsafe_code)]
 
@@ -78,7 +79,8 @@ pub struct TernaryPanel<'a> {
     pub tiles: &'a [u8],
 }
 
-/// A `rows` by `cols` matrix of `scale * {-1, 0, +1, +2}` with a scale for each group of columns of a row.
+/// A `rows` by `cols` matrix of `scale * {-1, 0, +1, +2}` with a scale for each group of columns of
+/// a row.
 pub struct GroupedTernary {
     tiles: CodeTiles,
     group: usize,
@@ -99,7 +101,8 @@ impl GroupedTernary {
         Ok(Self { tiles: CodeTiles::zeros(rows, cols)?, group, scales, beyond: false })
     }
 
-    /// Sets a row from its codes and from the scale of each group. The codes of groups of scale 0 become those of zeros.
+    /// Sets a row from its codes and from the scale of each group. The codes of groups of scale 0
+    /// become those of zeros.
     pub(super) fn set_row(&mut self, row: usize, codes: &mut [u8], scales: &[f32]) {
         let at = self.scales_at(row / TILE);
         let lines = &mut bytemuck::cast_slice_mut::<u8, [f32; TILE]>(&mut self.scales)[at..];
@@ -122,7 +125,8 @@ impl GroupedTernary {
         bytemuck::cast_slice::<u8, _>(&self.scales)
     }
 
-    /// The same matrix with one scale, where all groups that are not zero have the same, and no weight is +2.
+    /// The same matrix with one scale, where all groups that are not zero have the same, and no
+    /// weight is +2.
     pub(super) fn with_one_scale(self) -> std::result::Result<PackedTernary, Self> {
         let mut scales = self.scales().as_flattened().iter().copied().filter(|&scale| scale != 0.0);
         let first = scales.next().unwrap_or(0.0);

@@ -155,7 +155,8 @@ impl Engine {
     }
 
     /// Begins to answer a request in OpenAI's protocol, given as JSON; one that is under way is
-    /// dropped. Returns `{status, text, more}`. A stream has its status at once, another answer with its body.
+    /// dropped. Returns `{status, text, more}`. A stream has its status at once, another answer
+    /// with its body.
     pub fn respond(&mut self, request: &str) -> Result<JsValue> {
         let HttpRequest { model, method, path, body, moment } = parse("the request", request)?;
         let service = Service::of(&self.engine, model, Mode::Auto);

@@ -1,5 +1,6 @@
-//! The edge to JavaScript: converts types and calls [`crate::engine`], [`crate::convert`] and [`crate::inspect`], nothing else.
-//! The features `engine`, `converter` and `bench` say which of it there is.
+//! The edge to JavaScript: converts types and calls [`crate::engine`], [`crate::convert`] and
+//! [`crate::inspect`], nothing else. The features `engine`, `converter` and `bench` say which of it
+//! there is.
 //!
 //! Structured values have the shapes of `www/src/types.ts` and `checkpoint-types.ts`. Results are
 //! JavaScript objects. Arguments are JSON text: reading objects, `serde-wasm-bindgen` looks up the
@@ -53,7 +54,8 @@ fn start() {
     }));
 }
 
-/// The message of the panic behind a trap; `undefined` when the trap had none, as when memory ran out.
+/// The message of the panic behind a trap; `undefined` when the trap had none, as when memory ran
+/// out.
 #[wasm_bindgen(js_name = lastPanic)]
 pub fn last_panic() -> Option<String> {
     LAST_PANIC.lock().ok()?.clone()

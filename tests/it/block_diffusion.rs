@@ -1,4 +1,5 @@
-//! Tokens of every family and rule, against `tests/reference/block_diffusion.py`: float32, no cache.
+//! Tokens of every family and rule, against `tests/reference/block_diffusion.py`: float32, no
+//! cache.
 
 use crate::checkpoints::Checkpoint;
 use crate::common;

@@ -1,4 +1,5 @@
-//! The checkpoints in `tests/golden/checkpoints`, converted: see `tests/reference/checkpoint_golden.py`, which wrote them.
+//! The checkpoints in `tests/golden/checkpoints`, converted: see
+//! `tests/reference/checkpoint_golden.py`, which wrote them.
 
 use std::collections::BTreeMap;
 use webtern::Result;

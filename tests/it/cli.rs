@@ -80,7 +80,8 @@ fn generate_prints_text_and_json() {
 fn tokenize_goes_both_ways() {
     let model = model();
     let encoded = json("tokenize", model.path(), &["aé"]);
-    // BOS, then a token for each byte, the first of which has id 3. Sentencepiece puts a space in front, which it spells ▁.
+    // BOS, then a token for each byte, the first of which has id 3. Sentencepiece puts a space in
+    // front, which it spells ▁.
     let bytes = |text: &str| text.bytes().map(|byte| u32::from(byte) + 3).collect::<Vec<_>>();
     assert_eq!(encoded["ids"], serde_json::json!([vec![1], bytes("▁aé")].concat()));
     assert_eq!(encoded["pieces"].as_array().unwrap().len(), 7);
@@ -147,7 +148,8 @@ fn bench_times_passes_and_kernels() {
     assert_eq!(short.status.code(), Some(1), "{short:?}");
 }
 
-/// The model inside the program, in an empty folder: what it is and that it answers, whatever it answers.
+/// The model inside the program, in an empty folder: what it is and that it answers, whatever it
+/// answers.
 #[test]
 fn tiny_needs_no_file() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! How much memory `webtern convert` takes: some of the largest tensor, none of the rest.
 //!
-//! The checkpoint has `WEBTERN_CHECKPOINT_MB` megabytes, 256 without it; `make convert-memory` makes one of 2 GB.
+//! The checkpoint has `WEBTERN_CHECKPOINT_MB` megabytes, 256 without it; `make convert-memory`
+//! makes one of 2 GB.
 
 use crate::common::{tokenizer_json, torch_file, webtern};
 use half::bf16;
@@ -20,8 +21,8 @@ const HIDDEN: usize = 1024;
 const FEED_FORWARD: usize = 20 * HIDDEN;
 const LARGEST: usize = 2 * HIDDEN * FEED_FORWARD;
 
-/// What a conversion may take beside three times the largest tensor. 200 MB are promised; this is what shows in a small checkpoint that
-/// no other tensors are held.
+/// What a conversion may take beside three times the largest tensor. 200 MB are promised; this is
+/// what shows in a small checkpoint that no other tensors are held.
 const BESIDE: usize = 24 * MB;
 
 /// The tensors of a checkpoint of `layers` layers, each of the first so many `weights`.

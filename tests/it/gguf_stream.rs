@@ -19,7 +19,8 @@ fn assert_cuts_do_not_matter(file: &[u8]) -> Outcome {
 
 #[test]
 fn real_files_read_the_same_however_cut() {
-    // How many tensors and where the data begin, as the `gguf` package says; of `Q2_0` it knows nothing yet.
+    // How many tensors and where the data begin, as the `gguf` package says; of `Q2_0` it knows
+    // nothing yet.
     for (name, expected) in [
         ("stories260K.gguf", Some((48, 14176))),
         ("tiny-dlm/tiny-dlm-q2_0.gguf", None),

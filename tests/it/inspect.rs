@@ -32,7 +32,8 @@ fn said(key: &str, value: impl Into<webtern::gguf::Value>) -> Report {
     with(|metadata, _| drop(metadata.insert(key, value)))
 }
 
-/// A model with rows that fit every type, whose layers have type `ty` and bytes made by `encode` of the number of weights.
+/// A model with rows that fit every type, whose layers have type `ty` and bytes made by `encode` of
+/// the number of weights.
 fn layers(ty: GgmlType, encode: impl Fn(usize) -> Vec<u8>) -> Report {
     let mut wide = common::TOY;
     (wide.shape.hidden, wide.shape.head_dim, wide.shape.feed_forward) = (256, 64, 256);
@@ -99,7 +100,8 @@ fn every_way_to_ruin_ternary_layers_has_its_name() {
     for ty in [GgmlType::Tq1_0, GgmlType::Tq2_0] {
         assert_eq!(codes(&layers(ty, raw(ty))), [(Problem, "raw-weights")], "{ty}");
     }
-    // Four rows a byte, as some builds of bitnet.cpp write them, or damage: code 3 proves a wrong reading.
+    // Four rows a byte, as some builds of bitnet.cpp write them, or damage: code 3 proves a wrong
+    // reading.
     let other_layout = layers(GgmlType::I2S, |weights| {
         let mut bytes = ternary(GgmlType::I2S, USUAL, 0.05)(weights);
         bytes[..8].fill(0xFF);

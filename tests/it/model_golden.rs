@@ -1,5 +1,6 @@
-//! The forward pass against `transformers`: on files that others make (`tests/reference/model_golden.py`), and on what becomes of
-//! checkpoints in every type (`tests/reference/checkpoint_golden.py`).
+//! The forward pass against `transformers`: on files that others make
+//! (`tests/reference/model_golden.py`), and on what becomes of checkpoints in every type
+//! (`tests/reference/checkpoint_golden.py`).
 
 use crate::checkpoints::{CHECKPOINTS, Checkpoint};
 use crate::testing::test;
@@ -237,7 +238,8 @@ fn uncommitted_passes_leave_no_trace() {
     });
 }
 
-/// What mode `speculative` rests on: verifying a window gives the bits of decoding it token by token.
+/// What mode `speculative` rests on: verifying a window gives the bits of decoding it token by
+/// token.
 #[test]
 fn a_causal_pass_of_many_rows_has_the_bits_of_passes_of_one() {
     each_model(|name, model, golden| {
@@ -281,7 +283,8 @@ fn rows_that_nobody_asks_for_change_nothing() {
     });
 }
 
-/// Fast-dLLM's dual cache: with nothing changed, recomputing part of an uncommitted block gives what the whole block gave.
+/// Fast-dLLM's dual cache: with nothing changed, recomputing part of an uncommitted block gives
+/// what the whole block gave.
 #[test]
 fn part_of_an_uncommitted_block_sees_the_rest_of_it() {
     each_model(|name, model, golden| {

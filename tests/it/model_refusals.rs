@@ -1,4 +1,5 @@
-//! What the loader refuses, and what it says: golden checkpoints, converted and changed in one place.
+//! What the loader refuses, and what it says: golden checkpoints, converted and changed in one
+//! place.
 
 use crate::checkpoints::Checkpoint;
 use crate::testing::test;

@@ -1,5 +1,5 @@
-//! All that a decoder says of a file, in a form that does not depend on how the file was cut. Shared by the fuzz target and
-//! `tests/gguf_stream.rs`.
+//! All that a decoder says of a file, in a form that does not depend on how the file was cut.
+//! Shared by the fuzz target and `tests/gguf_stream.rs`.
 
 use webtern::gguf::{Decoder, Event, Limits};
 use webtern::{Error, Result};

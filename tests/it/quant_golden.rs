@@ -1,5 +1,5 @@
-//! Block formats against the Python package `gguf`: see `tests/reference/quant_golden.py`, which wrote the golden
-//! files.
+//! Block formats against the Python package `gguf`: see `tests/reference/quant_golden.py`, which
+//! wrote the golden files.
 
 use crate::testing::test;
 use webtern::gguf::GgmlType;

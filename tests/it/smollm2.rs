@@ -1,5 +1,5 @@
-//! A checkpoint of real size from folder to answer, by the command line: the configuration and tokenizer of a SmolLM2-135M with SubLN,
-//! and random weights.
+//! A checkpoint of real size from folder to answer, by the command line: the configuration and
+//! tokenizer of a SmolLM2-135M with SubLN, and random weights.
 
 #[path = "../../examples/random_checkpoint/file.rs"]
 mod random_checkpoint;

@@ -1,4 +1,5 @@
-//! The model in `models/tiny`: that it answers, and that every type which holds ternary weights is the same model.
+//! The model in `models/tiny`: that it answers, and that every type which holds ternary weights is
+//! the same model.
 
 use crate::common::{answer, engine, header};
 use serde::Deserialize;

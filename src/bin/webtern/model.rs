@@ -94,7 +94,8 @@ impl Model {
         }
     }
 
-    /// The files, to be read in parts, and the name of one. Those of the network are downloaded first.
+    /// The files, to be read in parts, and the name of one. Those of the network are downloaded
+    /// first.
     pub(crate) fn files(&self) -> Result<(Box<dyn Files>, String)> {
         if let Some(source) = self.source()? {
             let stored = StoredFiles::open(download::fetch(&source)?)?;

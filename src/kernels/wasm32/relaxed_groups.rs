@@ -2,8 +2,8 @@
 //!
 //! Codes of 4 bits are valid second operands on every engine. Codes of 8 bits are not, and engines
 //! differ. Where the second operand is taken as unsigned (`vpdpbusd` of x86-64), it can be the code
-//! plus 128; where it is taken as signed (`sdot` of arm64), the code itself. On some engines neither
-//! is right. So each form is a backend of its own, and the self-test decides.
+//! plus 128; where it is taken as signed (`sdot` of arm64), the code itself. On some engines
+//! neither is right. So each form is a backend of its own, and the self-test decides.
 
 #![forbid(unsafe_code)]
 

@@ -1,9 +1,9 @@
 //! Ternary weights by `i32x4.dot_i16x8_s`, two rows in one i16 (SIMD within a register).
 //!
-//! A lane holds `w = a + 2^S b` for the weights `a`, `b` of two rows. A sum of `w x` is `A + 2^S B`,
-//! and the two parts can be separated while `|A| < 2^(S - 1)`. So each instruction multiplies 16
-//! weights instead of 8. Weights of -1, 0 and 1 leave room for `S = 14` and 64 products with int8;
-//! where there is +2 too, `w` fits i16 with `S = 13`, for 16 products.
+//! A lane holds `w = a + 2^S b` for the weights `a`, `b` of two rows. A sum of `w x` is
+//! `A + 2^S B`, and the two parts can be separated while `|A| < 2^(S - 1)`. So each instruction
+//! multiplies 16 weights instead of 8. Weights of -1, 0 and 1 leave room for `S = 14` and 64
+//! products with int8; where there is +2 too, `w` fits i16 with `S = 13`, for 16 products.
 
 use super::vector::{Simd128, add_pairs, add_to, splat};
 use crate::kernels::isa::Isa;

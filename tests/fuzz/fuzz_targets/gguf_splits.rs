@@ -1,7 +1,7 @@
 //! However a file is cut, the decoder says the same of it, errors included.
 //!
-//! `cargo +nightly fuzz run --fuzz-dir tests/fuzz gguf_splits`. The first three bytes choose the cuts and whether the
-//! length of the file is known; the rest is the file.
+//! `cargo +nightly fuzz run --fuzz-dir tests/fuzz gguf_splits`. The first three bytes choose the
+//! cuts and whether the length of the file is known; the rest is the file.
 
 #![no_main]
 

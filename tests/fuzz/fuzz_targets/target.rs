@@ -1,7 +1,7 @@
 //! A target of `webtern::fuzz`, the one that this binary is named after.
 //!
-//! Where `WEBTERN_FUZZ_SEEDS` names a folder, the seeds of the unit tests are written there first, for a
-//! corpus to begin with.
+//! Where `WEBTERN_FUZZ_SEEDS` names a folder, the seeds of the unit tests are written there first,
+//! for a corpus to begin with.
 
 #![no_main]
 

@@ -16,7 +16,8 @@ use webtern::decode::{Event, Outcome};
 use webtern::engine::{Engine, EngineLoader, EngineOptions, Request};
 use webtern::gguf::{Decoder, Event as GgufEvent, GgmlType, Header, Limits, Metadata, TensorInfo, TensorSpec, Writer};
 
-/// The path of the fixture file or folder `name`, or `None` where fixtures may be missing. In CI they must be there.
+/// The path of the fixture file or folder `name`, or `None` where fixtures may be missing. In CI
+/// they must be there.
 pub(crate) fn fixture(name: &str) -> Option<PathBuf> {
     let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/fixtures"));
     let path = std::env::var_os("WEBTERN_FIXTURES").map_or_else(beside, PathBuf::from).join(name);
@@ -106,7 +107,8 @@ pub(crate) fn byte_tokenizer() -> Metadata {
     metadata
 }
 
-/// A `tokenizer.json` of GPT-2's kind: three special tokens, the third a mask token, and the 256 bytes.
+/// A `tokenizer.json` of GPT-2's kind: three special tokens, the third a mask token, and the 256
+/// bytes.
 pub(crate) fn tokenizer_json() -> String {
     let printable = |byte: &u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
     let shifted = (0..256u32).filter(|byte| !printable(byte)).zip(256..).map(|(_, code)| code);

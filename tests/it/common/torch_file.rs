@@ -1,4 +1,5 @@
-//! Files of the form of `torch.save`: `torch.load` reads them. Their pickles have the opcodes that PyTorch itself writes for weights.
+//! Files of the form of `torch.save`: `torch.load` reads them. Their pickles have the opcodes that
+//! PyTorch itself writes for weights.
 
 use rawzip::{Error, ZipArchiveWriter};
 use safetensors::Dtype;

@@ -23,7 +23,8 @@ fn llama_is_permuted_and_keeps_its_precision() {
     assert_eq!(weights(&file, "rope_freqs.weight").len(), 8);
     engine(&file, &EngineOptions::default());
 
-    // The rotation itself: Qwen2 has the same graph with pairs half a head apart, so the same weights give the same logits.
+    // The rotation itself: Qwen2 has the same graph with pairs half a head apart, so the same
+    // weights give the same logits.
     checkpoint.config["architectures"] = json!(["Qwen2ForCausalLM"]);
     let (other, report) = checkpoint.convert(&ConvertOptions::default()).unwrap();
     assert_eq!(report.architecture, "qwen2");

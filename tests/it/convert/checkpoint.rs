@@ -35,7 +35,8 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// A model of class `class` with `layers` layers of random bf16 weights; two query heads a key head.
+    /// A model of class `class` with `layers` layers of random bf16 weights; two query heads a key
+    /// head.
     pub(crate) fn new(class: &str, hidden: usize, feed_forward: usize, heads: usize, layers: usize) -> Self {
         let head_dim = hidden / heads;
         let mut checkpoint = Self {

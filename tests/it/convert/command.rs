@@ -1,4 +1,5 @@
-//! `webtern convert` as a command: what shows while it works, and what is left when the disk is full.
+//! `webtern convert` as a command: what shows while it works, and what is left when the disk is
+//! full.
 
 use super::*;
 use crate::common::webtern;

@@ -25,7 +25,8 @@ fn diffusion_settings_come_from_options_then_files_then_names() {
     };
     assert_eq!(settings(&checkpoint, &options), (41, 4, AttentionKind::Causal));
 
-    // WrinkleFree's later checkpoints: random masks, the causal mask, and a mask token that ends texts.
+    // WrinkleFree's later checkpoints: random masks, the causal mask, and a mask token that ends
+    // texts.
     checkpoint.config["architectures"] = json!(["Qwen2ForCausalLM"]);
     checkpoint.others.insert(
         "dlm_config.json".into(),

@@ -1,4 +1,5 @@
-//! Many clients behind a proxy that drops connections: `make load-test` for five minutes, a few seconds otherwise.
+//! Many clients behind a proxy that drops connections: `make load-test` for five minutes, a few
+//! seconds otherwise.
 
 use super::question;
 use super::server::{Request, Server};

@@ -1,4 +1,5 @@
-//! `webtern serve`, as clients see it: answers, refusals, and what it does when it is overloaded, left or stopped.
+//! `webtern serve`, as clients see it: answers, refusals, and what it does when it is overloaded,
+//! left or stopped.
 
 mod answers;
 mod load;
@@ -20,7 +21,8 @@ fn with(mut body: Value, more: &Value) -> Value {
     body
 }
 
-/// A request that keeps one session busy for many seconds: end tokens are forbidden, so every choice goes to its limit.
+/// A request that keeps one session busy for many seconds: end tokens are forbidden, so every
+/// choice goes to its limit.
 fn endless(server: &server::Server) -> Value {
     let text = "<|im_end|><|endoftext|><|im_start|>";
     let ids = server.answer("/tokenize", &json!({ "content": text }))["tokens"].clone();

@@ -118,8 +118,9 @@ impl Point<'_> {
     }
 }
 
-/// Draws `scores` under a title, but for those of a rule of acceptance other than the model's own. The points of a mode are joined in the order of the scores. Its
-/// first is labelled with its name, the others with their thresholds where there is room.
+/// Draws `scores` under a title, but for those of a rule of acceptance other than the model's own.
+/// The points of a mode are joined in the order of the scores. Its first is labelled with its name,
+/// the others with their thresholds where there is room.
 ///
 /// # Errors
 ///

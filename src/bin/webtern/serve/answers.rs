@@ -12,7 +12,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc::Receiver;
 use webtern::openai::{Answer, ApiError, Frame};
 
-/// Has `work` done and sends its answer. When the client goes away, this is dropped, and the model sees that.
+/// Has `work` done and sends its answer. When the client goes away, this is dropped, and the model
+/// sees that.
 pub(super) async fn send(app: &App, id: u64, work: Work, mut answer: Answer) -> Result<Response<Body>, Refusal> {
     let mut updates = app.queue.submit(id, work)?;
     let answering = Arc::clone(&app.answering);

@@ -18,7 +18,8 @@ const MAX_DISCARDED: usize = 64 << 20;
 ///
 /// # Errors
 ///
-/// 415 for another type or an encoding, 413 above 4 MiB, 408 when it does not come, 400 when it breaks off.
+/// 415 for another type or an encoding, 413 above 4 MiB, 408 when it does not come, 400 when it
+/// breaks off.
 pub(super) async fn read(request: Request<Body>) -> Result<Bytes, Refusal> {
     let (parts, mut body) = request.into_parts();
     check_type(&parts.headers)?;

@@ -87,7 +87,8 @@ impl App {
         given.len() == key.len() && differences == 0
     }
 
-    /// A server on a loopback address is called by its names only: a foreign page whose name was rebound to this machine is not.
+    /// A server on a loopback address is called by its names only: a foreign page whose name was
+    /// rebound to this machine is not.
     fn check_host(&self, request: &Request<Body>) -> Result<(), Refusal> {
         let mut hosts = request.headers().get_all(HOST).iter();
         let host = match (hosts.next(), hosts.next()) {

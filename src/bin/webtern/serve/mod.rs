@@ -7,7 +7,8 @@
 //!                CORS
 //! ```
 //!
-//! The protocol is the library's (`openai`), the model runs in a thread of its own (`scheduler`), and what is here moves bytes.
+//! The protocol is the library's (`openai`), the model runs in a thread of its own (`scheduler`),
+//! and what is here moves bytes.
 
 #![expect(clippy::result_large_err, reason = "an error is a whole HTTP answer, made once a request")]
 
@@ -95,6 +96,7 @@ fn address(args: &ServeArgs) -> Result<SocketAddr> {
 
 fn log_to_stderr(json: bool) {
     let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
-    // Logs are the only output: a second server in the same process would be an error, and there is none.
+    // Logs are the only output: a second server in the same process would be an error, and there is
+    // none.
     let _ = if json { builder.json().flatten_event(true).try_init() } else { builder.with_ansi(false).try_init() };
 }

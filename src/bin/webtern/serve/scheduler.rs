@@ -1,7 +1,8 @@
-//! The thread that runs the model. Jobs take turns between forward passes, each in a session of its own.
+//! The thread that runs the model. Jobs take turns between forward passes, each in a session of its
+//! own.
 //!
-//! A session outlives its job: the next one whose prompt begins with the same tokens continues there, others take the
-//! session that has not been used for longest.
+//! A session outlives its job: the next one whose prompt begins with the same tokens continues
+//! there, others take the session that has not been used for longest.
 
 #![expect(clippy::large_enum_variant, reason = "one a session, moved once a turn")]
 
@@ -16,7 +17,8 @@ use webtern::Error;
 use webtern::decode::{Event, Outcome};
 use webtern::engine::{Choosing, Engine, Run, Session};
 
-/// How long a job computes before the next has its turn, in milliseconds; a pass is not interrupted.
+/// How long a job computes before the next has its turn, in milliseconds; a pass is not
+/// interrupted.
 const TURN_MS: f64 = 5.0;
 /// A reader that takes nothing for so long loses its session.
 const STALLED: Duration = Duration::from_secs(20);
@@ -161,7 +163,8 @@ impl Scheduler {
         }
     }
 
-    /// The session for a prompt: one that holds a good part of it, or a new one, or the one used longest ago.
+    /// The session for a prompt: one that holds a good part of it, or a new one, or the one used
+    /// longest ago.
     fn session_for(&mut self, prompt: &[u32]) -> Session {
         let common: Vec<usize> = self.idle.iter().map(|session| session.common_prefix(prompt)).collect();
         let best = (0..common.len()).max_by_key(|&index| common[index]);

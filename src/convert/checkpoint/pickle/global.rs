@@ -1,13 +1,15 @@
 //! The names that a pickle may import.
 //!
-//! They are those of PyTorch's own `weights_only` mode, as far as dense tensors and the plain values around them need them.
+//! They are those of PyTorch's own `weights_only` mode, as far as dense tensors and the plain
+//! values around them need them.
 
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Result};
 use safetensors::Dtype;
 
-/// A name that may be imported. Nothing is: each only stands for what [`super::value::Heap::call`] does in its place.
+/// A name that may be imported. Nothing is: each only stands for what [`super::value::Heap::call`]
+/// does in its place.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in super::super) enum Global {
     OrderedDict,

@@ -1,9 +1,10 @@
 //! The tensors that a pickle describes, found without running anything.
 //!
-//! A pickle is a program for a machine with a stack and a memo: its opcodes push values, collect them into containers, store them
-//! under numbers and fetch them again. What makes pickles dangerous are the opcodes that import anything by its name and call it.
-//! Here a name is looked up in a short list ([`global`]) and refused if it is not there, and nothing is called: the few names in the
-//! list stand for what a tensor is described with.
+//! A pickle is a program for a machine with a stack and a memo: its opcodes push values, collect
+//! them into containers, store them under numbers and fetch them again. What makes pickles
+//! dangerous are the opcodes that import anything by its name and call it. Here a name is looked up
+//! in a short list ([`global`]) and refused if it is not there, and nothing is called: the few
+//! names in the list stand for what a tensor is described with.
 //!
 //! ```text
 //! storage  = persistent id ("storage", torch.FloatStorage, "7", "cpu", elements)         the bytes are elsewhere
@@ -11,8 +12,9 @@
 //! pickle   = {"model.norm.weight": tensor, ...}, with other values among them
 //! ```
 //!
-//! A hostile pickle cannot do much. An opcode adds at most the description of a tensor to what the machine holds, and opcodes are
-//! counted; no opcode copies a container, and none is ever walked through, so neither repetition nor cycles nor depth cost anything.
+//! A hostile pickle cannot do much. An opcode adds at most the description of a tensor to what the
+//! machine holds, and opcodes are counted; no opcode copies a container, and none is ever walked
+//! through, so neither repetition nor cycles nor depth cost anything.
 
 #![forbid(unsafe_code)]
 
@@ -46,7 +48,8 @@ pub(super) struct Pickle<'a> {
 ///
 /// # Errors
 ///
-/// `unsupported-type` for names and opcodes that tensors do not need, `malformed` for what is no pickle, `limits` for too long a one.
+/// `unsupported-type` for names and opcodes that tensors do not need, `malformed` for what is no
+/// pickle, `limits` for too long a one.
 pub(super) fn load(bytes: &[u8]) -> Result<Pickle<'_>> {
     let mut machine = Machine { input: Input { bytes, at: 0 }, ..Machine::default() };
     match machine.run() {
@@ -66,7 +69,8 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// Carries out the opcodes up to the last, which says that the value on the stack is the pickle's.
+    /// Carries out the opcodes up to the last, which says that the value on the stack is the
+    /// pickle's.
     fn run(&mut self) -> Result<Value<'a>> {
         for _ in 0..MAX_OPCODES {
             match self.input.u8()? {
@@ -157,7 +161,8 @@ impl<'a> Machine<'a> {
                 let (args, callee) = (self.pop()?, self.pop()?);
                 self.heap.call(callee, args)?
             }
-            // Sets attributes of the object below. Those of an `OrderedDict` of weights are versions of modules.
+            // Sets attributes of the object below. Those of an `OrderedDict` of weights are
+            // versions of modules.
             BUILD => match (self.pop()?, self.top()?) {
                 (_, Value::Dict(_)) => return Ok(()),
                 (_, other) => bail!(UnsupportedType, "BUILD sets attributes of {other}, which tensors do not need"),

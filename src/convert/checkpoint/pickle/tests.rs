@@ -1,4 +1,5 @@
-//! Pickles made by hand, opcode by opcode. Those that PyTorch writes are in the tests of the module above.
+//! Pickles made by hand, opcode by opcode. Those that PyTorch writes are in the tests of the module
+//! above.
 
 use super::*;
 use crate::ErrorCode;

@@ -10,7 +10,8 @@ use std::fmt;
 /// Dimensions of a tensor that are believed.
 const MAX_DIMS: usize = 8;
 
-/// A value, copied freely: what can be long lies in the [`Heap`], so a value at many places, or inside itself, costs nothing.
+/// A value, copied freely: what can be long lies in the [`Heap`], so a value at many places, or
+/// inside itself, costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in super::super) enum Value<'a> {
     /// Anything that no tensor depends on: `None`, floats, bytes, devices.
@@ -81,7 +82,8 @@ pub(in super::super) struct Heap<'a> {
 }
 
 impl<'a> Heap<'a> {
-    /// The entries of the dictionary that `value` is, as they were set. Those whose key is no text are not kept.
+    /// The entries of the dictionary that `value` is, as they were set. Those whose key is no text
+    /// are not kept.
     pub(in super::super) fn dict(&self, value: Value) -> Option<&[(&'a str, Value<'a>)]> {
         match value {
             Value::Dict(place) => Some(&self.dicts[place]),
@@ -176,7 +178,8 @@ impl<'a> Heap<'a> {
         sizes.iter().map(size).collect()
     }
 
-    /// The storage that a persistent id describes: `("storage", class, key, device, number of elements)`.
+    /// The storage that a persistent id describes:
+    /// `("storage", class, key, device, number of elements)`.
     pub(super) fn new_storage(&mut self, id: Value) -> Result<Value<'a>> {
         let &[Value::Str("storage"), Value::Global(Global::Storage(dtype)), Value::Str(key), _, Value::Int(elements)] =
             self.tuple(id)?
