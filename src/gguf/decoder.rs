@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 
 /// What a [`Decoder`] found in the bytes pushed last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event<'a> {
+pub enum GgufEvent<'a> {
     /// Metadata and tensor list are known: see [`Decoder::header`]. The first event of every file.
     Header,
     /// A piece of a tensor. Tensors come in the order of their bytes in the file, the pieces of
@@ -88,7 +88,7 @@ impl Decoder {
     /// # Errors
     /// `not-gguf`, `malformed`, `limits`, `unsupported-type`, `unsupported-architecture`, and
     /// `truncated` when the total length is known and cannot be true.
-    pub fn decode<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Event<'a>>> {
+    pub fn decode<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<GgufEvent<'a>>> {
         let result = match &self.state {
             State::Header(_) => self.decode_header(input),
             State::Data { ended } => Ok(self.decode_data(*ended, input)),
@@ -101,7 +101,7 @@ impl Decoder {
         result
     }
 
-    /// Metadata and tensors, once [`Event::Header`] was returned.
+    /// Metadata and tensors, once [`GgufEvent::Header`] was returned.
     pub fn header(&self) -> Option<&Header> {
         self.header.as_ref()
     }
@@ -160,7 +160,7 @@ impl Decoder {
     }
 
     /// Reads items until the header is complete or `input` is used up.
-    fn decode_header<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Event<'a>>> {
+    fn decode_header<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<GgufEvent<'a>>> {
         let State::Header(parser) = &mut self.state else { return Ok(None) };
         while !parser.is_complete() {
             let lacking = self.wanted.saturating_sub(self.carry.len());
@@ -196,11 +196,11 @@ impl Decoder {
         self.header = Some(parser.header(self.consumed, self.bounds.file)?);
         self.carry = Vec::new();
         self.state = State::Data { ended: 0 };
-        Ok(Some(Event::Header))
+        Ok(Some(GgufEvent::Header))
     }
 
     /// Passes on the bytes of the tensor that comes after `ended` others.
-    fn decode_data<'a>(&mut self, ended: usize, input: &mut &'a [u8]) -> Option<Event<'a>> {
+    fn decode_data<'a>(&mut self, ended: usize, input: &mut &'a [u8]) -> Option<GgufEvent<'a>> {
         let header = self.header.as_ref()?;
         let Some((place, tensor)) = header.by_offset(ended) else {
             advance(input, usize::MAX, &mut self.consumed);
@@ -215,11 +215,11 @@ impl Decoder {
         let offset = self.consumed - start;
         if offset == tensor.bytes {
             self.state = State::Data { ended: ended + 1 };
-            return Some(Event::TensorEnd { tensor: place });
+            return Some(GgufEvent::TensorEnd { tensor: place });
         }
         let missing = usize::try_from(tensor.bytes - offset).unwrap_or(usize::MAX);
         let bytes = advance(input, missing, &mut self.consumed);
-        (!bytes.is_empty()).then_some(Event::Data { tensor: place, offset, bytes })
+        (!bytes.is_empty()).then_some(GgufEvent::Data { tensor: place, offset, bytes })
     }
 }
 

@@ -19,13 +19,13 @@
 //! # Reading
 //!
 //! A [`Decoder`] is *pushed*: it does no I/O, never waits and owns no thread. The caller hands it
-//! bytes in pieces of any size, as they come from a socket, a file or a test, and gets [`Event`]s.
+//! bytes in pieces of any size, as they come from a socket, a file or a test, and gets [`GgufEvent`]s.
 //! How the bytes were cut cannot be seen in what comes out, errors included. No number read from a
 //! file reaches an allocator before it was compared with a named [limit](Limits) and, when the
 //! caller knows how long the file is, with the bytes that remain.
 //!
 //! ```
-//! use webtern::gguf::{Decoder, Event, GgmlType, Limits, Metadata, TensorSpec, Writer};
+//! use webtern::gguf::{Decoder, GgufEvent, GgmlType, Limits, Metadata, TensorSpec, Writer};
 //!
 //! let mut metadata = Metadata::default();
 //! metadata.insert("general.architecture", "llama");
@@ -38,7 +38,7 @@
 //! let mut received = Vec::new();
 //! for mut piece in file.chunks(7) {
 //!     while let Some(event) = decoder.decode(&mut piece)? {
-//!         if let Event::Data { bytes, .. } = event {
+//!         if let GgufEvent::Data { bytes, .. } = event {
 //!             received.extend_from_slice(bytes);
 //!         }
 //!     }
@@ -69,7 +69,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use decoder::{Decoder, Event};
+pub use decoder::{Decoder, GgufEvent};
 pub use header::Header;
 pub use limits::Limits;
 pub use metadata::Metadata;

@@ -17,9 +17,9 @@ fn push(file: &[u8], piece: usize, limits: &Limits, total: Option<u64>) -> Resul
         for mut input in file.chunks(piece).chain([&[][..]]) {
             while let Some(event) = decoder.decode(&mut input).inspect_err(|error| failure = Some(error.clone()))? {
                 match event {
-                    Event::Header => assert!(decoder.header().is_some(), "the event announces the header"),
-                    Event::Data { bytes, .. } => data.extend_from_slice(bytes),
-                    Event::TensorEnd { tensor } => ended.push(tensor),
+                    GgufEvent::Header => assert!(decoder.header().is_some(), "the event announces the header"),
+                    GgufEvent::Data { bytes, .. } => data.extend_from_slice(bytes),
+                    GgufEvent::TensorEnd { tensor } => ended.push(tensor),
                 }
             }
             assert!(input.is_empty(), "`None` means that all input is consumed");

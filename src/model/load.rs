@@ -13,7 +13,7 @@ use super::weights::{
 };
 use crate::error::Result;
 use crate::gguf::split::Part;
-use crate::gguf::{Decoder, Event, GgmlType, Header, Limits, Metadata, TensorInfo};
+use crate::gguf::{Decoder, GgmlType, GgufEvent, Header, Limits, Metadata, TensorInfo};
 use crate::kernels::KernelSelection;
 use crate::quant::{self, TernaryStats};
 use crate::tensor::{GroupedTernary, Matrix, MatrixBuilder, try_with_capacity, try_zeroed};
@@ -199,11 +199,11 @@ impl Loader {
     fn push_to(&mut self, file: &mut File, mut bytes: &[u8]) -> Result<()> {
         while let Some(event) = file.decoder.decode(&mut bytes)? {
             match event {
-                Event::Header => {
+                GgufEvent::Header => {
                     let header = file.decoder.header().expect("the event says that it is there");
                     self.check_header(header)?;
                 }
-                Event::Data { tensor, offset, bytes } => {
+                GgufEvent::Data { tensor, offset, bytes } => {
                     let info = tensor_info(&file.decoder, tensor);
                     let at = |error: crate::Error| error.at(format!("tensor {}", info.name));
                     if offset == 0 {
@@ -215,7 +215,7 @@ impl Loader {
                         form.push(bytes).map_err(at)?;
                     }
                 }
-                Event::TensorEnd { tensor } => {
+                GgufEvent::TensorEnd { tensor } => {
                     if let Some(current) = file.current.take() {
                         let info = tensor_info(&file.decoder, tensor);
                         self.finish_tensor(info, current).map_err(|error| error.at(format!("tensor {}", info.name)))?;

@@ -5,7 +5,7 @@ use crate::checkpoints::Checkpoint;
 use crate::testing::test;
 use webtern::decode::AttentionKind;
 use webtern::engine::{Engine, EngineOptions};
-use webtern::gguf::{Decoder, Event, GgmlType, Limits, Metadata, TensorSpec, Value, Writer};
+use webtern::gguf::{Decoder, GgmlType, GgufEvent, Limits, Metadata, TensorSpec, Value, Writer};
 use webtern::model::{Attention, LanguageModel, LoadOptions, LoadedModel, Loader, Pass};
 use webtern::{Error, ErrorCode, Result};
 
@@ -29,9 +29,9 @@ impl File {
         let mut data: Vec<Vec<u8>> = Vec::new();
         while let Some(event) = decoder.decode(&mut bytes).unwrap() {
             match event {
-                Event::Header => data.resize(decoder.header().unwrap().tensors.len(), Vec::new()),
-                Event::Data { tensor, bytes, .. } => data[tensor].extend_from_slice(bytes),
-                Event::TensorEnd { .. } => {}
+                GgufEvent::Header => data.resize(decoder.header().unwrap().tensors.len(), Vec::new()),
+                GgufEvent::Data { tensor, bytes, .. } => data[tensor].extend_from_slice(bytes),
+                GgufEvent::TensorEnd { .. } => {}
             }
         }
         let header = decoder.into_header().unwrap();

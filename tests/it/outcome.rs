@@ -1,7 +1,7 @@
 //! All that a decoder says of a file, in a form that does not depend on how the file was cut.
 //! Shared by the fuzz target and `tests/gguf_stream.rs`.
 
-use webtern::gguf::{Decoder, Event, Limits};
+use webtern::gguf::{Decoder, GgufEvent, Limits};
 use webtern::{Error, Result};
 
 /// What came of one file.
@@ -30,16 +30,16 @@ impl Outcome {
         for mut piece in pieces {
             while let Some(event) = decoder.decode(&mut piece)? {
                 match event {
-                    Event::Header => {
+                    GgufEvent::Header => {
                         let header = decoder.header().expect("the event announces the header");
                         self.header = Some(format!("{header:?}"));
                         self.tensors.resize(header.tensors.len(), Vec::new());
                     }
-                    Event::Data { tensor, offset, bytes } => {
+                    GgufEvent::Data { tensor, offset, bytes } => {
                         assert_eq!(offset, self.tensors[tensor].len() as u64, "pieces come front to back");
                         self.tensors[tensor].extend_from_slice(bytes);
                     }
-                    Event::TensorEnd { tensor } => self.ended.push(tensor),
+                    GgufEvent::TensorEnd { tensor } => self.ended.push(tensor),
                 }
             }
         }

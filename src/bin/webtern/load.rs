@@ -5,7 +5,7 @@ use crate::model::{Model, ModelFile};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, stderr};
 use webtern::engine::{Engine, EngineLoader, EngineOptions};
-use webtern::gguf::{Decoder, Event, Header, Limits};
+use webtern::gguf::{Decoder, GgufEvent, Header, Limits};
 use webtern::{Error, ErrorCode, Result};
 
 /// Loads a model with all its files.
@@ -68,7 +68,7 @@ pub(crate) fn header(model: &Model) -> Result<Header> {
     let mut decoder = Decoder::new(Limits::default()).with_total_bytes(file.size());
     file.read(|mut bytes, _| {
         let event = decoder.decode(&mut bytes).map_err(place)?;
-        Ok(!matches!(event, Some(Event::Header)))
+        Ok(!matches!(event, Some(GgufEvent::Header)))
     })?;
     if decoder.header().is_none() {
         decoder.finish().map_err(place)?;

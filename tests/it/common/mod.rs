@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use webtern::Result;
 use webtern::decode::{Event, Outcome};
 use webtern::engine::{Engine, EngineLoader, EngineOptions, Request};
-use webtern::gguf::{Decoder, Event as GgufEvent, GgmlType, Header, Limits, Metadata, TensorInfo, TensorSpec, Writer};
+use webtern::gguf::{Decoder, GgmlType, GgufEvent, Header, Limits, Metadata, TensorInfo, TensorSpec, Writer};
 
 /// The path of the fixture file or folder `name`, or `None` where fixtures may be missing. In CI
 /// they must be there.
