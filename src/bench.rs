@@ -69,7 +69,7 @@ pub fn time(runs: usize, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
 }
 
 /// Times the matrix kernels of every backend on 1, 8 and 32 rows of activations, on one thread, and
-/// the peak of the same instructions on registers alone ([`Kernels::peak`]).
+/// the peak of the same instructions on registers alone (`Kernels::peak`).
 ///
 /// # Errors
 ///

@@ -48,13 +48,13 @@
 //!
 //! # How data flows
 //!
-//! One way, and no module imports from a later stage:
+//! One way, and no module imports from a later stage (`tensor`, `kernels` and `ops` are private):
 //!
 //! | stage | modules |
 //! |---|---|
 //! | bytes | [`gguf`]: a push parser without I/O |
-//! | weights | [`quant`]: block formats; [`tensor`]: matrices in the layout of their kernels |
-//! | arithmetic | [`kernels`] per instruction set, [`ops`] on top, [`parallel`] for threads |
+//! | weights | [`quant`]: block formats; `tensor`: matrices in the layout of their kernels |
+//! | arithmetic | `kernels` per instruction set, `ops` on top, [`parallel`] for threads |
 //! | forward pass | [`model`]: rows in, logits out, behind the trait [`model::LanguageModel`] |
 //! | text | [`tokenizer`], [`chat`] |
 //! | tokens | [`decode`]: which rows to run, which tokens to take |
@@ -75,14 +75,14 @@ pub mod findings;
 pub mod fuzz;
 pub mod gguf;
 pub mod inspect;
-pub mod kernels;
+mod kernels;
 pub mod model;
 pub mod openai;
-pub mod ops;
+mod ops;
 pub mod parallel;
 pub mod platform;
 pub mod quant;
-pub mod tensor;
+mod tensor;
 pub mod tokenizer;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm_api;

@@ -32,7 +32,7 @@ mod isa;
 mod opaque;
 mod q8;
 mod rows;
-pub mod scalar;
+pub(crate) mod scalar;
 mod selection;
 mod self_test;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"))]
@@ -50,17 +50,17 @@ mod x86_64;
 mod tests;
 
 pub(crate) use opaque::opaque;
-pub use q8::{Q8_BLOCK, Q8_ROWS, Q8Part, Q8Rows};
-pub use rows::{Rows, RowsMut};
-pub use selection::KernelSelection;
+pub(crate) use q8::{Q8_BLOCK, Q8_ROWS, Q8Part, Q8Rows};
+pub(crate) use rows::{Rows, RowsMut};
+pub(crate) use selection::KernelSelection;
 
 use crate::tensor::{PANEL_ROWS, RowPanel, TILE, TernaryPanel};
 
 /// Partial sums of a floating-point dot product, and columns of a panel.
-pub const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 
 /// What a backend computes.
-pub trait Kernels: Sync {
+pub(crate) trait Kernels: Sync {
     /// The name in `info` and bug reports, such as `wasm32-simd128`.
     fn name(&self) -> &'static str;
 
@@ -120,7 +120,7 @@ pub trait Kernels: Sync {
 }
 
 /// Every backend that this machine can run, the scalar one last. [`KernelSelection`] picks one.
-pub fn available() -> Vec<&'static dyn Kernels> {
+pub(crate) fn available() -> Vec<&'static dyn Kernels> {
     let vector = cfg_select! {
         target_arch = "x86_64" => x86_64::backends(),
         target_arch = "aarch64" => aarch64::backends(),

@@ -9,13 +9,13 @@
 use super::opaque;
 
 /// Activations that share a scale.
-pub const Q8_BLOCK: usize = 32;
+pub(crate) const Q8_BLOCK: usize = 32;
 
 /// Activations whose sum is stored (`bsums` in ggml).
 pub(super) const Q8_SUM: usize = 16;
 
 /// Rows that are interleaved in a block.
-pub const Q8_ROWS: usize = 4;
+pub(crate) const Q8_ROWS: usize = 4;
 
 /// Steps of four columns in a block.
 pub(super) const BLOCK_STEPS: usize = Q8_BLOCK / 4;
@@ -23,7 +23,7 @@ pub(super) const BLOCK_STEPS: usize = Q8_BLOCK / 4;
 /// [`Q8_BLOCK`] columns of `N` rows. An activation is about `scale * value`, where the scale is
 /// `max|x| / 127` over the block and the value `round_half_even(x / scale)`.
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Zeroable)]
-pub struct Q8Block<const N: usize> {
+pub(crate) struct Q8Block<const N: usize> {
     /// The scale of each row.
     pub scales: [f32; N],
     /// The sum of every [`Q8_SUM`] values of each row.
@@ -103,7 +103,7 @@ fn sum_of_16(values: &[i8; Q8_SUM]) -> i32 {
 }
 
 /// Rows of activations for grouped weights.
-pub struct Q8Rows {
+pub(crate) struct Q8Rows {
     rows: usize,
     /// The blocks of the first rows, [`Q8_ROWS`] at a time.
     pub(super) x4: Vec<Q8Block<Q8_ROWS>>,
@@ -112,7 +112,7 @@ pub struct Q8Rows {
 }
 
 /// Up to [`Q8_ROWS`] rows to write to.
-pub enum Q8Part<'a> {
+pub(crate) enum Q8Part<'a> {
     /// The blocks of [`Q8_ROWS`] rows.
     X4(&'a mut [Q8Block<Q8_ROWS>]),
     /// The blocks of fewer rows, one row after the other.
@@ -121,7 +121,7 @@ pub enum Q8Part<'a> {
 
 impl Q8Rows {
     /// `rows` rows of `cols` zeros; `cols` is a multiple of [`Q8_BLOCK`].
-    pub fn zeroed(rows: usize, cols: usize) -> Self {
+    pub(crate) fn zeroed(rows: usize, cols: usize) -> Self {
         let blocks = cols / Q8_BLOCK;
         let x4 = bytemuck::zeroed_vec(rows / Q8_ROWS * blocks);
         Self { rows, x4, x1: bytemuck::zeroed_vec(rows % Q8_ROWS * blocks) }
@@ -142,7 +142,7 @@ impl Q8Rows {
     }
 
     /// The number of rows.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
@@ -160,7 +160,7 @@ impl Q8Rows {
     }
 
     /// All rows, [`Q8_ROWS`] at a time.
-    pub fn parts_mut(&mut self) -> impl Iterator<Item = Q8Part<'_>> {
+    pub(crate) fn parts_mut(&mut self) -> impl Iterator<Item = Q8Part<'_>> {
         let blocks = self.blocks().max(1);
         let x1 = (!self.x1.is_empty()).then_some(Q8Part::X1(&mut self.x1));
         self.x4.chunks_exact_mut(blocks).map(Q8Part::X4).chain(x1)

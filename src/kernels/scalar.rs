@@ -7,7 +7,7 @@ use super::{Kernels, Q8_BLOCK, Q8Rows};
 use crate::tensor::{GroupLayout, PANEL_ROWS, RowPanel, TILE, TILE_BYTES, TernaryPanel};
 
 /// The backend of plain loops.
-pub struct Scalar;
+pub(crate) struct Scalar;
 
 impl Kernels for Scalar {
     fn name(&self) -> &'static str {

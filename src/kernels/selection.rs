@@ -30,7 +30,7 @@ const FIRST_WAIT_MS: f64 = 100.0;
 
 /// The backend in use.
 #[derive(Clone, Copy)]
-pub struct KernelSelection {
+pub(crate) struct KernelSelection {
     kernels: &'static dyn Kernels,
     /// Selections to come.
     left: u32,
@@ -42,18 +42,18 @@ pub struct KernelSelection {
 
 impl KernelSelection {
     /// Tests and times the available backends, which takes some milliseconds.
-    pub fn autotune() -> Self {
+    pub(crate) fn autotune() -> Self {
         let kernels = fastest(&available());
         Self { kernels, left: RETUNINGS, made_ms: now_ms(), wait_ms: FIRST_WAIT_MS }
     }
 
     /// The selected backend.
-    pub fn kernels(&self) -> &'static dyn Kernels {
+    pub(crate) fn kernels(&self) -> &'static dyn Kernels {
         self.kernels
     }
 
     /// Repeats the selection if it is time. Call it between two generations.
-    pub fn retune(&mut self) {
+    pub(crate) fn retune(&mut self) {
         if self.left > 0 && now_ms() - self.made_ms > self.wait_ms {
             *self = Self { left: self.left - 1, wait_ms: self.wait_ms * 4.0, ..Self::autotune() };
         }

@@ -133,8 +133,7 @@ impl Transformer {
         self.network.kernels.name()
     }
 
-    /// Selects the kernels again if it is time, see [`KernelSelection::retune`]. Results do not
-    /// depend on it.
+    /// Selects the kernels again if it is time. Results do not depend on it.
     pub fn retune_kernels(&mut self) {
         self.selection.retune();
         self.network.kernels = self.selection.kernels();

@@ -15,7 +15,7 @@ use smallvec::{SmallVec, smallvec};
 use std::cell::RefCell;
 
 /// Rows of activations, normalized and quantized.
-pub struct Activations {
+pub(crate) struct Activations {
     rows: usize,
     cols: usize,
     values: Option<Vec<f32>>,
@@ -42,7 +42,7 @@ struct RowBlock<'a> {
 impl Activations {
     /// The rows `x`, after `norm` if there is one, in the forms that `readers` multiply; in f32 if
     /// there are none.
-    pub fn new<'a>(
+    pub(crate) fn new<'a>(
         scope: &Scope<'_>,
         kernels: &dyn Kernels,
         Rows { values: x, stride: cols }: Rows<'_>,
@@ -99,12 +99,12 @@ impl Activations {
     }
 
     /// The width of a row.
-    pub fn cols(&self) -> usize {
+    pub(crate) fn cols(&self) -> usize {
         self.cols
     }
 
     /// The number of rows.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
@@ -113,7 +113,7 @@ impl Activations {
     /// # Panics
     ///
     /// If there were readers and none of them multiplies f32.
-    pub fn values(&self) -> &[f32] {
+    pub(crate) fn values(&self) -> &[f32] {
         self.values.as_ref().expect("one of the readers multiplies f32")
     }
 

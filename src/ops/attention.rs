@@ -33,7 +33,7 @@ use std::ops::Range;
 const TASK_ROWS: usize = 8;
 
 /// The queries, keys, and values of a pass. A row has all heads, one after the other.
-pub struct AttentionInput<'a> {
+pub(crate) struct AttentionInput<'a> {
     /// The queries of the rows in `query_rows`.
     pub queries: Rows<'a>,
     /// The rows of the pass that have queries.
@@ -60,7 +60,7 @@ pub struct AttentionInput<'a> {
 /// Then computes, for every head of every row of queries, the softmax of `q k / sqrt(dim)` over the
 /// row's visible positions, and the sum of the values weighted by it, into `out`, which has the
 /// shape of the queries.
-pub fn attention(
+pub(crate) fn attention(
     scope: &Scope<'_>,
     kernels: &dyn Kernels,
     input: &AttentionInput<'_>,

@@ -27,7 +27,7 @@ pub struct Argmax {
 
 /// A logit that is NaN or infinite.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct NotFinite {
+pub(crate) struct NotFinite {
     /// The row.
     pub row: usize,
     /// The token.
@@ -52,7 +52,7 @@ const NONE: Partial = Partial { token: 0, logit: f32::NEG_INFINITY, sum: 0.0 };
 /// # Errors
 ///
 /// [`NotFinite`], for the first row and token with such a logit.
-pub fn argmax(
+pub(crate) fn argmax(
     scope: &Scope<'_>,
     kernels: &dyn Kernels,
     head: Linear<'_>,
@@ -84,7 +84,7 @@ pub fn argmax(
 /// # Errors
 ///
 /// [`NotFinite`] with row 0, for the first token with such a logit.
-pub fn argmax_row(logits: &[f32], excluded: Option<u32>) -> Result<Argmax, NotFinite> {
+pub(crate) fn argmax_row(logits: &[f32], excluded: Option<u32>) -> Result<Argmax, NotFinite> {
     let partials = logits.chunks(BLOCK).enumerate().map(|(index, logits)| {
         let first = index * BLOCK;
         let mut logits = logits.to_vec();

@@ -15,7 +15,7 @@ use std::ops::Range;
 pub(super) const PAGE: usize = 64;
 
 /// Keys and values of one key/value head.
-pub struct KeyValues {
+pub(crate) struct KeyValues {
     /// Elements of a head.
     dim: usize,
     keys: Vec<Vec<f32>>,
@@ -24,7 +24,7 @@ pub struct KeyValues {
 
 impl KeyValues {
     /// An empty cache of a head with `dim` elements.
-    pub fn new(dim: usize) -> Self {
+    pub(crate) fn new(dim: usize) -> Self {
         Self { dim, keys: Vec::new(), values: Vec::new() }
     }
 
@@ -33,7 +33,7 @@ impl KeyValues {
     /// # Errors
     ///
     /// `out-of-memory`; the cache keeps what it has.
-    pub fn grow(&mut self, positions: usize) -> Result<()> {
+    pub(crate) fn grow(&mut self, positions: usize) -> Result<()> {
         while self.values.len() * PAGE < positions {
             if self.keys.len() == self.values.len() {
                 self.keys.push(try_zeroed(self.dim * PAGE)?);

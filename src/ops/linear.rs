@@ -16,7 +16,7 @@ use std::ops::Range;
 
 /// `scale * (weights * input) + bias`.
 #[derive(Clone, Copy)]
-pub struct Linear<'a> {
+pub(crate) struct Linear<'a> {
     /// The weights.
     pub weights: &'a Matrix,
     /// The scale of all products.
@@ -27,7 +27,7 @@ pub struct Linear<'a> {
 
 /// What a layer does with its products.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Store {
+pub(crate) enum Store {
     /// Replaces the values of the output.
     Set,
     /// Adds to the values of the output, such as the residual stream.
@@ -35,7 +35,7 @@ pub enum Store {
 }
 
 /// A linear layer with its input and output.
-pub struct Product<'a> {
+pub(crate) struct Product<'a> {
     /// The layer.
     pub linear: Linear<'a>,
     /// The activations that it multiplies.
@@ -47,7 +47,7 @@ pub struct Product<'a> {
 }
 
 /// `activation(gate * gate_input) * (up * up_input)`, elementwise.
-pub struct GatedProduct<'a> {
+pub(crate) struct GatedProduct<'a> {
     /// The gate projection.
     pub gate: Linear<'a>,
     /// Its input.
@@ -97,7 +97,7 @@ const BLOCKS_PER_THREAD: usize = 4;
 const ROW_BLOCKS_PER_THREAD: usize = 2;
 
 /// Computes all of `products`, whose inputs have equally many rows, in one parallel region.
-pub fn multiply<const N: usize>(scope: &Scope<'_>, kernels: &dyn Kernels, products: [Product<'_>; N]) {
+pub(crate) fn multiply<const N: usize>(scope: &Scope<'_>, kernels: &dyn Kernels, products: [Product<'_>; N]) {
     let cols = products.iter().map(|product| product.linear.weights.rows()).sum();
     let width = block_width(scope, cols, products.iter().map(|product| product.input.rows()).max().unwrap_or(1));
     let blocks = products.into_iter().flat_map(|Product { linear, input, out, store }| {
@@ -117,7 +117,7 @@ pub fn multiply<const N: usize>(scope: &Scope<'_>, kernels: &dyn Kernels, produc
 }
 
 /// Computes a gated product in one parallel region.
-pub fn multiply_gated(scope: &Scope<'_>, kernels: &dyn Kernels, product: GatedProduct<'_>) {
+pub(crate) fn multiply_gated(scope: &Scope<'_>, kernels: &dyn Kernels, product: GatedProduct<'_>) {
     let GatedProduct { gate, gate_input, up, up_input, activation, out } = product;
     gate.check(gate_input, out);
     up.check(up_input, out);

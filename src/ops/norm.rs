@@ -6,7 +6,7 @@ use crate::kernels::Kernels;
 
 /// `x / sqrt(mean(x^2) + epsilon) * weight`.
 #[derive(Clone, Copy)]
-pub struct Norm<'a> {
+pub(crate) struct Norm<'a> {
     /// The learned weight of each value of a row.
     pub weight: &'a [f32],
     /// Avoids a division by zero.
@@ -15,7 +15,7 @@ pub struct Norm<'a> {
 
 impl Norm<'_> {
     /// Writes the normalized row `x`, as long as the weight, to `out`.
-    pub fn apply(self, kernels: &dyn Kernels, x: &[f32], out: &mut [f32]) {
+    pub(crate) fn apply(self, kernels: &dyn Kernels, x: &[f32], out: &mut [f32]) {
         let scale = self.scale(kernels, x);
         for ((out, x), weight) in out.iter_mut().zip(x).zip(self.weight) {
             *out = x * scale * weight;
@@ -23,7 +23,7 @@ impl Norm<'_> {
     }
 
     /// Normalizes a row in place.
-    pub fn apply_in_place(self, kernels: &dyn Kernels, x: &mut [f32]) {
+    pub(crate) fn apply_in_place(self, kernels: &dyn Kernels, x: &mut [f32]) {
         let scale = self.scale(kernels, x);
         for (x, weight) in x.iter_mut().zip(self.weight) {
             *x = *x * scale * weight;

@@ -19,7 +19,7 @@ use crate::gguf::GgmlType;
 use crate::quant::{self, I2sReader};
 
 /// Takes the bytes of a tensor, any number at a time.
-pub struct MatrixBuilder {
+pub(crate) struct MatrixBuilder {
     ty: GgmlType,
     rows: usize,
     cols: usize,
@@ -46,7 +46,7 @@ impl MatrixBuilder {
     ///
     /// `malformed` when rows are not whole blocks, `out-of-memory` when the matrix cannot be
     /// allocated.
-    pub fn linear(ty: GgmlType, rows: usize, cols: usize) -> Result<Self> {
+    pub(crate) fn linear(ty: GgmlType, rows: usize, cols: usize) -> Result<Self> {
         let form = match ty {
             GgmlType::I2S => Form::I2s(I2sRows::new(rows, cols)?),
             _ if ty.is_float() => Form::TernaryFloats(TernaryFloats::new(ty, rows, cols)?),
@@ -61,7 +61,7 @@ impl MatrixBuilder {
     /// # Errors
     ///
     /// As [`MatrixBuilder::linear`]; `unsupported-type` for `I2_S`.
-    pub fn embedding(ty: GgmlType, rows: usize, cols: usize) -> Result<Self> {
+    pub(crate) fn embedding(ty: GgmlType, rows: usize, cols: usize) -> Result<Self> {
         let form = match ty {
             GgmlType::I2S => bail!(
                 UnsupportedType,
@@ -92,7 +92,7 @@ impl MatrixBuilder {
     ///
     /// `malformed` for NaN and infinite values, naming the row, and for more bytes than the tensor
     /// has.
-    pub fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
         let unit = self.unit();
         if !self.carry.is_empty() {
             let (front, rest) = bytes.split_at(bytes.len().min(unit - self.carry.len()));
@@ -143,7 +143,7 @@ impl MatrixBuilder {
     ///
     /// `malformed` when bytes are missing, or show that an `I2_S` tensor is damaged or of another
     /// layout.
-    pub fn finish(self) -> Result<Matrix> {
+    pub(crate) fn finish(self) -> Result<Matrix> {
         let expected = self.ty.tensor_bytes(self.rows as u64, self.cols as u64);
         let received = (self.units * self.unit() + self.carry.len()) as u64;
         if Some(received) != expected {

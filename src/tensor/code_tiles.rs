@@ -19,10 +19,10 @@ use super::aligned::AlignedBytes;
 use crate::error::Result;
 
 /// Rows and columns of a tile.
-pub const TILE: usize = 16;
+pub(crate) const TILE: usize = 16;
 
 /// Bytes of a tile: 256 weights of 2 bits.
-pub const TILE_BYTES: usize = 64;
+pub(crate) const TILE_BYTES: usize = 64;
 
 /// Four codes of 1: zero weights.
 const ZERO_WEIGHTS: u8 = 0b01_01_01_01;

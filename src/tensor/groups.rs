@@ -23,14 +23,14 @@ use crate::gguf::GgmlType;
 use crate::quant::{self, Groups};
 
 /// Rows of a strip.
-pub const PANEL_ROWS: usize = 8;
+pub(crate) const PANEL_ROWS: usize = 8;
 
 /// Bytes of a line: a f32 or four codes of 8 bits for each row.
-pub const CHUNK_BYTES: usize = 32;
+pub(crate) const CHUNK_BYTES: usize = 32;
 
 /// How wide codes are, and how many share a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupLayout {
+pub(crate) enum GroupLayout {
     /// 8 bits, groups of 32.
     Bytes32,
     /// 8 bits, groups of 16.
@@ -41,7 +41,7 @@ pub enum GroupLayout {
 
 impl GroupLayout {
     /// Weights that share a factor.
-    pub fn group(self) -> usize {
+    pub(crate) fn group(self) -> usize {
         match self {
             Self::Bytes32 | Self::Nibbles32 => 32,
             Self::Bytes16 => 16,
@@ -49,7 +49,7 @@ impl GroupLayout {
     }
 
     /// Weights in a byte.
-    pub fn per_byte(self) -> usize {
+    pub(crate) fn per_byte(self) -> usize {
         match self {
             Self::Bytes32 | Self::Bytes16 => 1,
             Self::Nibbles32 => 2,
@@ -57,14 +57,14 @@ impl GroupLayout {
     }
 
     /// Lines of codes in a group.
-    pub fn code_chunks(self) -> usize {
+    pub(crate) fn code_chunks(self) -> usize {
         self.group() / self.per_byte() / 4
     }
 }
 
 /// Eight rows of a [`PackedGroups`].
 #[derive(Clone, Copy)]
-pub struct RowPanel<'a> {
+pub(crate) struct RowPanel<'a> {
     /// Width of codes and groups.
     pub layout: GroupLayout,
     /// The code of a weight of zero.
@@ -78,7 +78,7 @@ pub struct RowPanel<'a> {
 }
 
 /// A `rows` by `cols` matrix of grouped integers.
-pub struct PackedGroups {
+pub(crate) struct PackedGroups {
     ty: GgmlType,
     layout: GroupLayout,
     zero: i32,
@@ -128,7 +128,7 @@ impl PackedGroups {
     /// # Errors
     ///
     /// `out-of-memory` when the packed form cannot be allocated.
-    pub fn pack(ty: GgmlType, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn pack(ty: GgmlType, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
         let mut matrix = Self::zeros(ty, rows, cols)?;
         let rows = bytes.chunks_exact(bytes.len() / rows).enumerate();
         rows.for_each(|(row, blocks)| matrix.set_row(row, blocks));
@@ -185,17 +185,17 @@ impl PackedGroups {
     }
 
     /// Output features.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
     /// Input features.
-    pub fn cols(&self) -> usize {
+    pub(crate) fn cols(&self) -> usize {
         self.cols
     }
 
     /// The `index`-th 8 rows.
-    pub fn panel(&self, index: usize) -> RowPanel<'_> {
+    pub(crate) fn panel(&self, index: usize) -> RowPanel<'_> {
         let Self { layout, zero, mins, .. } = *self;
         let chunks = &self.panels.as_chunks().0[index * self.panel_chunks()..][..self.panel_chunks()];
         RowPanel { layout, zero, mins, group_chunks: self.group_chunks(), chunks }
@@ -203,7 +203,7 @@ impl PackedGroups {
 
     /// Row `row` decoded to f32, in `out` of length [`PackedGroups::cols`]: the same bits as
     /// [`quant::dequantize`].
-    pub fn decode_row(&self, row: usize, out: &mut [f32]) {
+    pub(crate) fn decode_row(&self, row: usize, out: &mut [f32]) {
         let panel = self.panel(row / PANEL_ROWS);
         let groups = panel.chunks.chunks_exact(panel.group_chunks);
         for (chunks, out) in groups.zip(out.chunks_exact_mut(self.layout.group())) {

@@ -9,7 +9,7 @@ use crate::quant;
 
 /// A `rows` (output features) by `cols` (input features) matrix, made by a
 /// [`MatrixBuilder`](super::MatrixBuilder).
-pub enum Matrix {
+pub(crate) enum Matrix {
     /// One scale, weights in {-1, 0, +1}: run as BitLinear, with int8 activations that share one
     /// scale a row.
     Ternary(PackedTernary),
@@ -23,7 +23,7 @@ pub enum Matrix {
 
 impl Matrix {
     /// Output features.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         match self {
             Self::Ternary(matrix) => matrix.rows(),
             Self::TernaryGroups(matrix) => matrix.rows(),
@@ -33,7 +33,7 @@ impl Matrix {
     }
 
     /// Input features.
-    pub fn cols(&self) -> usize {
+    pub(crate) fn cols(&self) -> usize {
         match self {
             Self::Ternary(matrix) => matrix.cols(),
             Self::TernaryGroups(matrix) => matrix.cols(),
@@ -43,7 +43,7 @@ impl Matrix {
     }
 
     /// Row `row` as f32, in `out` of length [`Matrix::cols`].
-    pub fn decode_row(&self, row: usize, out: &mut [f32]) {
+    pub(crate) fn decode_row(&self, row: usize, out: &mut [f32]) {
         match self {
             Self::Ternary(matrix) => matrix.decode_row(row, out),
             Self::TernaryGroups(matrix) => matrix.decode_row(row, out),
@@ -54,7 +54,7 @@ impl Matrix {
 }
 
 /// A matrix of F32, F16 or BF16, as in the file.
-pub struct FloatMatrix {
+pub(crate) struct FloatMatrix {
     pub(super) ty: GgmlType,
     pub(super) rows: usize,
     pub(super) cols: usize,
@@ -63,7 +63,7 @@ pub struct FloatMatrix {
 
 impl FloatMatrix {
     /// Row `row` as f32, in `out`, which is as long as the matrix is wide.
-    pub fn decode_row(&self, row: usize, out: &mut [f32]) {
+    pub(crate) fn decode_row(&self, row: usize, out: &mut [f32]) {
         let len = self.cols * self.ty.block_bytes();
         quant::dequantize(self.ty, &self.bytes[row * len..][..len], out).expect("every row is `cols` floats");
     }

@@ -14,9 +14,9 @@ mod groups;
 mod matrix;
 mod ternary;
 
-pub use aligned::{try_resize, try_with_capacity, try_zeroed};
-pub use builder::MatrixBuilder;
-pub use code_tiles::{TILE, TILE_BYTES};
-pub use groups::{CHUNK_BYTES, GroupLayout, PANEL_ROWS, PackedGroups, RowPanel};
-pub use matrix::{FloatMatrix, Matrix};
-pub use ternary::{GroupedTernary, PackedTernary, TernaryPanel};
+pub(crate) use aligned::{try_resize, try_with_capacity, try_zeroed};
+pub(crate) use builder::MatrixBuilder;
+pub(crate) use code_tiles::{TILE, TILE_BYTES};
+pub(crate) use groups::{CHUNK_BYTES, GroupLayout, PANEL_ROWS, PackedGroups, RowPanel};
+pub(crate) use matrix::{FloatMatrix, Matrix};
+pub(crate) use ternary::{GroupedTernary, PackedTernary, TernaryPanel};

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::quant::Ternary;
 
 /// A `rows` by `cols` matrix of `scale * {-1, 0, +1}`.
-pub struct PackedTernary {
+pub(crate) struct PackedTernary {
     tiles: CodeTiles,
     scale: f32,
 }
@@ -32,7 +32,7 @@ impl PackedTernary {
     /// # Panics
     ///
     /// When `ternary` does not hold `rows * cols` codes.
-    pub fn pack(ternary: &Ternary, rows: usize, cols: usize) -> Result<Self> {
+    pub(crate) fn pack(ternary: &Ternary, rows: usize, cols: usize) -> Result<Self> {
         assert_eq!(ternary.codes.len(), rows * cols, "one code a weight");
         let mut tiles = CodeTiles::zeros(rows, cols)?;
         ternary.codes.chunks_exact(cols).enumerate().for_each(|(row, codes)| tiles.set_row(row, codes));
@@ -40,39 +40,40 @@ impl PackedTernary {
     }
 
     /// Output features.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.tiles.rows()
     }
 
     /// Input features.
-    pub fn cols(&self) -> usize {
+    pub(crate) fn cols(&self) -> usize {
         self.tiles.cols()
     }
 
     /// Input features rounded up to whole tiles: the length the kernels want of an activation row.
-    pub fn padded_cols(&self) -> usize {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn padded_cols(&self) -> usize {
         self.cols().next_multiple_of(TILE)
     }
 
     /// The magnitude of every non-zero weight.
-    pub fn scale(&self) -> f32 {
+    pub(crate) fn scale(&self) -> f32 {
         self.scale
     }
 
     /// The tiles of the `index`-th 16 rows, left to right.
-    pub fn row_tile(&self, index: usize) -> &[u8] {
+    pub(crate) fn row_tile(&self, index: usize) -> &[u8] {
         self.tiles.row_tile(index)
     }
 
     /// Row `row` as f32, in `out` of length [`PackedTernary::cols`].
-    pub fn decode_row(&self, row: usize, out: &mut [f32]) {
+    pub(crate) fn decode_row(&self, row: usize, out: &mut [f32]) {
         out.iter_mut().zip(self.tiles.row(row)).for_each(|(out, code)| *out = self.scale * (f32::from(code) - 1.0));
     }
 }
 
 /// Sixteen rows of a [`GroupedTernary`].
 #[derive(Clone, Copy)]
-pub struct TernaryPanel<'a> {
+pub(crate) struct TernaryPanel<'a> {
     /// The scales of each group of columns: one for each row.
     pub scales: &'a [[f32; TILE]],
     /// The tiles, left to right: equally many for each group.
@@ -81,7 +82,7 @@ pub struct TernaryPanel<'a> {
 
 /// A `rows` by `cols` matrix of `scale * {-1, 0, +1, +2}` with a scale for each group of columns of
 /// a row.
-pub struct GroupedTernary {
+pub(crate) struct GroupedTernary {
     tiles: CodeTiles,
     group: usize,
     /// Of each 16 rows: of each group 16 scales.
@@ -137,28 +138,28 @@ impl GroupedTernary {
     }
 
     /// Output features.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.tiles.rows()
     }
 
     /// Input features.
-    pub fn cols(&self) -> usize {
+    pub(crate) fn cols(&self) -> usize {
         self.tiles.cols()
     }
 
     /// How many weights are zero.
-    pub fn zero_count(&self) -> usize {
+    pub(crate) fn zero_count(&self) -> usize {
         self.tiles.zero_count()
     }
 
     /// The `index`-th 16 rows.
-    pub fn panel(&self, index: usize) -> TernaryPanel<'_> {
+    pub(crate) fn panel(&self, index: usize) -> TernaryPanel<'_> {
         let groups = self.cols() / self.group;
         TernaryPanel { scales: &self.scales()[self.scales_at(index)..][..groups], tiles: self.tiles.row_tile(index) }
     }
 
     /// Row `row` as f32, in `out` of length [`GroupedTernary::cols`].
-    pub fn decode_row(&self, row: usize, out: &mut [f32]) {
+    pub(crate) fn decode_row(&self, row: usize, out: &mut [f32]) {
         let scales = self.panel(row / TILE).scales;
         for (col, (out, code)) in out.iter_mut().zip(self.tiles.row(row)).enumerate() {
             *out = scales[col / self.group][row % TILE] * (f32::from(code) - 1.0);
