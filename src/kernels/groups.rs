@@ -103,7 +103,6 @@ fn matrix_vector<D: GroupDot, const PER_CHUNK: usize, const STEPS: usize>(
     panel: &RowPanel<'_>,
     x: &[Q8Block<1>],
 ) -> [f32; PANEL_ROWS] {
-    let step = |sums, weights, x: &D::Quad| dot.step_hi(dot.step(sums, weights, x), weights, x);
     let mut floats = dot.isa().load_floats(&[0.0; PANEL_ROWS]);
     for (index, chunks) in panel.chunks.chunks_exact(panel.group_chunks).enumerate() {
         let (head, codes) = chunks.split_at(1 + usize::from(panel.mins));
@@ -111,15 +110,21 @@ fn matrix_vector<D: GroupDot, const PER_CHUNK: usize, const STEPS: usize>(
         let x = &x[at.block];
         let mut sums = D::Sums::zeroed();
         for (chunk, quads) in codes.iter().zip(D::Quad::of(x)[at.step..].chunks_exact(PER_CHUNK)) {
-            sums = step(sums, dot.decode::<0>(chunk), &quads[0][0]);
+            sums = whole_step(dot, sums, dot.decode::<0>(chunk), &quads[0][0]);
             if PER_CHUNK == 2 {
-                sums = step(sums, dot.decode::<1>(chunk), &quads[1][0]);
+                sums = whole_step(dot, sums, dot.decode::<1>(chunk), &quads[1][0]);
             }
         }
         let (x_sum, scale) = (at.x_sum::<STEPS, 1>(x, 0), x.scales[0]);
         floats = apply_scales(dot, floats, sums, head, zero, x_sum, scale);
     }
     dot.isa().store_floats(floats)
+}
+
+/// Both halves of a step.
+#[inline(always)]
+fn whole_step<D: GroupDot>(dot: D, sums: D::Sums, weights: D::Weights, x: &D::Quad) -> D::Sums {
+    dot.step_hi(dot.step(sums, weights, x), weights, x)
 }
 
 /// Products with several activation rows.

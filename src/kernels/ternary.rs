@@ -100,7 +100,10 @@ fn matrix_vector<D: TernaryDot>(dot: D, tiles: &[[u8; TILE_BYTES]], x: &[Quad], 
     while !tiles.is_empty() {
         let (block, rest) = tiles.split_at(max_tiles.min(tiles.len()));
         let (block_x, rest_x) = x.split_at(block.len());
-        let sums = block.iter().zip(block_x).fold(D::Sums::zeroed(), |sums, (tile, x)| dot.tile(sums, tile, x));
+        let mut sums = D::Sums::zeroed();
+        for (tile, x) in block.iter().zip(block_x) {
+            sums = dot.tile(sums, tile, x);
+        }
         dot.reduce(sums, out);
         (tiles, x) = (rest, rest_x);
     }

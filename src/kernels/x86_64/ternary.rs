@@ -1,5 +1,8 @@
 //! Ternary weights by `vpmaddubsw`, which multiplies 32 unsigned codes by 32 signed activations and
 //! adds adjacent products in i16.
+//!
+//! There are no closures here: one that the compiler does not inline is compiled without AVX2, and
+//! calls a function for every instruction.
 
 use super::vector::Avx2;
 use crate::kernels::isa::Isa;
@@ -48,27 +51,18 @@ impl TernaryDot for Avx2 {
     /// a single shift divides the sum of their products.
     #[inline(always)]
     fn tile(self, sums: [__m256i; 2], tile: &[u8; TILE_BYTES], x: &[[i8; 4]; 4]) -> [__m256i; 2] {
-        let codes = self.load(tile);
-        let x = x.map(|x| self.splat(x));
-        // SAFETY: `self` proves that the processor has AVX2.
-        unsafe {
-            let [even_codes, odd_codes] = [0b0011, 0b1100].map(|mask| _mm256_set1_epi8(mask));
-            let dot = |codes, mask, x| _mm256_maddubs_epi16(_mm256_and_si256(codes, mask), x);
-            std::array::from_fn(|i| {
-                let (low, high) = (codes[i], _mm256_srli_epi16(codes[i], 4));
-                let even = _mm256_add_epi16(dot(low, even_codes, x[0]), dot(high, even_codes, x[2]));
-                let odd = _mm256_add_epi16(dot(low, odd_codes, x[1]), dot(high, odd_codes, x[3]));
-                _mm256_add_epi16(sums[i], _mm256_add_epi16(even, _mm256_srai_epi16(odd, 2)))
-            })
-        }
+        let [low, high] = self.load(tile);
+        let x = [self.splat(x[0]), self.splat(x[1]), self.splat(x[2]), self.splat(x[3])];
+        [self.half_tile(sums[0], low, x), self.half_tile(sums[1], high, x)]
     }
 
     #[inline(always)]
     fn reduce(self, sums: [__m256i; 2], out: &mut [i32; TILE]) {
         let out = bytemuck::cast_mut(out);
         let old = self.load(out);
+        let sums = [self.add_pairs(sums[0]), self.add_pairs(sums[1])];
         // SAFETY: `self` proves that the processor has AVX2.
-        let new = std::array::from_fn(|i| unsafe { _mm256_add_epi32(old[i], self.add_pairs(sums[i])) });
+        let new = unsafe { [_mm256_add_epi32(old[0], sums[0]), _mm256_add_epi32(old[1], sums[1])] };
         self.store(new, out);
     }
 
@@ -88,5 +82,26 @@ impl TernaryDot for Avx2 {
             std::hint::black_box(sums);
         }
         (rounds * PEAK_SUMS * 32) as u64
+    }
+}
+
+impl Avx2 {
+    /// `sums` plus the products of 8 rows of a tile.
+    #[inline(always)]
+    fn half_tile(self, sums: __m256i, codes: __m256i, x: [__m256i; 4]) -> __m256i {
+        // SAFETY: `self` proves that the processor has AVX2.
+        unsafe {
+            let (even_codes, odd_codes) = (_mm256_set1_epi8(0b0011), _mm256_set1_epi8(0b1100));
+            let upper = _mm256_srli_epi16(codes, 4);
+            let even = _mm256_add_epi16(
+                _mm256_maddubs_epi16(_mm256_and_si256(codes, even_codes), x[0]),
+                _mm256_maddubs_epi16(_mm256_and_si256(upper, even_codes), x[2]),
+            );
+            let odd = _mm256_add_epi16(
+                _mm256_maddubs_epi16(_mm256_and_si256(codes, odd_codes), x[1]),
+                _mm256_maddubs_epi16(_mm256_and_si256(upper, odd_codes), x[3]),
+            );
+            _mm256_add_epi16(sums, _mm256_add_epi16(even, _mm256_srai_epi16(odd, 2)))
+        }
     }
 }
