@@ -4,33 +4,7 @@
 #![forbid(unsafe_code)]
 
 use minijinja::value::{ValueKind, from_args};
-use minijinja::{Error, ErrorKind, State, Value};
-
-/// Lists and dictionaries within each other that are written.
-pub(super) const MAX_DEPTH: usize = 100;
-
-/// Pays for all that a value holds before it is written. Lists that hold each other can have many
-/// more leaves than they take memory.
-pub(super) fn charge(state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
-    charge_at(state, value, 0)
-}
-
-fn charge_at(state: &State<'_, '_>, value: &Value, depth: usize) -> Result<(), Error> {
-    let kind = value.kind();
-    if !matches!(kind, ValueKind::Seq | ValueKind::Map) {
-        return Ok(());
-    }
-    if depth > MAX_DEPTH {
-        let message = format!("lists and dictionaries lie more than {MAX_DEPTH} deep in each other");
-        return Err(Error::new(ErrorKind::InvalidOperation, message));
-    }
-    for item in value.try_iter()? {
-        state.consume_fuel(1)?;
-        let item = if kind == ValueKind::Map { value.get_item(&item)? } else { item };
-        charge_at(state, &item, depth + 1)?;
-    }
-    Ok(())
-}
+use minijinja::{Error, ErrorKind, Value};
 
 /// Calls `method` of a container; `None` for a method that is left to `minijinja_contrib`.
 pub(super) fn call(value: &Value, method: &str, args: &[Value]) -> Option<Result<Value, Error>> {

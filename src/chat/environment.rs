@@ -1,17 +1,15 @@
-//! Hugging Face's Jinja, in minijinja: its whitespace settings, its functions and filters, Python's
-//! methods.
+//! Hugging Face's Jinja, in minijinja: its functions and filters, Python's methods.
 
 #![forbid(unsafe_code)]
 
 use std::error::Error as _;
 use std::fmt;
 
-use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::guard::Guard;
-use super::{containers, json, percent, strftime, strings};
+use super::{containers, json, metering, percent, strftime, strings};
 
 /// What a template said in `raise_exception`.
 #[derive(Debug)]
@@ -25,13 +23,9 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// An environment without templates, clock, `tojson` and fuel.
+/// An environment without clock, `tojson` and fuel.
 pub(super) fn new() -> Environment<'static> {
     let mut environment = Environment::new();
-    let mut syntax = SyntaxConfig::builder();
-    if let Ok(syntax) = syntax.trim_blocks(true).lstrip_blocks(true).build() {
-        environment.set_syntax(syntax);
-    }
     environment.set_unknown_method_callback(|state, value, method, arguments| {
         let string = value.as_str().and_then(|text| strings::call(state, text, method, arguments));
         match string.or_else(|| containers::call(value, method, arguments)) {
@@ -51,9 +45,10 @@ pub(super) fn new() -> Environment<'static> {
         matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Undefined)
     });
     environment.set_formatter(|out, state, value| {
-        containers::charge(state, value)?;
+        metering::pay(state, value)?;
         minijinja::escape_formatter(out, state, value)
     });
+    metering::install(&mut environment);
     environment.add_filter("percent", percent::percent);
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, "raise_exception").with_source(Refusal(message)))

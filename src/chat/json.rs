@@ -12,8 +12,8 @@ use serde::Serialize as _;
 use serde_json::Value as Json;
 use serde_json::ser::{Formatter, Serializer};
 
-use super::containers::MAX_DEPTH;
 use super::guard::Guard;
+use super::metering::MAX_DEPTH;
 use super::strings::charge;
 
 /// Wider indentation than this is refused: it multiplies what a template can write.

@@ -2,8 +2,8 @@
 //!
 //! The template is a program in the file, written in Jinja for Hugging Face's renderer. It runs in
 //! `minijinja` with that renderer's settings and additions (`environment`) and with a budget: a
-//! template can loop or double a string as long as it likes, so each step and each byte it makes
-//! costs fuel, and the fuel grows with the messages only.
+//! template can loop or double a string as long as it likes, so each step, each byte it makes and
+//! all that lies in a value (`metering`) costs fuel, and the fuel grows with the messages only.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ mod containers;
 mod environment;
 mod guard;
 mod json;
+mod metering;
 mod percent;
 mod source;
 mod strftime;
@@ -19,7 +20,7 @@ mod strings;
 use std::collections::BTreeMap;
 
 use minijinja::value::Serde;
-use minijinja::{Environment, ErrorKind, Value};
+use minijinja::{ErrorKind, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::gguf::Metadata;
@@ -117,8 +118,9 @@ impl Origin {
 #[derive(Debug)]
 pub struct ChatTemplate {
     origin: Origin,
-    /// The compiled template, or why there is none.
-    environment: Result<Environment<'static>>,
+    /// The template as minijinja compiles it, or why it does not. What it compiles borrows from it,
+    /// so each rendering does it anew, which takes no time.
+    source: Result<String>,
     /// `bos_token`, `eos_token` and their like.
     special_tokens: BTreeMap<&'static str, String>,
     rules: guard::Rules,
@@ -137,7 +139,7 @@ impl ChatTemplate {
             Ok(Some(source)) if source.contains("BITNET") => Self::new(Origin::BitNet, BITNET, tokenizer),
             Ok(Some(source)) => Self::new(Origin::File, source, tokenizer),
             Ok(None) => Self::new(Origin::ChatMl, CHATML, tokenizer),
-            Err(error) => Self { environment: Err(error), ..Self::new(Origin::File, "", tokenizer) },
+            Err(error) => Self { source: Err(error), ..Self::new(Origin::File, "", tokenizer) },
         }
     }
 
@@ -158,8 +160,8 @@ impl ChatTemplate {
         let tokens = [("bos_token", ids.bos), ("eos_token", ids.eos), ("unk_token", ids.unk), ("pad_token", ids.pad)];
         let special_tokens =
             tokens.into_iter().filter_map(|(name, id)| Some((name, tokenizer.token(id?)?.to_owned()))).collect();
-        let environment = compile(origin, source);
-        let rules = match &environment {
+        let prepared = prepare(origin, source);
+        let rules = match &prepared {
             Ok(_) => {
                 let control =
                     |&id: &u32| matches!(tokenizer.token_type(id), Some(TokenType::Control | TokenType::Unknown));
@@ -170,12 +172,12 @@ impl ChatTemplate {
             }
             Err(_) => guard::Rules::default(),
         };
-        Self { origin, environment, special_tokens, rules }
+        Self { origin, source: prepared, special_tokens, rules }
     }
 
     /// Why the template cannot be used, if it cannot.
     pub fn error(&self) -> Option<&Error> {
-        self.environment.as_ref().err()
+        self.source.as_ref().err()
     }
 
     /// What somebody who has conversations with the model should know about the template.
@@ -194,10 +196,7 @@ impl ChatTemplate {
 
     /// Whether the template marks reasoning in answers with `<think>`.
     pub fn marks_reasoning(&self) -> bool {
-        let source = |environment: &Environment<'_>| {
-            environment.get_template(self.origin.name()).is_ok_and(|template| template.source().contains("</think>"))
-        };
-        self.environment.as_ref().is_ok_and(source)
+        self.source.as_ref().is_ok_and(|source| source.contains("</think>"))
     }
 
     /// The prompt of a conversation. `add_generation_prompt` ends it where the assistant's answer
@@ -223,7 +222,7 @@ impl ChatTemplate {
 
     fn render_hidden(&self, conversation: &Conversation<'_>, guard: &Guard) -> Result<String> {
         let Conversation { messages, add_generation_prompt, arguments, unix_seconds } = *conversation;
-        let mut environment = self.environment.clone()?;
+        let source = self.source.as_ref().map_err(Clone::clone)?;
         let mut bytes: usize = messages.iter().map(|message| message.role.len() + message.content.len()).sum();
         let mut variables: BTreeMap<&str, Value> =
             BTreeMap::from([("tools", Value::from(())), ("documents", Value::from(()))]);
@@ -243,11 +242,13 @@ impl ChatTemplate {
         let fuel = BASE_FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + FUEL_PER_BYTE * bytes as u64;
         variables.insert("messages", messages.into());
         variables.insert("add_generation_prompt", add_generation_prompt.into());
+        let mut environment = environment::new();
         environment.set_fuel(Some(fuel));
         environment::set_clock(&mut environment, unix_seconds);
         environment::set_guard(&mut environment, guard.clone());
         let context = Value::from_pairs(variables);
-        let rendered = environment.get_template(self.origin.name()).and_then(|template| template.render(context));
+        let rendered = metering::compile(self.origin.name(), source)
+            .and_then(|template| metering::render(&environment, &template, context));
         rendered.map_err(|error| self.failed(&error, guard))
     }
 
@@ -263,21 +264,19 @@ impl ChatTemplate {
     }
 }
 
-fn compile(origin: Origin, source: &str) -> Result<Environment<'static>> {
+/// What minijinja is to compile, after it did so once.
+fn prepare(origin: Origin, source: &str) -> Result<String> {
     let name = origin.name();
     if source.len() > MAX_TEMPLATE_BYTES {
         bail!(Limits, "{name} has {} bytes; at most {MAX_TEMPLATE_BYTES} are supported", source.len());
     }
     source::check(source).map_err(|what| err!(Limits, "{name}: {what}"))?;
-    let mut environment = environment::new();
-    environment.add_template_owned(name, source::prepare(source)).map_err(|error| {
-        let what = describe(&error);
-        match origin {
-            Origin::Caller => err!(BadOption, "{name} does not compile: {what}"),
-            _ => err!(Malformed, "{name} does not compile: {what}"),
-        }
-    })?;
-    Ok(environment)
+    let prepared = source::prepare(source);
+    match metering::compile(name, &prepared) {
+        Ok(_) => Ok(prepared),
+        Err(error) if origin == Origin::Caller => Err(err!(BadOption, "{name} does not compile: {}", describe(&error))),
+        Err(error) => Err(err!(Malformed, "{name} does not compile: {}", describe(&error))),
+    }
 }
 
 /// The error with its line, without the name of the template.

@@ -7,7 +7,7 @@ use minijinja::value::{Kwargs, Tuple, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
 /// Fuel pays for 64 bytes a unit, as in the engine itself.
-const BYTES_PER_FUEL: usize = 64;
+pub(super) const BYTES_PER_FUEL: usize = 64;
 
 /// Calls `method` of the string `text`; `None` for a method that is left to `minijinja_contrib`.
 pub(super) fn call(state: &State<'_, '_>, text: &str, method: &str, args: &[Value]) -> Option<Result<Value, Error>> {

@@ -129,6 +129,53 @@ fn bombs() -> Vec<String> {
         "{% for i in range(99999) %}{% set x = ('x' * 100000).find('z', 5) + ('x' * 100000).count('z', 1) %}{% endfor %}",
         "{% for i in range(99999) %}{% set x = range(99999) | list | sort | unique | list | length %}{% endfor %}",
     ];
+    // Two lists that share their parts until either has more leaves than can be visited, which one
+    // step then does.
+    let grown = |step: &str, last: &str| {
+        format!("{{% set ns = namespace(s=['x'], t=['x']) %}}{{% for i in range(99) %}}{step}{{% endfor %}}{last}")
+    };
+    let nest = "{% set ns.s = [ns.s, ns.s] %}{% set ns.t = [ns.t, ns.t] %}";
+    let nested_twice = [
+        "{{ ns.s == ns.t }}",
+        "{{ ns.s < ns.t }}",
+        "{{ 1 < ns.s != ns.t }}",
+        "{{ ns.s in [ns.t] }}",
+        "{{ ns.s is eq(ns.t) }}",
+        "{{ [ns.s] | select('eq', ns.t) | list | length }}",
+        "{{ [ns.s, ns.t] | sort | length }}",
+        "{{ [ns.s, ns.t] | unique | list | length }}",
+        "{{ [ns.s].index(ns.t) }}",
+        "{{ [ns.s].count(ns.t) }}",
+        "{{ {ns.s: 1}[ns.t] }}",
+        "{{ (ns.s ~ ns.t) | length }}",
+        "{{ ns.s | string | length }}",
+        "{{ [ns.s] | join | length }}",
+        "{{ ('%s' % [ns.s]) | length }}",
+        "{{ '{}'.format(ns.s) | length }}",
+        "{{ 'a' | replace('a', ns.s) | length }}",
+        "{{ 'a' in ns.s }}{{ ns.s in 'a' }}",
+        "{% macro f(a=ns.s == ns.t) %}{% endmacro %}{{ f() }}",
+        "{% set ns = namespace(a=ns) %}{% for i in range(99) %}{% set ns = namespace(a=ns, b=ns) %}{% endfor %}{{ ns ~ '' }}",
+    ];
+    let summed = "{% set ns.s = ns.s + ns.s %}{% set ns.t = ns.t + ns.t %}";
+    let shared = nested_twice.map(|last| grown(nest, last)).into_iter().chain([
+        grown(summed, ""),
+        grown(summed, "{{ ns.s == ns.t }}"),
+        grown("{% set ns.s = ns.s[:] + ns.s[:] %}", "{{ ns.s | length }}"),
+        grown("{% set ns.s = ns.s * 2 %}", "{{ ns.s ~ '' }}"),
+        grown("{% set ns.s = (ns.s, ns.s) %}", "{{ ns.s ~ '' }}"),
+        grown("{% set ns.s = ns.s, ns.s %}", "{{ ns.s ~ '' }}"),
+        grown("{% set ns.s = {'a': ns.s, 'b': ns.s} %}", "{{ ns.s ~ '' }}"),
+        grown("{% set ns.s = dict(a=ns.s, b=ns.s) %}", "{{ ns.s ~ '' }}"),
+        grown("{% set ns.s = [ns.s] | batch(9, ns.s) | list %}", "{{ ns.s ~ '' }}"),
+        grown("{% set s = [ns.s] * 99999 == [ns.t] * 99999 %}", ""),
+        grown(
+            "{% if i < 12 %}{% set ns.s = [ns.s, ns.s] %}{% set ns.t = [ns.t, ns.t] %}{% endif %}",
+            "{% for i in range(9999) %}{% if [ns.s] * 99999 == [ns.t] * 99999 %}{% endif %}{% endfor %}",
+        ),
+        grown("{% set ns.s = [ns] %}", "{{ ns ~ '' }}"),
+        grown("{% set ns.t = ns %}{% set ns.s = ns %}", "{{ ns ~ '' }}{{ [ns] == [[ns]] }}"),
+    ]);
     let deep = |open: &str, middle: &str, close: &str| {
         let depth = 250_000 / (open.len() + close.len());
         format!("{}{middle}{}", open.repeat(depth), close.repeat(depth))
@@ -163,7 +210,7 @@ fn bombs() -> Vec<String> {
         "{{".repeat(100_000),
         "{#".repeat(100_000),
     ];
-    written.into_iter().map(str::to_owned).chain(nested).collect()
+    written.into_iter().map(str::to_owned).chain(shared).chain(nested).collect()
 }
 
 #[cfg(not(target_arch = "wasm32"))]
