@@ -61,7 +61,8 @@ test-rust: $(VENV)/ready
 	if [ -d $(SMOLLM2) ]; then for case in smollm2:smollm2-135m-dlm-subln tiny-dlm:tiny-dlm/checkpoint; do \
 	  $(VENV)/bin/python tests/reference/tokenizer_cases.py $(FIXTURES)/$${case#*:}/tokenizer.json \
 	    $(TARGET_DIR)/tokenizer-cases/$${case%%:*}.jsonl --count 10000; done; fi
-	WEBTERN_TOKENIZER_CASES=$(abspath $(TARGET_DIR))/tokenizer-cases WEBTERN_LOAD_SECONDS=60 cargo test
+	$(VENV)/bin/python tests/reference/detokenizer_cases.py $(TARGET_DIR)/tokenizer-cases/decode
+	WEBTERN_TOKENIZER_CASES=$(abspath $(TARGET_DIR))/tokenizer-cases WEBTERN_LOAD_SECONDS=60 WEBTERN_FUZZ_SECONDS=10 cargo test
 	$(VENV)/bin/python tests/reference/gguf_reads.py $(TARGET_DIR)/debug/webtern
 	$(VENV)/bin/python tests/reference/openai_client.py $(TARGET_DIR)/debug/webtern
 	npm ci --silent --prefix www/test/clients && node www/test/clients/openai.mjs $(TARGET_DIR)/debug/webtern
@@ -101,8 +102,8 @@ fuzz: toolchains
 	command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz
 	for target in $(FUZZ_TARGETS); do \
 	  corpus=$(abspath $(TARGET_DIR))/fuzz-corpus/$$target; mkdir -p $$corpus; echo "== $$target"; \
-	  WEBTERN_FUZZ_SEEDS=$$corpus cargo +$(NIGHTLY) fuzz run --fuzz-dir tests/fuzz $$target $$corpus \
-	    -- -max_total_time=$(FUZZ_SECONDS); done
+	  WEBTERN_FUZZ_SEEDS=$$corpus cargo +$(NIGHTLY) fuzz run --fuzz-dir tests/fuzz --target-dir $(abspath $(TARGET_DIR))/fuzz --codegen-units 16 \
+	    $$target $$corpus -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -timeout=10; done
 
 # Advisories, duplicates, licenses and sources of the dependencies. Installing it takes longer than all the tests.
 deny:

@@ -1,13 +1,13 @@
-//! Every target with changed seeds: a few hundred inputs each, or as many as fit into
-//! `WEBTERN_FUZZ_SECONDS`.
+//! Every target with changed seeds: `WEBTERN_FUZZ_INPUTS` of them, and more for as long as
+//! `WEBTERN_FUZZ_SECONDS` says.
 
 use super::mutate::Mutator;
 use super::seeds::seeds;
 use super::{TARGETS, Target};
 use crate::testing::test;
 
-/// Inputs of each target where no time is given.
-const INPUTS: u64 = 200;
+/// Inputs of each target, at least.
+const INPUTS: u64 = 2000;
 
 /// What one input may cost.
 #[cfg(not(target_arch = "wasm32"))]
@@ -42,20 +42,23 @@ impl Drop for Named<'_> {
     }
 }
 
+/// A number in the environment, of which a page has none.
+fn setting(name: &str) -> Option<f64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 fn check(name: &str) {
     let target = TARGETS.iter().find(|target| target.name == name).unwrap();
     let seeds = seeds(name);
     assert!(!seeds.is_empty());
-    let seconds: Option<f64> = option_env!("WEBTERN_FUZZ_SECONDS").and_then(|seconds| seconds.parse().ok());
-    #[cfg(not(target_arch = "wasm32"))]
-    let seconds = std::env::var("WEBTERN_FUZZ_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).or(seconds);
-    let end = seconds.map(|seconds: f64| crate::platform::now_ms() + 1e3 * seconds);
+    let inputs = setting("WEBTERN_FUZZ_INPUTS").map_or(INPUTS, |inputs| inputs as u64);
+    let end = crate::platform::now_ms() + 1e3 * setting("WEBTERN_FUZZ_SECONDS").unwrap_or_default();
     for (number, seed) in (0..).zip(&seeds) {
         run(target, number, seed);
     }
     let mut mutator = Mutator::new(1);
     for number in 0.. {
-        if end.map_or(number >= INPUTS, |end| crate::platform::now_ms() >= end) {
+        if number >= inputs && crate::platform::now_ms() >= end {
             break;
         }
         run(target, number, &mutator.next(&seeds));

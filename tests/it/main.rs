@@ -21,6 +21,8 @@ mod common;
 mod convert;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod convert_memory;
+#[cfg(not(target_arch = "wasm32"))]
+mod detokenizer;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 mod eval;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
