@@ -7,7 +7,8 @@
  */
 
 import { Deferred } from './deferred.js'
-import { unpackError, WebternError } from './errors.js'
+import { messageOf, unpackError, WebternError } from './errors.js'
+import { onRelease } from './liveness.js'
 import { PROTOCOL_VERSION } from './protocol.js'
 import type { Abort, EventMessage, FromWorker, Protocol, Request, RequestName, ResultMessage } from './protocol.js'
 import type { Started } from './spawn.js'
@@ -40,6 +41,8 @@ export class Channel {
   readonly #port: WorkerPort
   readonly #pending = new Map<number, Pending>()
   readonly #start = new Deferred<void>()
+  /** Fires when the channel closes. */
+  readonly #end = new AbortController()
   #started = false
   #nextId = 1
   #closed: WebternError | undefined
@@ -81,7 +84,17 @@ export class Channel {
     const answer = new Promise<Protocol[N]['result']>((resolve, reject) => {
       if (this.#closed) throw this.#closed
       // Post first: it throws if something cannot be cloned, and then nothing is pending.
-      this.#port.postMessage(request, transfer ?? [])
+      try {
+        this.#port.postMessage(request, transfer ?? [])
+      } catch (error) {
+        throw new WebternError(
+          'bad-option',
+          `what ${name} was given cannot be sent to the worker: ${messageOf(error)}`,
+          {
+            cause: error,
+          },
+        )
+      }
       this.#pending.set(id, {
         onEvent: (message) => {
           if (isEventOf(name, message)) onEvent?.(message.event)
@@ -102,6 +115,7 @@ export class Channel {
   close(reason: WebternError): void {
     if (this.#closed) return
     this.#closed = reason
+    this.#end.abort()
     this.#port.onmessage = null
     this.#port.onerror = null
     this.#port.onmessageerror = null
@@ -117,6 +131,7 @@ export class Channel {
       case 'ready':
         if (message.version !== PROTOCOL_VERSION) return this.close(otherVersion(url, message.version))
         this.#started = true
+        if (message.lock !== undefined) onRelease(message.lock, this.#end.signal, () => this.close(ended()))
         return this.#start.resolve()
       case 'event':
         return this.#pending.get(message.id)?.onEvent(message)
@@ -149,6 +164,10 @@ function isResultOf<N extends RequestName>(
 
 function crashed(message: string): WebternError {
   return new WebternError('crashed', `the worker failed: ${message || 'no reason given'}; load the model again`)
+}
+
+function ended(): WebternError {
+  return new WebternError('crashed', 'the browser ended the worker; load the model again')
 }
 
 function notStarted(url: string, reason: string): WebternError {

@@ -6,6 +6,7 @@
 import { Converter } from './converter-worker.js'
 import { codeOf, packError, toWebternError } from './errors.js'
 import { describeCrash } from './instance.js'
+import { holdLock } from './liveness.js'
 import { ModelHost } from './model-host.js'
 import { PROTOCOL_VERSION } from './protocol.js'
 import type { EventMessage, FromWorker, Protocol, Request, RequestName, ResultMessage, ToWorker } from './protocol.js'
@@ -56,7 +57,7 @@ export function serve(port: HostPort, builds: Builds): void {
       converter.wasm ? describeCrash(error, converter.wasm, 'checkpoint') : describeCrash(error, model.wasm, 'model'),
   })
   port.onmessage = ({ data }) => host.receive(data)
-  port.postMessage({ type: 'ready', version: PROTOCOL_VERSION })
+  void holdLock().then((lock) => port.postMessage({ type: 'ready', version: PROTOCOL_VERSION, lock }))
 }
 
 interface HostParts {
@@ -104,7 +105,12 @@ class Host {
     if (code !== undefined && code !== 'crashed') {
       return this.#send({ type: 'error', id, error: packError(toWebternError(error, 'crashed')) })
     }
-    this.#send({ type: 'crash', error: packError(this.#parts.describe(error)) })
+    try {
+      this.#send({ type: 'crash', error: packError(this.#parts.describe(error)) })
+    } catch (refused) {
+      // What the page is told of an error that nobody catches needs no message.
+      reportError(refused)
+    }
     this.#crashed = true
   }
 

@@ -27,7 +27,8 @@ export async function instantiate<T extends WasmInstance>(
   try {
     return { wasm: await build.instantiate(module, memory), module }
   } catch (error) {
-    if (error instanceof RangeError) throw outOfMemory('out of memory for the engine: close other pages', error)
+    // Starting allocates, and the allocator traps when memory cannot grow.
+    if (error instanceof RangeError || isUnreachable(error)) throw outOfMemory('out of memory for the engine: close other pages', error)
     throw new WebternError(
       'crashed',
       `${url} does not start: ${messageOf(error)}; serve the wasm files and the scripts of one release`,
@@ -45,8 +46,7 @@ export function describeCrash(
   const panic = lastPanic(wasm)
   // A panic leaves a message before it traps. The allocator traps without one when memory cannot
   // grow.
-  const trapped =
-    error instanceof WebAssembly.RuntimeError && panic === undefined && error.message.includes('unreachable')
+  const trapped = isUnreachable(error) && panic === undefined
   const refused = error instanceof RangeError && /memory|allocat|array (buffer )?length/i.test(error.message)
   if (trapped || refused || (panic !== undefined && /memory allocation|out of memory|capacity overflow/i.test(panic)))
     return outOfMemory(WORK[work].memory, error)
@@ -54,6 +54,10 @@ export function describeCrash(
   return new WebternError('crashed', `the engine stopped: ${panic ?? messageOf(error)}; ${WORK[work].again}`, {
     cause: error,
   })
+}
+
+function isUnreachable(error: unknown): boolean {
+  return error instanceof WebAssembly.RuntimeError && error.message.includes('unreachable')
 }
 
 async function compile(url: string): Promise<WebAssembly.Module> {

@@ -20,7 +20,7 @@ import type { ChatMessage, GenerateEvent, GenerateResult, LoadProgress, ModelInf
 import type { ConverterOptions, EngineRequest, LoaderOptions } from './wasm.js'
 
 /** Changes whenever a message does, so that scripts of two releases refuse each other. */
-export const PROTOCOL_VERSION = 6
+export const PROTOCOL_VERSION = 7
 
 /** Every request, with what it takes, answers and reports on the way. */
 export interface Protocol {
@@ -144,6 +144,8 @@ export type ToWorker = Request | Abort
 export interface Ready {
   readonly type: 'ready'
   readonly version: number
+  /** Held for as long as the worker lives: see `liveness.ts`. */
+  readonly lock?: string | undefined
 }
 
 /** Messages of the worker; without an argument, about any request. */

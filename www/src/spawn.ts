@@ -53,7 +53,7 @@ function start(script: Script, name: string): Started<Worker> {
   }
   try {
     try {
-      return started(new Worker(url, { type, name }), false)
+      return started(new Worker(trusted(url), { type, name }), false)
     } catch (error) {
       if (!(error instanceof DOMException && error.name === 'SecurityError')) throw error
       return started(startStub(script, name), true)
@@ -70,10 +70,42 @@ function startStub({ url, type }: Script, name: string): Worker {
   const address = JSON.stringify(url)
   const code = type === 'module' ? `import ${address}` : `importScripts(${address})`
   const stub = URL.createObjectURL(new Blob([code], { type: 'text/javascript' }))
-  const worker = new Worker(stub, { type, name })
+  const worker = new Worker(trusted(stub), { type, name })
   // The browser has read the stub once the worker speaks.
   worker.addEventListener('message', () => URL.revokeObjectURL(stub), { once: true })
   return worker
+}
+
+/** A global scope with workers, which has Trusted Types too in some browsers. */
+interface WorkerScope {
+  readonly Worker: unknown
+  readonly trustedTypes?: TrustedTypes
+}
+
+interface TrustedTypes {
+  createPolicy(name: string, rules: { createScriptURL: (url: string) => string }): ScriptUrls
+}
+
+interface ScriptUrls {
+  createScriptURL(url: string): string
+}
+
+/** A page may not make two policies of one name. */
+let policy: ScriptUrls | undefined
+
+/**
+ * The address of a script for `new Worker`, which takes no mere text where the page enforces Trusted
+ * Types (and then lists `trusted-types webtern`). The addresses are this package's own, or the
+ * caller's.
+ */
+function trusted(url: string): string {
+  const { trustedTypes }: WorkerScope = globalThis
+  try {
+    policy ??= trustedTypes?.createPolicy('webtern', { createScriptURL: (address) => address })
+  } catch {
+    // Not listed. A default policy may let the text pass; without one, starting the worker says so.
+  }
+  return policy?.createScriptURL(url) ?? url
 }
 
 function moduleAt(url: URL): Script {

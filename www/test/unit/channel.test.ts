@@ -117,6 +117,22 @@ describe('Channel', () => {
     expect(log).toEqual(['first', 'late'])
   })
 
+  it('rejects what cannot be sent, and goes on', async () => {
+    const port = new ScriptedPort()
+    const channel = new Channel(started(port, 'w.js'))
+    const post = port.postMessage.bind(port)
+    port.postMessage = () => {
+      throw new DOMException('#<Object> could not be cloned', 'DataCloneError')
+    }
+    const error = await rejection(channel.request('detokenize', detokenize))
+    expect(error).toMatchObject({ code: 'bad-option' })
+    expect(String(error)).toContain('could not be cloned')
+    port.postMessage = post
+    const answer = channel.request('detokenize', detokenize)
+    port.say({ type: 'result', id: 2, name: 'detokenize', result: 'two' })
+    expect(await answer).toBe('two')
+  })
+
   it('ignores answers to nothing', () => {
     const port = new ScriptedPort()
     const channel = new Channel(started(port, 'w.js'))

@@ -19,10 +19,17 @@ export interface Site {
   close(): Promise<void>
 }
 
+export interface SiteOptions {
+  /** With the headers that isolate a page. */
+  readonly isolated?: boolean
+  /** Headers of every answer. */
+  readonly headers?: Readonly<Record<string, string>>
+}
+
 const www = fileURLToPath(new URL('../../../', import.meta.url))
 
 /** Serves test pages (`/`), library (`/dist/`), demo (`/demo/`), wllama (`/wllama/`), fixtures (`/fixtures/`) and made models (`/models/`). */
-export async function startSite({ isolated = true } = {}): Promise<Site> {
+export async function startSite({ isolated = true, headers = {} }: SiteOptions = {}): Promise<Site> {
   const files = await serve({
     mounts: {
       '/': join(www, 'test/e2e/page'),
@@ -38,6 +45,7 @@ export async function startSite({ isolated = true } = {}): Promise<Site> {
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost')
     const route = routes.get(pathname) ?? forward(files.url)
+    response.setHeaders(new Map(Object.entries(headers)))
     route(request, response)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
