@@ -71,7 +71,7 @@ test-rust: $(VENV)/ready
 # golden models leave their logits in target/tmp natively, and the browser is compared with them.
 test-wasm: toolchains test-runner browser
 	cargo test --quiet --test it model_golden
-	RUSTFLAGS="-C target-feature=+simd128,+relaxed-simd" WASM_BINDGEN_USE_BROWSER=1 \
+	RUSTFLAGS="-C target-feature=+simd128,+relaxed-simd" WASM_BINDGEN_USE_BROWSER=1 WASM_BINDGEN_TEST_TIMEOUT=600 \
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
 	  cargo test --target wasm32-unknown-unknown --no-default-features --features engine,converter --lib --test it
 
