@@ -28,7 +28,8 @@ export async function instantiate<T extends WasmInstance>(
     return { wasm: await build.instantiate(module, memory), module }
   } catch (error) {
     // Starting allocates, and the allocator traps when memory cannot grow.
-    if (error instanceof RangeError || isUnreachable(error)) throw outOfMemory('out of memory for the engine: close other pages', error)
+    if (error instanceof RangeError || isUnreachable(error))
+      throw outOfMemory('out of memory for the engine: close other pages', error)
     throw new WebternError(
       'crashed',
       `${url} does not start: ${messageOf(error)}; serve the wasm files and the scripts of one release`,
