@@ -53,11 +53,13 @@ pub enum ErrorCode {
     Integrity,
     /// Neither a browser's page nor one of its workers.
     UnsupportedPlatform,
+    /// A saved session of another model, or of another version of webtern.
+    ForeignSession,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Network,
         Self::Http,
         Self::Io,
@@ -75,6 +77,7 @@ impl ErrorCode {
         Self::Crashed,
         Self::Integrity,
         Self::UnsupportedPlatform,
+        Self::ForeignSession,
     ];
 
     /// The stable code, as in `WebternError.code` of the TypeScript library.
@@ -97,6 +100,7 @@ impl ErrorCode {
             Self::Crashed => "crashed",
             Self::Integrity => "integrity",
             Self::UnsupportedPlatform => "unsupported-platform",
+            Self::ForeignSession => "foreign-session",
         }
     }
 }

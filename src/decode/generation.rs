@@ -169,6 +169,11 @@ impl Generation {
         }
     }
 
+    /// Whether the prompt is still being read.
+    pub fn is_prefilling(&self) -> bool {
+        matches!(self.phase, Phase::Prefill)
+    }
+
     /// Gives back the session, which knows what the model's cache holds now, for the next run.
     pub fn into_session(self) -> Session {
         self.session

@@ -78,6 +78,9 @@ pub struct Options {
     /// Text or control token that ends the output before it; may be given more than once.
     #[cfg_attr(feature = "cli", arg(long, value_name = "TEXT"))]
     pub stop: Vec<String>,
+    /// Token that ends the output, beside those of the model; may be given more than once.
+    #[cfg_attr(feature = "cli", arg(long = "stop-token-id", value_name = "ID"))]
+    pub stop_token_ids: Vec<u32>,
 }
 
 impl Default for Options {
@@ -102,6 +105,7 @@ impl Default for Options {
             logprobs: None,
             seed: 0,
             stop: Vec::new(),
+            stop_token_ids: Vec::new(),
         }
     }
 }
@@ -122,7 +126,7 @@ enum Range {
 /// The range of every option but those whose values have names. Written here once: checks and
 /// messages of the library and of the command line derive from it, and `tests/cases/options.json`
 /// holds the TypeScript library to the same ranges.
-const RANGES: [(&str, Range); 17] = [
+const RANGES: [(&str, Range); 18] = [
     ("threshold", Range::Above(0.0, 1.0)),
     ("steps", Range::Whole(1, ", at most the positions of a sub-block")),
     ("blockSize", Range::Whole(1, ", at most the context length")),
@@ -140,6 +144,7 @@ const RANGES: [(&str, Range); 17] = [
     ("logprobs", Range::Type("a whole number from 0 to 20")),
     ("seed", Range::Type("a whole number from 0 to 2^64 - 1")),
     ("stop", Range::Type("a list of strings, none of them empty")),
+    ("stopTokenIds", Range::Type("a list of token ids")),
 ];
 
 impl Range {
@@ -260,7 +265,7 @@ mod tests {
         let options = read(
             r#"{"mode":"iterative","threshold":0.7,"acceptance":"dynamic","steps":3,"blockSize":16,"subBlockSize":4,"dualCache":true,"maxTokens":9,
                 "temperature":0.5,"topK":3,"topP":0.8,"minP":0.1,"repetitionPenalty":1.1,"presencePenalty":-2,
-                "frequencyPenalty":2,"logitBias":{"7":-100},"logprobs":20,"seed":9007199254740991,"stop":["x"]}"#,
+                "frequencyPenalty":2,"logitBias":{"7":-100},"logprobs":20,"seed":9007199254740991,"stop":["x"],"stopTokenIds":[2]}"#,
         );
         let expected = Options {
             mode: Mode::Iterative,
@@ -282,6 +287,7 @@ mod tests {
             logprobs: Some(20),
             seed: (1 << 53) - 1,
             stop: vec!["x".to_owned()],
+            stop_token_ids: vec![2],
         };
         assert_eq!(options, Ok(expected));
         assert_eq!(read("{}"), Ok(Options::default()));

@@ -55,6 +55,21 @@ impl Session {
         &self.tokens
     }
 
+    /// A session over a cache that holds the keys and values of `tokens`, computed under `attention`.
+    pub(crate) fn holding(tokens: Vec<u32>, attention: Option<Attention>) -> Self {
+        Self { tokens, attention, rows: 0 }
+    }
+
+    /// The attention under which the keys and values were computed, if there are any.
+    pub(crate) fn attention(&self) -> Option<Attention> {
+        self.attention
+    }
+
+    /// How many of the first `length` tokens have keys and values that depend on no later ones.
+    pub(crate) fn final_tokens(&self, length: usize) -> usize {
+        self.attention.map_or(0, |attention| attention.final_positions(length.min(self.tokens.len())))
+    }
+
     /// Cuts `model`'s cache to what `prompt` can use of it under `attention`, and returns how many
     /// positions that is: so few that the row of the last prompt token still has to run, because
     /// its logits are needed.
@@ -67,13 +82,7 @@ impl Session {
         let usable = if self.attention == Some(attention) { model.committed() } else { 0 };
         self.tokens.truncate(usable);
         let common = self.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-        let last = prompt.len().saturating_sub(1);
-        let kept = match attention {
-            Attention::Causal => common.min(last),
-            Attention::Block { size } => (common / size).min(last / size) * size,
-            // Keys that saw what comes after them are of no use to another run.
-            Attention::Full => 0,
-        };
+        let kept = attention.final_positions(common.min(prompt.len().saturating_sub(1)));
         self.tokens.truncate(kept);
         self.attention = Some(attention);
         model.truncate(kept);

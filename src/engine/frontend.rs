@@ -74,22 +74,40 @@ impl Frontend {
                 let parse_special = parse_special == ParseSpecial::Everywhere;
                 self.tokenizer.encode(text, EncodeOptions { add_special: true, parse_special })
             }
-            Prompt::Messages(messages, args) => {
-                let args = self.template_args(args);
-                let conversation = Conversation::new(messages, true).with_args(&args);
-                let (text, guard) = match parse_special {
-                    ParseSpecial::Template => self.template.render_guarded(&conversation)?,
-                    _ => (self.template.render(&conversation)?, Guard::default()),
-                };
-                let parse_special = parse_special != ParseSpecial::Nowhere;
-                self.tokenizer.encode_prompt(&text, parse_special, |text| guard.reveal(text))
-            }
+            Prompt::Messages(messages, args) => self.encode_messages(messages, args, true, parse_special),
         }
     }
 
-    /// `config` for a run with `options`: control tokens among its stop strings end it too.
+    /// The token ids of a conversation, ended where the assistant's answer begins if `add_generation_prompt`.
+    pub(super) fn encode_messages(
+        &self,
+        messages: &[Message],
+        args: &TemplateArgs,
+        add_generation_prompt: bool,
+        parse_special: ParseSpecial,
+    ) -> Result<Vec<u32>> {
+        let args = self.template_args(args);
+        let conversation = Conversation::new(messages, add_generation_prompt).with_args(&args);
+        let (text, guard) = match parse_special {
+            ParseSpecial::Template => self.template.render_guarded(&conversation)?,
+            _ => (self.template.render(&conversation)?, Guard::default()),
+        };
+        let parse_special = parse_special != ParseSpecial::Nowhere;
+        self.tokenizer.encode_prompt(&text, parse_special, |text| guard.reveal(text))
+    }
+
+    /// Whether a prompt ends with `<think>`, as some templates begin an answer.
+    pub(crate) fn begins_reasoning(&self, prompt: &[u32]) -> bool {
+        const TAG: &str = "<think>";
+        // White space behind it takes few tokens, the tag no more than its bytes.
+        let tail = &prompt[prompt.len().saturating_sub(2 * TAG.len())..];
+        self.tokenizer.decode(tail, false).is_ok_and(|text| text.trim_end().ends_with(TAG))
+    }
+
+    /// `config` for a run with `options`: its stop tokens, and control tokens among its stop strings, end it too.
     pub(super) fn config_of(&self, config: &DecodingConfig, options: &Options) -> DecodingConfig {
         let mut config = config.clone();
+        config.stop_ids.extend_from_slice(&options.stop_token_ids);
         config.stop_ids.extend(options.stop.iter().flat_map(|stop| self.tokenizer.without_text(stop)));
         config
     }

@@ -4,15 +4,18 @@
 #![forbid(unsafe_code)]
 
 mod choose;
+mod dialog;
 mod frontend;
 mod info;
 mod loader;
 mod options;
 mod request;
 mod session;
+mod snapshot;
 
 pub use crate::decode::Candidates;
 pub use choose::Choosing;
+pub use dialog::{Dialog, Purpose};
 pub use frontend::Frontend;
 pub use info::Info;
 pub use loader::EngineLoader;
@@ -44,6 +47,8 @@ pub struct Engine {
     session: decode::Session,
     run: Option<Generation>,
     info: Info,
+    /// XXH3 of the model's files.
+    hash: u128,
     /// What passes cost; nothing before the first run in mode `auto` that depends on it.
     costs: Option<PassCosts>,
 }
@@ -61,7 +66,7 @@ impl Engine {
     }
 
     fn assemble(model: LoadedModel, tokenizer: Tokenizer, options: &EngineOptions) -> Result<Self> {
-        let LoadedModel { transformer, metadata, parameters, quantization, mut notices } = model;
+        let LoadedModel { transformer, metadata, parameters, quantization, mut notices, hash } = model;
         let template = match &options.chat_template {
             Some(source) => ChatTemplate::supplied(source, &tokenizer)?,
             None => ChatTemplate::from_metadata(&metadata, &tokenizer),
@@ -92,7 +97,16 @@ impl Engine {
         let size = ModelSize::of(&transformer);
         let template_args = options.chat_template_args.clone();
         let frontend = Arc::new(Frontend { tokenizer, template, template_args, config: config.clone(), size });
-        Ok(Self { transformer, frontend, config, session: decode::Session::default(), run: None, info, costs: None })
+        Ok(Self {
+            transformer,
+            frontend,
+            config,
+            session: decode::Session::default(),
+            run: None,
+            info,
+            hash,
+            costs: None,
+        })
     }
 
     /// What was loaded.

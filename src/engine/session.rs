@@ -11,8 +11,8 @@ use std::mem;
 
 /// A conversation between two runs: tokens, and their keys and values.
 pub struct Session {
-    cache: KvCache,
-    state: decode::Session,
+    pub(super) cache: KvCache,
+    pub(super) state: decode::Session,
 }
 
 impl Session {
@@ -29,6 +29,17 @@ impl Session {
         self.state.tokens()
     }
 
+    /// A copy of what other runs can use of its first `length` tokens.
+    ///
+    /// # Errors
+    ///
+    /// `out-of-memory`.
+    pub fn fork(&self, length: usize) -> Result<Self> {
+        let length = self.state.final_tokens(length);
+        let state = decode::Session::holding(self.tokens()[..length].to_vec(), self.state.attention());
+        Ok(Self { cache: self.cache.copy(length)?, state })
+    }
+
     /// How many tokens at the start of `prompt` are those of the session.
     pub fn common_prefix(&self, prompt: &[u32]) -> usize {
         self.tokens().iter().zip(prompt).take_while(|(a, b)| a == b).count()
@@ -42,6 +53,16 @@ pub struct Run {
 }
 
 impl Run {
+    /// Whether the prompt is still being read.
+    pub fn is_prefilling(&self) -> bool {
+        self.generation.is_prefilling()
+    }
+
+    /// Ends the run between two passes: see [`Generation::cancel`].
+    pub fn cancel(&mut self, events: &mut Vec<Event>) {
+        self.generation.cancel(events);
+    }
+
     /// Ends the run, wherever it is, and gives back its session.
     pub fn into_session(self) -> Session {
         Session { cache: self.cache, state: self.generation.into_session() }

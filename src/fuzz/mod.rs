@@ -29,7 +29,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "gguf", run: targets::gguf },
     Target { name: "safetensors", run: targets::safetensors },
     Target { name: "zip", run: targets::zip },
@@ -40,6 +40,7 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "template", run: targets::template },
     Target { name: "request", run: targets::request },
     Target { name: "options", run: targets::options },
+    Target { name: "session", run: targets::session },
     Target { name: "kernels", run: kernels::match_scalar },
 ];
 

@@ -1,6 +1,8 @@
 //! What mutations begin with: sound inputs of every kind, small ones, and natively what libFuzzer
 //! found (`tests/fuzz/corpus`).
 
+use super::targets;
+
 /// The bytes of a file in `tests/golden`.
 macro_rules! golden {
     ($($path:literal),+) => { vec![$(include_bytes!(concat!("../../tests/golden/", $path)).to_vec()),+] };
@@ -59,10 +61,18 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
         "template" => texts(&TEMPLATES),
         "request" => texts(&REQUESTS),
         "options" => texts(&OPTIONS),
+        "session" => sessions(),
         _ => (0..10u8).map(|kind| (0..40).map(|i: u8| kind.wrapping_add(i.wrapping_mul(i))).collect()).collect(),
     };
     seeds.extend(found(name));
     seeds
+}
+
+/// Saved sessions: an empty one, one of tokens, and one of messages.
+fn sessions() -> Vec<Vec<u8>> {
+    let requests =
+        [r#"{"tokens":[],"maxTokens":1}"#, r#"{"tokens":[1,2,3]}"#, r#"{"messages":[{"role":"user","content":"a"}]}"#];
+    requests.map(targets::saved_session).to_vec()
 }
 
 /// The pickle in an archive that does not compress: up to the next header of the archive.

@@ -7,11 +7,15 @@ use std::collections::BTreeMap;
 use crate::chat::{ChatTemplate, Conversation, Message};
 use crate::convert::{ConvertOptions, Plan, TokenizerFiles, tokenizer_metadata, unpickle};
 use crate::decode::Options as DecodeOptions;
-use crate::engine::{Engine, EngineLoader, EngineOptions, Prompt, Request};
+use crate::engine::{Engine, EngineLoader, EngineOptions, Prompt, Purpose, Request};
 use crate::error::Result;
 use crate::gguf::Metadata;
 use crate::inspect;
 use crate::tokenizer::{EncodeOptions, Tokenizer};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Bytes of the checksum at the end of a saved session.
+const SESSION_CHECKSUM: usize = 16;
 
 /// Passes of a generation; more of them show nothing new.
 const PASSES: usize = 6;
@@ -142,11 +146,12 @@ fn chat_tokenizer() -> Tokenizer {
     Tokenizer::from_metadata(&metadata).expect("a sound vocabulary")
 }
 
+thread_local! {
+    static ENGINE: RefCell<Engine> = RefCell::new(load(MODEL).expect("a sound model"));
+}
+
 /// What a page or a client asks for.
 pub(super) fn request(input: &[u8]) {
-    thread_local! {
-        static ENGINE: RefCell<Engine> = RefCell::new(load(MODEL).expect("a sound model"));
-    }
     let text = String::from_utf8_lossy(input);
     if let Ok(request) = Request::from_json(&text) {
         ENGINE.with_borrow_mut(|engine| {
@@ -157,6 +162,39 @@ pub(super) fn request(input: &[u8]) {
             generate(engine, &next).expect("a sound request");
         });
     }
+}
+
+/// A saved session, with a checksum that matches: what is behind it is to be reached. One that can be restored can be continued,
+/// and saved as it was.
+pub(super) fn session(input: &[u8]) {
+    let sound = input.len().saturating_sub(SESSION_CHECKSUM);
+    let input = [&input[..sound], &xxh3_128(&input[..sound]).to_le_bytes()].concat();
+    ENGINE.with_borrow_mut(|engine| {
+        let Ok(mut dialog) = engine.restore_dialog(&mut &input[..], input.len() as u64) else { return };
+        let mut saved = Vec::new();
+        engine.save_dialog(&mut dialog, &mut saved).expect("memory");
+        let again = engine.restore_dialog(&mut &saved[..], saved.len() as u64).expect("what was saved");
+        assert_eq!((again.tokens(), again.messages()), (dialog.tokens(), dialog.messages()));
+        let options = DecodeOptions { max_tokens: Some(1), ..Default::default() };
+        let next = Request::new(Prompt::Tokens(vec![1]), options);
+        if engine.start_dialog(&mut dialog, &next, Purpose::Answer).is_ok() {
+            let _ = engine.step_dialog(&mut dialog, 0.0, &mut Vec::new());
+        }
+    });
+}
+
+/// A session in which `request` was answered, saved.
+pub(super) fn saved_session(request: &str) -> Vec<u8> {
+    ENGINE.with_borrow_mut(|engine| {
+        let request = Request::from_json(request).expect("a sound request");
+        let mut dialog = engine.new_dialog();
+        if engine.start_dialog(&mut dialog, &request, Purpose::Append).is_ok() {
+            while engine.step_dialog(&mut dialog, 0.0, &mut Vec::new()).expect("a sound model") {}
+        }
+        let mut saved = Vec::new();
+        engine.save_dialog(&mut dialog, &mut saved).expect("memory");
+        saved
+    })
 }
 
 /// How a model is to be loaded and a checkpoint to be converted.

@@ -94,4 +94,4 @@ macro_rules! targets {
     };
 }
 
-targets!(gguf, safetensors, zip, pickle, config, protobuf, tokenizer, template, request, options, kernels);
+targets!(gguf, safetensors, zip, pickle, config, protobuf, tokenizer, template, request, options, session, kernels);

@@ -52,6 +52,41 @@ impl KvCache {
         self.committed = self.written;
     }
 
+    /// A copy of the first `length` positions, which are committed.
+    ///
+    /// # Errors
+    ///
+    /// `out-of-memory`.
+    pub(crate) fn copy(&self, length: usize) -> Result<Self> {
+        let heads = |heads: &Vec<KeyValues>| heads.iter().map(|head| head.copy(length)).collect();
+        let layers = self.layers.iter().map(heads).collect::<Result<_>>()?;
+        Ok(Self { layers, committed: length, written: length })
+    }
+
+    /// Makes room for the first `length` positions of an empty cache, has `fill` write their keys and values piece by piece, and
+    /// commits them.
+    ///
+    /// # Errors
+    ///
+    /// `out-of-memory`, and those of `fill`.
+    pub(crate) fn fill(&mut self, length: usize, fill: impl FnMut(&mut [f32]) -> Result<()>) -> Result<()> {
+        self.begin(0, length)?;
+        self.pieces_mut(length).try_for_each(fill)?;
+        self.commit();
+        Ok(())
+    }
+
+    /// The memory of the first `length` positions: layer by layer, head by head.
+    pub(crate) fn pieces_mut(&mut self, length: usize) -> impl Iterator<Item = &mut [f32]> {
+        self.layers.iter_mut().flatten().flat_map(move |head| head.pieces_mut(length))
+    }
+
+    /// How many bytes all pieces of so many positions have, if `usize` holds it.
+    pub(crate) fn piece_bytes(&self, length: usize) -> Option<usize> {
+        let heads = self.layers.iter().flatten().map(|head| head.piece_len(length));
+        heads.sum::<Option<usize>>()?.checked_mul(size_of::<f32>())
+    }
+
     /// Forgets every position from `length` on.
     pub(super) fn truncate(&mut self, length: usize) {
         self.committed = self.committed.min(length);

@@ -18,6 +18,7 @@ use crate::kernels::KernelSelection;
 use crate::quant::{self, TernaryStats};
 use crate::tensor::{GroupedTernary, Matrix, MatrixBuilder, try_with_capacity, try_zeroed};
 use std::collections::{BTreeMap, HashMap};
+use xxhash_rust::xxh3::Xxh3Default;
 
 /// What a caller may choose about loading.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub struct LoadedModel {
     pub quantization: GgmlType,
     /// Things the user should know that are not errors.
     pub notices: Vec<String>,
+    /// XXH3 of the bytes of all files: what was computed with another model is not for this one.
+    pub hash: u128,
 }
 
 /// Takes the bytes of a model's files in order. See the module documentation.
@@ -69,6 +72,7 @@ pub struct Loader {
     linear_weights: BTreeMap<GgmlType, u64>,
     grouped: GroupedLayers,
     notices: Vec<String>,
+    hasher: Xxh3Default,
 }
 
 struct File {
@@ -157,6 +161,7 @@ impl Loader {
             linear_weights: BTreeMap::new(),
             grouped: GroupedLayers::default(),
             notices: Vec::new(),
+            hasher: Xxh3Default::new(),
         }
     }
 
@@ -191,6 +196,7 @@ impl Loader {
         let Some(mut file) = self.file.take() else {
             bail!(BadOption, "bytes arrived before begin_file named the file they belong to");
         };
+        self.hasher.update(bytes);
         let result = self.push_to(&mut file, bytes).map_err(|error| error.at(&file.name));
         self.file = Some(file);
         result
@@ -339,6 +345,8 @@ impl Loader {
         }
         if let Some(factors) = self.rope_factors {
             config.rope = config.rope.with_frequency_factors(&factors);
+            // The length of the context chooses them, and keys depend on them.
+            self.hasher.update(bytemuck::cast_slice(&factors));
         }
         let (&quantization, _) = self
             .linear_weights
@@ -354,6 +362,7 @@ impl Loader {
             parameters: self.parameters,
             quantization,
             notices: self.notices,
+            hash: self.hasher.digest128(),
         })
     }
 }

@@ -24,6 +24,17 @@ pub enum Attention {
     Full,
 }
 
+impl Attention {
+    /// How many of the first `length` positions have keys and values that depend on nothing behind them.
+    pub(crate) fn final_positions(self, length: usize) -> usize {
+        match self {
+            Self::Causal => length,
+            Self::Block { size } => length / size * size,
+            Self::Full => 0,
+        }
+    }
+}
+
 /// One forward pass.
 #[derive(Clone, Debug)]
 pub struct Pass<'a> {

@@ -32,6 +32,7 @@ const OPTIONS: [(&str, &str); 15] = [
     ("presence_penalty", "presencePenalty"),
     ("frequency_penalty", "frequencyPenalty"),
     ("logit_bias", "logitBias"),
+    ("stop_token_ids", "stopTokenIds"),
 ];
 
 /// What clients send that changes no answer of ours.

@@ -57,6 +57,37 @@ impl KeyValues {
         }
     }
 
+    /// A copy with memory for the first `positions`, which are allocated.
+    ///
+    /// # Errors
+    ///
+    /// `out-of-memory`.
+    pub(crate) fn copy(&self, positions: usize) -> Result<Self> {
+        let mut copy = Self::new(self.dim);
+        copy.grow(positions)?;
+        let keys = copy.keys.iter_mut().zip(&self.keys);
+        keys.chain(copy.values.iter_mut().zip(&self.values)).for_each(|(to, from)| to.copy_from_slice(from));
+        Ok(copy)
+    }
+
+    /// The memory of the first `positions`, which are allocated, in pieces: page by page, first keys, then values. What
+    /// lies behind the last position in its panel becomes zero.
+    pub(crate) fn pieces_mut(&mut self, positions: usize) -> impl Iterator<Item = &mut [f32]> {
+        let (dim, zeros) = (self.dim, vec![0.0; self.dim]);
+        (positions..positions.next_multiple_of(LANES)).for_each(|position| self.store(position, &zeros, &zeros));
+        let pages = self.keys.iter_mut().zip(&mut self.values).take(positions.div_ceil(PAGE)).enumerate();
+        pages.flat_map(move |(page, (keys, values))| {
+            let count = (positions - page * PAGE).min(PAGE).next_multiple_of(LANES);
+            let values = values.chunks_mut(PAGE * LANES).map(move |panel| &mut panel[..count * LANES]);
+            std::iter::once(&mut keys[..count * dim]).chain(values)
+        })
+    }
+
+    /// How many numbers all pieces of so many positions have, if `usize` holds it.
+    pub(crate) fn piece_len(&self, positions: usize) -> Option<usize> {
+        positions.checked_next_multiple_of(LANES)?.checked_mul(self.dim + self.panels() * LANES)
+    }
+
     /// Elements of a head.
     pub(super) fn dim(&self) -> usize {
         self.dim
@@ -105,5 +136,19 @@ mod tests {
             }
         }
         assert_eq!((head.keys(0).len(), head.panels(), head.values(1, 1, 3..10).len()), (12, 2, 7));
+    }
+
+    #[test]
+    fn pieces_hold_what_was_stored_and_zeros() {
+        let (dim, positions) = (12, PAGE + 10);
+        let mut head = KeyValues::new(dim);
+        head.grow(positions).unwrap();
+        (0..positions).for_each(|position| head.store(position, &[1.0; 12], &[1.0; 12]));
+        for kept in [1, 8, PAGE, PAGE + 3] {
+            let mut copy = head.copy(positions).unwrap();
+            let pieces: Vec<f32> = copy.pieces_mut(kept).flat_map(|piece| piece.to_vec()).collect();
+            assert_eq!(Some(pieces.len()), head.piece_len(kept));
+            assert_eq!(pieces.iter().sum::<f32>(), (2 * dim * kept) as f32);
+        }
     }
 }

@@ -6,10 +6,11 @@ use super::{Result, object, parse, throw};
 use crate::Error;
 use crate::chat::{Message, TemplateArgs};
 use crate::decode::Mode;
-use crate::engine::{self, EngineLoader, EngineOptions, Request};
+use crate::engine::{self, Dialog, EngineLoader, EngineOptions, Request};
 use crate::openai::{Exchange, Moment, Progress, Reply, Service};
 use crate::tokenizer::EncodeOptions;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use wasm_bindgen::prelude::*;
 
 /// Takes the bytes of a model, file by file.
@@ -40,7 +41,12 @@ impl Loader {
 
     /// The finished model.
     pub fn finish(self) -> Result<Engine> {
-        Ok(Engine { engine: self.loader.finish().map_err(throw)?, pending: None, exchange: None })
+        Ok(Engine {
+            engine: self.loader.finish().map_err(throw)?,
+            pending: None,
+            exchange: None,
+            dialogs: BTreeMap::new(),
+        })
     }
 }
 
@@ -60,10 +66,12 @@ fn yes() -> bool {
 /// A loaded model.
 #[wasm_bindgen]
 pub struct Engine {
-    engine: engine::Engine,
+    pub(super) engine: engine::Engine,
     /// The error of a pass, thrown after the events before it have been returned.
     pending: Option<Error>,
     exchange: Option<Exchange>,
+    /// Sessions by their number.
+    pub(super) dialogs: BTreeMap<u32, Dialog>,
 }
 
 /// A request in OpenAI's protocol.

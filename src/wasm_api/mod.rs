@@ -18,8 +18,10 @@ mod bench;
 mod convert;
 #[cfg(feature = "engine")]
 mod engine;
-#[cfg(feature = "converter")]
+#[cfg(any(feature = "engine", feature = "converter"))]
 mod files;
+#[cfg(feature = "engine")]
+mod session;
 #[cfg(all(feature = "engine", target_feature = "atomics"))]
 mod threads;
 
@@ -29,7 +31,7 @@ pub use bench::bench_kernels;
 pub use convert::{convert_checkpoint, inspect_checkpoint, inspect_model, verify_model};
 #[cfg(feature = "engine")]
 pub use engine::{Engine, Loader};
-#[cfg(feature = "converter")]
+#[cfg(any(feature = "engine", feature = "converter"))]
 pub use files::{BlobFiles, BlobSink};
 #[cfg(all(feature = "engine", target_feature = "atomics"))]
 pub use threads::{run_worker, worker_failed};

@@ -40,6 +40,8 @@ mod outcome;
 #[cfg(all(feature = "serve", target_os = "linux"))]
 mod serve;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
+mod sessions;
+#[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 mod smollm2;
 #[cfg(not(target_arch = "wasm32"))]
 mod tiny;

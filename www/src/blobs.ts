@@ -53,9 +53,10 @@ export class BlobSink implements WasmSink {
   readonly #parts: Blob[] = []
   readonly #reader = new FileReaderSync()
 
-  append(bytes: Uint8Array<ArrayBuffer>): void {
+  append(bytes: Uint8Array): void {
     try {
-      const part = new Blob([bytes])
+      // A copy: blobs do not take memory that threads share.
+      const part = new Blob([bytes.slice()])
       // A browser without room for the part reports it when the part is read.
       this.#reader.readAsArrayBuffer(part.slice(-1))
       this.#parts.push(part)

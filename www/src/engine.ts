@@ -9,6 +9,7 @@ import { checkChatTemplate, checkDetokenize, checkGenerate, checkLoad, checkToke
 import { PoolStarter } from './pool-starter.js'
 import type { GenerationEvents } from './protocol.js'
 import { EventLog } from './run.js'
+import { WorkerSession } from './session.js'
 import { describeSource } from './source.js'
 import type { Spawn } from './spawn.js'
 import type {
@@ -21,6 +22,7 @@ import type {
   Model,
   ModelInfo,
   Run,
+  Session,
   TokenIds,
   TokenizeOptions,
 } from './types.js'
@@ -53,6 +55,7 @@ export function loadModelWith(spawn: Spawn): LoadModel {
 class WorkerModel implements Model {
   readonly #channel: Channel
   #info: ModelInfo
+  #nextSession = 1
 
   constructor(channel: Channel, info: ModelInfo) {
     this.#channel = channel
@@ -96,6 +99,14 @@ class WorkerModel implements Model {
       signal,
     )
     return probabilities
+  }
+
+  session(): Session {
+    return WorkerSession.begin({
+      channel: this.#channel,
+      nextId: () => this.#nextSession++,
+      memory: (memoryBytes) => (this.#info = { ...this.#info, memoryBytes }),
+    })
   }
 
   async tokenize(text: string, options: TokenizeOptions = {}): Promise<number[]> {

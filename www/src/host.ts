@@ -10,6 +10,7 @@ import { holdLock } from './liveness.js'
 import { ModelHost } from './model-host.js'
 import { PROTOCOL_VERSION } from './protocol.js'
 import type { EventMessage, FromWorker, Protocol, Request, RequestName, ResultMessage, ToWorker } from './protocol.js'
+import { SessionHost } from './session-host.js'
 import type { Builds } from './wasm.js'
 
 /** What the host needs of its worker's global scope. */
@@ -39,11 +40,19 @@ type Handlers = {
 /** Answers the requests that come through `port`, with the best of `builds`. */
 export function serve(port: HostPort, builds: Builds): void {
   const model = new ModelHost(builds.engine)
+  const sessions = new SessionHost(model)
   const converter = new Converter(builds.converter)
   const host = new Host(port, {
     handlers: {
       load: (params, { report }) => model.load(params, report),
       generate: (params, { report, signal }) => model.generate(params, report, signal),
+      newSession: (params) => sessions.begin(params),
+      cloneSession: (params) => sessions.clone(params),
+      destroySession: (params) => sessions.destroy(params),
+      generateInSession: (params, { report, signal }) => sessions.generate(params, report, signal),
+      appendToSession: (params, { signal }) => sessions.append(params, signal),
+      saveSession: (params) => sessions.save(params),
+      restoreSession: (params) => sessions.restore(params),
       tokenize: (params) => model.tokenize(params),
       detokenize: (params) => model.detokenize(params),
       respond: (params, { report, signal }) => model.respond(params, report, signal),

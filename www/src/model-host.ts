@@ -15,7 +15,7 @@ import { sharedMemory, startPool } from './thread-pool.js'
 import type { PoolPort } from './thread-pool.js'
 import type { LoadProgress, ModelInfo } from './types.js'
 import { toJson } from './wasm.js'
-import type { Build, WasmEngine, WasmInstance, WasmLoader, WasmModule } from './wasm.js'
+import type { Build, EngineEvent, WasmEngine, WasmInstance, WasmLoader, WasmModule } from './wasm.js'
 
 /** Progress is reported at most this often. */
 const PROGRESS_MS = 50
@@ -27,6 +27,12 @@ const PROGRESS_MS = 50
 const EVENT_INTERVAL_MS = 33
 
 type Params<N extends keyof Protocol> = Protocol[N]['params']
+
+/** A generation that has begun. */
+interface EngineRun {
+  step(budget: number): readonly EngineEvent[]
+  cancel(): readonly EngineEvent[]
+}
 
 /** A model and the instance that runs it. */
 interface Loaded {
@@ -89,7 +95,12 @@ export class ModelHost {
     report: (events: Protocol['generate']['event']) => void,
     signal: AbortSignal,
   ): Promise<Protocol['generate']['result']> {
-    return this.#inTurn(() => this.#generate(params, report, signal))
+    return this.inTurn(async () => {
+      const { engine } = this.loaded()
+      engine.start(toJson(params))
+      const run = { step: (budget: number) => engine.step(budget), cancel: () => engine.cancel() }
+      return this.finish(run, report, signal)
+    })
   }
 
   /** Answers a request in OpenAI's protocol. */
@@ -98,26 +109,26 @@ export class ModelHost {
     report: (event: Protocol['respond']['event']) => void,
     signal: AbortSignal,
   ): Promise<Protocol['respond']['result']> {
-    return this.#inTurn(() => this.#respond(params, report, signal))
+    return this.inTurn(() => this.#respond(params, report, signal))
   }
 
   /** Runs `work` when all earlier work has ended. */
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#turn.then(work)
     this.#turn = turn.catch(() => undefined)
     return turn
   }
 
   tokenize({ text, ...options }: Params<'tokenize'>): number[] {
-    return [...this.#model().engine.tokenize(text, toJson(options))]
+    return [...this.loaded().engine.tokenize(text, toJson(options))]
   }
 
   detokenize({ ids, skipSpecial }: Params<'detokenize'>): string {
-    return this.#model().engine.detokenize(ids, skipSpecial)
+    return this.loaded().engine.detokenize(ids, skipSpecial)
   }
 
   applyChatTemplate({ messages, addGenerationPrompt, templateArguments }: Params<'applyChatTemplate'>): string {
-    return this.#model().engine.applyChatTemplate(toJson(messages), addGenerationPrompt, toJson(templateArguments))
+    return this.loaded().engine.applyChatTemplate(toJson(messages), addGenerationPrompt, toJson(templateArguments))
   }
 
   /** Starts the best build. Its pool starts while the model is read. */
@@ -145,18 +156,18 @@ export class ModelHost {
     return { wasm, build: single.build.name, pool: Promise.resolve({ threads: 1, notices }) }
   }
 
-  async #generate(
-    params: Params<'generate'>,
+  /** Runs a generation that has begun to its end. */
+  async finish(
+    run: EngineRun,
     report: (events: Protocol['generate']['event']) => void,
     signal: AbortSignal,
   ): Promise<Protocol['generate']['result']> {
-    const { engine, info, wasm } = this.#model()
-    engine.start(toJson(params))
+    const { engine, info, wasm } = this.loaded()
     // The first step is a single pass, so that the first token is reported at once.
     for (let budget = 0; ; budget = EVENT_INTERVAL_MS) {
       // Before the first pass too: an `abort` may be next in the queue.
-      await this.#drainMessages()
-      const events = signal.aborted ? engine.cancel() : engine.step(budget)
+      await this.drainMessages()
+      const events = signal.aborted ? run.cancel() : run.step(budget)
       const progress = events.filter((event) => event.type !== 'done')
       if (progress.length > 0) report(progress)
       const done = events.find((event) => event.type === 'done')
@@ -175,11 +186,11 @@ export class ModelHost {
     report: (event: Protocol['respond']['event']) => void,
     signal: AbortSignal,
   ): Promise<Protocol['respond']['result']> {
-    const { engine, info } = this.#model()
+    const { engine, info } = this.loaded()
     const check = (): void => {
       if (signal.aborted) throw new WebternError('aborted', 'the request was aborted')
     }
-    await this.#drainMessages()
+    await this.drainMessages()
     check()
     const moment = { id: randomInteger(), created: Math.floor(Date.now() / 1000), seed: randomInteger() }
     let response = engine.respond(toJson({ ...params, model: info.name, moment }))
@@ -188,7 +199,7 @@ export class ModelHost {
     if (streamed) report({ text: response.text })
     try {
       for (let budget = 0; response.more; budget = EVENT_INTERVAL_MS) {
-        await this.#drainMessages()
+        await this.drainMessages()
         check()
         response = engine.respondStep(budget)
         if (response.more && response.text) report({ text: response.text })
@@ -204,7 +215,7 @@ export class ModelHost {
    * Handles the messages that wait. A message to itself takes no time; a nested `setTimeout` takes
    * 4 ms.
    */
-  #drainMessages(): Promise<void> {
+  drainMessages(): Promise<void> {
     const { port1, port2 } = this.#self
     return new Promise((resolve) => {
       port1.onmessage = () => resolve()
@@ -212,7 +223,8 @@ export class ModelHost {
     })
   }
 
-  #model(): Loaded {
+  /** @throws {WebternError} `bad-option` before a model is loaded. */
+  loaded(): Loaded {
     if (!this.#loaded) throw new WebternError('bad-option', 'no model is loaded')
     return this.#loaded
   }

@@ -10,11 +10,14 @@ import type { CheckpointOptions, ConvertOptions, ReadOptions, TaskOptions, Tenso
 import { WebternError } from './errors.js'
 import type {
   Acceptance,
+  AppendOptions,
   ChatMessage,
   DecodeMode,
   DecodeOptions,
   GenerateOptions,
   LoadOptions,
+  SessionGenerateOptions,
+  SessionPrompt,
   TokenIds,
 } from './types.js'
 import type { EngineRequest } from './wasm.js'
@@ -100,6 +103,7 @@ const DECODE_RULES: Rules<DecodeOptions> = {
     must: 'a non-empty string, or an array of them',
     holds: (value) => [value].flat().every((item) => isString(item) && item !== ''),
   },
+  stopTokenIds: { must: 'an array of token ids', holds: (value) => Array.isArray(value) && isTokenIds(value) },
   signal,
 }
 const templateArguments: Rule = {
@@ -116,6 +120,16 @@ const GENERATE_RULES: Rules<GenerateOptions> = {
     holds: (value) => typeof value === 'boolean' || value === 'template',
   },
   chatTemplateArgs: templateArguments,
+}
+const APPEND_RULES: Rules<AppendOptions> = {
+  prompt: text,
+  messages,
+  tokens: tokenIds,
+  parseSpecial: GENERATE_RULES.parseSpecial,
+  chatTemplateArgs: templateArguments,
+  mode: GENERATE_RULES.mode,
+  blockSize: GENERATE_RULES.blockSize,
+  signal,
 }
 const TASK_RULES: Rules<TaskOptions> = { signal, wasmBaseUrl: address, workerUrl: address }
 const LOAD_RULES: Rules<LoadOptions> = {
@@ -187,9 +201,40 @@ export function checkChatTemplate(args: object): void {
 /** Checks a request and converts it to the engine's form. @throws {WebternError} `bad-option` */
 export function checkGenerate(options: GenerateOptions): EngineRequest {
   check('generate', options, GENERATE_RULES)
-  const { signal, tokens, stop, ...rest } = options
-  const given = [rest.prompt, rest.messages, tokens].filter((prompt) => prompt !== undefined)
-  if (given.length !== 1) throw badOption('generate needs exactly one of prompt, messages and tokens')
+  checkPrompt('generate', options)
+  return engineRequest(options)
+}
+
+/** As {@link checkGenerate}, for a session, which may go on without a prompt. */
+export function checkSessionGenerate(options: SessionGenerateOptions): EngineRequest {
+  check('generate', options, GENERATE_RULES)
+  if (prompts(options) === 0) return { ...engineRequest(options), tokens: [] }
+  checkPrompt('generate', options)
+  return engineRequest(options)
+}
+
+/** As {@link checkGenerate}, for the `append` of a session. */
+export function checkAppend(options: AppendOptions): EngineRequest {
+  check('append', options, APPEND_RULES)
+  checkPrompt('append', options)
+  return engineRequest(options)
+}
+
+/** @throws {WebternError} `bad-option` */
+export function checkSessionName(name: string): void {
+  const holds = isString(name) && /^[^/\\]{1,200}$/.test(name) && name !== '.' && name !== '..'
+  if (!holds) throw badOption(`the name of a session must be a string without slashes, not ${show(name)}`)
+}
+
+function prompts({ prompt, messages, tokens }: SessionPrompt): number {
+  return [prompt, messages, tokens].filter((given) => given !== undefined).length
+}
+
+function checkPrompt(caller: string, options: SessionPrompt): void {
+  if (prompts(options) !== 1) throw badOption(`${caller} needs exactly one of prompt, messages and tokens`)
+}
+
+function engineRequest({ signal: _signal, tokens, stop, ...rest }: SessionGenerateOptions): EngineRequest {
   return {
     ...rest,
     seed: rest.seed ?? randomSeed(),

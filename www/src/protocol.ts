@@ -41,6 +41,26 @@ export interface Protocol {
     result: { readonly result: GenerateResult; readonly memoryBytes: number }
     event: GenerationEvents
   }
+  newSession: { params: SessionId; result: undefined; event: never }
+  cloneSession: { params: SessionId & { readonly copy: number }; result: undefined; event: never }
+  destroySession: { params: SessionId; result: undefined; event: never }
+  generateInSession: {
+    params: SessionId & { readonly request: EngineRequest }
+    result: Protocol['generate']['result'] & SessionState
+    event: GenerationEvents
+  }
+  appendToSession: {
+    params: SessionId & { readonly request: EngineRequest }
+    result: SessionState
+    event: never
+  }
+  saveSession: {
+    params: SessionId & { readonly name: string | undefined }
+    /** The session, unless it has gone to a file of that name. */
+    result: Blob | undefined
+    event: never
+  }
+  restoreSession: { params: SessionId & { readonly from: Blob | string }; result: SessionState; event: never }
   tokenize: {
     params: { readonly text: string; readonly addSpecial: boolean; readonly parseSpecial: boolean }
     result: number[]
@@ -90,6 +110,17 @@ export interface Protocol {
     result: Verification
     event: ReadProgress
   }
+}
+
+/** A session, by the number that the page gave it. */
+interface SessionId {
+  readonly id: number
+}
+
+/** What the page knows of a session. */
+interface SessionState {
+  /** Tokens of its context. */
+  readonly contextUsage: number
 }
 
 /** Events of a generation since the last message, in order. `done` comes with the result. */

@@ -23,6 +23,7 @@ import type { ChatCompletions, Completions } from './openai-types.js'
  * - `crashed`: the engine stopped unexpectedly; load the model again
  * - `integrity`: the bytes do not have the expected checksum
  * - `unsupported-platform`: models load in a browser's page or worker, and this is neither
+ * - `foreign-session`: a saved session of another model, or of another version of webtern
  */
 export type ErrorCode =
   | 'network'
@@ -42,6 +43,7 @@ export type ErrorCode =
   | 'crashed'
   | 'integrity'
   | 'unsupported-platform'
+  | 'foreign-session'
 
 /** A file of a Hugging Face repository. */
 export interface HuggingFaceSource {
@@ -275,6 +277,8 @@ export interface DecodeOptions {
    * result.
    */
   readonly stop?: string | readonly string[]
+  /** Tokens that end the generation, beside those of the model. */
+  readonly stopTokenIds?: readonly number[]
   /**
    * Ends the generation after 33 ms and a pass at most, with `finishReason: 'abort'` and the text
    * so far.
@@ -393,6 +397,8 @@ export type FinishReason = 'stop' | 'length' | 'abort'
 /** Statistics of a run. */
 export interface GenerateStats {
   readonly promptTokens: number
+  /** Prompt tokens whose keys and values were in the cache. */
+  readonly reusedTokens: number
   readonly newTokens: number
   /** Milliseconds spent reading the prompt. */
   readonly prefillMs: number
@@ -472,6 +478,58 @@ export interface ChooseOptions {
   readonly signal?: AbortSignal
 }
 
+/** What a session is to go on with: a prompt, or nothing more than it holds. */
+export type SessionPrompt =
+  | Prompt
+  | { readonly prompt?: never; readonly messages?: never; readonly tokens?: never; readonly chatTemplateArgs?: never }
+
+/** Argument of a session's `generate`. */
+export type SessionGenerateOptions = SessionPrompt & PromptOptions & DecodeOptions
+
+/** Argument of a session's `append`. */
+export type AppendOptions = Prompt &
+  PromptOptions & {
+    /** The mode that will answer: keys and values of `ar` are of no use to modes of blocks. Default: `auto`. */
+    readonly mode?: DecodeMode
+    /** The block size that will answer. Default: the model's own. */
+    readonly blockSize?: number
+    /** Rejects with `aborted`; the session stays as it was. */
+    readonly signal?: AbortSignal
+  }
+
+/**
+ * A conversation, or a text, whose keys and values stay in memory: what was read once is not read again. The first
+ * prompt decides which of the two it is. Sessions of a model share its memory, not their contents; calls run in order.
+ */
+export interface Session extends AsyncDisposable {
+  /** Tokens of the context so far, of `info.contextLength`. */
+  readonly contextUsage: number
+  /**
+   * Continues the session: new messages after those it holds, or text behind its text. The answer
+   * becomes part of it, and so does what there is of an answer that was aborted.
+   *
+   * @throws {WebternError} `bad-option`, at once, if an option is wrong.
+   */
+  generate(options?: SessionGenerateOptions): Run
+  /** Reads a prompt ahead of a question about it. */
+  append(options: AppendOptions): Promise<void>
+  /** A copy that goes its own way. */
+  clone(): Promise<Session>
+  /**
+   * Saves the session with its keys and values, for this model and this version of webtern. With a
+   * name, to the origin private file system (`webtern/sessions/NAME`), where it replaces the one of that name.
+   */
+  save(): Promise<Blob>
+  save(name: string): Promise<void>
+  /**
+   * Replaces the session by one that was saved. Rejects with `foreign-session` if another model or version saved it; with
+   * `malformed`, `truncated` or `integrity` if it is damaged; the session then stays as it was.
+   */
+  restore(from: Blob | string): Promise<void>
+  /** Frees its memory. Later calls reject with `bad-option`. */
+  destroy(): Promise<void>
+}
+
 /** A loaded model, in a worker of its own; no call blocks the page. */
 export interface Model extends AsyncDisposable {
   readonly info: ModelInfo
@@ -481,6 +539,8 @@ export interface Model extends AsyncDisposable {
    * @throws {WebternError} `bad-option`, at once, if an option is wrong.
    */
   generate(options: GenerateOptions): Run
+  /** Begins a session in which nothing was said. */
+  session(): Session
   /** Token ids of a text. */
   tokenize(text: string, options?: TokenizeOptions): Promise<number[]>
   /** Text of token ids. */

@@ -116,6 +116,22 @@ export interface WasmEngine {
   respondStep(milliseconds: number): EngineHttpResponse
   /** Ends the request. */
   respondCancel(): void
+  /** Begins a session under a number of the caller's choice. */
+  newSession(id: number): void
+  /** Begins `copy` as a copy of a session. */
+  cloneSession(id: number, copy: number): void
+  destroySession(id: number): void
+  /** Tokens of a session's context. */
+  sessionTokens(id: number): number
+  /** Begins a request in a session, to be answered, or only read if `append`. */
+  sessionStart(id: number, request: Json<EngineRequest>, append: boolean): void
+  /** Runs forward passes for the request, at least one, for about this long. */
+  sessionStep(id: number, milliseconds: number): { readonly events: readonly EngineEvent[]; readonly more: boolean }
+  /** Ends the request and returns its remaining events. */
+  sessionCancel(id: number): readonly EngineEvent[]
+  saveSession(id: number, sink: WasmSink): void
+  /** Replaces a session by the one in the file `name`. */
+  restoreSession(id: number, files: WasmFiles, name: string): void
 }
 
 /** Named files that the engine reads in parts. */
@@ -132,7 +148,7 @@ export interface WasmFiles {
 /** Destination of a file that the engine writes. */
 export interface WasmSink {
   /** Appends bytes, without keeping a reference to them. Throws if there is no room. */
-  append(bytes: Uint8Array<ArrayBuffer>): void
+  append(bytes: Uint8Array): void
 }
 
 /** Receives the number of bytes done, and of all. */

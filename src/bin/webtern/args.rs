@@ -196,6 +196,9 @@ pub(crate) struct GenerateArgs {
     pub(crate) model: ModelArgs,
     #[command(flatten)]
     pub(crate) prompt: PromptArgs,
+    /// Continue the session in this file, if there is one, and save it there.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) session: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) options: Options,
 }
@@ -221,6 +224,9 @@ pub(crate) struct ChatArgs {
     /// The system message.
     #[arg(long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
+    /// Continue the conversation in this file, if there is one, and save it there after every answer.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) session: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) options: Options,
 }

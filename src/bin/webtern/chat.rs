@@ -4,6 +4,7 @@ use crate::args::ChatArgs;
 use crate::generate::{interrupted, report, stream};
 use crate::load;
 use crate::output::{failure, line};
+use crate::session;
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 use std::sync::atomic::Ordering;
 use webtern::Result;
@@ -18,7 +19,8 @@ pub(crate) fn run(args: &ChatArgs, json: bool) -> Result<()> {
     let mut engine = load::engine(&args.model.model, &args.model.options()?)?;
     let stop = &*interrupted()?;
     let system = || args.system.iter().map(|text| Message::new("system", text)).collect::<Vec<_>>();
-    let mut messages = system();
+    let mut dialog = session::open(&engine, args.session.as_deref())?;
+    let mut messages = if dialog.messages().is_empty() { system() } else { Vec::new() };
     let interactive = stdin().is_terminal();
     if interactive {
         eprintln!("{HELP}");
@@ -37,6 +39,7 @@ pub(crate) fn run(args: &ChatArgs, json: bool) -> Result<()> {
             "" => continue,
             "/exit" => return Ok(()),
             "/reset" => {
+                dialog = engine.new_dialog();
                 messages = system();
                 continue;
             }
@@ -45,7 +48,7 @@ pub(crate) fn run(args: &ChatArgs, json: bool) -> Result<()> {
         let request = Request::new(Prompt::Messages(messages.clone(), TemplateArgs::new()), args.options.clone());
         // Ctrl-C at the prompt means nothing to the answer that comes after it.
         stop.store(false, Ordering::Relaxed);
-        let outcome = match stream(&mut engine, &request, !json, stop) {
+        let outcome = match stream(&mut engine, &mut dialog, &request, !json, stop) {
             Ok(outcome) => outcome,
             // A message that is too long, say: the user can give another.
             Err(error) if interactive => {
@@ -63,6 +66,7 @@ pub(crate) fn run(args: &ChatArgs, json: bool) -> Result<()> {
                 report(&outcome);
             }
         }
-        messages.push(Message::new("assistant", outcome.text));
+        messages.clear();
+        session::save(&engine, args.session.as_deref(), &mut dialog)?;
     }
 }

@@ -3,19 +3,22 @@
 use crate::args::{GenerateArgs, PromptArgs};
 use crate::load;
 use crate::output::{line, print as write};
+use crate::session;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use webtern::chat::{Message, TemplateArgs};
 use webtern::decode::{Event, Outcome};
-use webtern::engine::{Engine, Prompt, Request};
+use webtern::engine::{Dialog, Engine, Prompt, Purpose, Request};
 use webtern::{Error, ErrorCode, Result};
 
 pub(crate) fn run(args: &GenerateArgs, json: bool) -> Result<()> {
     // Before a model is loaded for nothing.
     args.options.validate()?;
     let mut engine = load::engine(&args.model.model, &args.model.options()?)?;
+    let mut dialog = session::open(&engine, args.session.as_deref())?;
     let request = Request::new(prompt(&args.prompt), args.options.clone());
-    let outcome = stream(&mut engine, &request, !json, &*interrupted()?)?;
+    let outcome = stream(&mut engine, &mut dialog, &request, !json, &*interrupted()?)?;
+    session::save(&engine, args.session.as_deref(), &mut dialog)?;
     if json {
         line(serde_json::json!(outcome))?;
     } else {
@@ -44,14 +47,20 @@ pub(crate) fn interrupted() -> Result<Arc<AtomicBool>> {
 
 /// Runs a request to its end, printing text as it comes if `print`. Ctrl-C ends it between two
 /// passes.
-pub(crate) fn stream(engine: &mut Engine, request: &Request, print: bool, stop: &AtomicBool) -> Result<Outcome> {
-    engine.start(request)?;
+pub(crate) fn stream(
+    engine: &mut Engine,
+    dialog: &mut Dialog,
+    request: &Request,
+    print: bool,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    engine.start_dialog(dialog, request, Purpose::Answer)?;
     let mut events = Vec::new();
     loop {
         if stop.swap(false, Ordering::Relaxed) {
-            engine.cancel(&mut events);
+            engine.cancel_dialog(dialog, &mut events);
         } else {
-            engine.step(&mut events)?;
+            engine.step_dialog(dialog, 0.0, &mut events)?;
         }
         for event in events.drain(..) {
             match event {

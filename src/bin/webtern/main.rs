@@ -20,6 +20,7 @@ mod output;
 mod perplexity;
 #[cfg(feature = "serve")]
 mod serve;
+mod session;
 mod tokenize;
 mod verify;
 

@@ -96,6 +96,7 @@ function model(name: string): Model {
     chat: { completions: { create: notCalled } },
     completions: { create: notCalled },
     choose: notCalled,
+    session: notCalled,
     unload: () => {
       unloaded = true
       return Promise.resolve()
@@ -196,6 +197,7 @@ class FakeRun implements Run {
       finishReason: aborted ? 'abort' : answer.length === (this.#options.maxTokens ?? 128) ? 'length' : 'stop',
       stats: {
         promptTokens: prompt.length,
+        reusedTokens: 0,
         newTokens: pieces(emitted).length,
         prefillMs: 3,
         decodeMs: performance.now() - started,

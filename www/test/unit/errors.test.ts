@@ -23,6 +23,7 @@ const CODES: Readonly<Record<ErrorCode, true>> = {
   crashed: true,
   integrity: true,
   'unsupported-platform': true,
+  'foreign-session': true,
 }
 
 it('has the codes of the Rust crate', () => {

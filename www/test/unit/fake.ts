@@ -82,6 +82,20 @@ export const VERIFICATION: Verification = {
   findings: [],
 }
 
+/** The part of the edge that sessions use. */
+type SessionEdge = Pick<
+  WasmEngine,
+  | 'newSession'
+  | 'cloneSession'
+  | 'destroySession'
+  | 'sessionTokens'
+  | 'sessionStart'
+  | 'sessionStep'
+  | 'sessionCancel'
+  | 'saveSession'
+  | 'restoreSession'
+>
+
 /** What the fake does. */
 export interface Script {
   /** Called in each `push`, with the bytes so far. */
@@ -219,29 +233,48 @@ export class Fake {
     }
   }
 
+  /** Sessions that hold the numbers of their words. A saved one is its length. */
+  sessions(words: readonly string[]): SessionEdge {
+    const usage = new Map<number, number>()
+    const get = (id: number): number => {
+      const found = usage.get(id)
+      if (found === undefined) throw edgeError('bad-option', 'the session was destroyed')
+      return found
+    }
+    let [step, appends] = [0, false]
+    return {
+      newSession: (id) => void usage.set(id, 0),
+      cloneSession: (id, copy) => void usage.set(copy, get(id)),
+      destroySession: (id) => void usage.delete(id),
+      sessionTokens: get,
+      sessionStart: (id, request, append) => {
+        get(id)
+        this.requests.push(fromJson(request))
+        ;[step, appends] = [0, append]
+      },
+      sessionStep: (id) => {
+        usage.set(id, get(id) + 1)
+        const text = words[step++] ?? ''
+        const more = step < words.length
+        if (appends) return { events: [], more }
+        return { events: [{ type: 'text', text }, ...(more ? [] : [doneEvent(words, step, 'stop')])], more }
+      },
+      sessionCancel: () => {
+        this.log.push('cancel')
+        return appends ? [] : [doneEvent(words, step, 'abort')]
+      },
+      saveSession: (id, sink) => sink.append(new Uint8Array(get(id))),
+      restoreSession: (id, files, name) => {
+        get(id)
+        usage.set(id, files.sizeOf(name) ?? 0)
+      },
+    }
+  }
+
   engine(alive: () => boolean): WasmEngine {
     const words = this.script.words ?? []
     let step = 0
-    const done = (finishReason: 'stop' | 'abort'): EngineEvent => ({
-      type: 'done',
-      result: {
-        text: words.slice(0, step).join(''),
-        tokens: words.slice(0, step).map((_, i) => i),
-        finishReason,
-        stats: {
-          promptTokens: 1,
-          newTokens: step,
-          prefillMs: 1,
-          decodeMs: 1,
-          tokensPerSecond: 1,
-          passes: step,
-          blocks: 0,
-          commits: 0,
-          evaluatedRows: 0,
-          mode: 'ar',
-        },
-      },
-    })
+    const done = (finishReason: 'stop' | 'abort'): EngineEvent => doneEvent(words, step, finishReason)
     return {
       info: () => ({ ...INFO, ...this.script.info }),
       tokenize: (text, options) => Uint32Array.from([text.length, options.length]),
@@ -278,7 +311,32 @@ export class Fake {
         return this.script.responses?.[step++] ?? { status: null, text: '', more: true }
       },
       respondCancel: () => void this.log.push('cancel'),
+      ...this.sessions(words),
     }
+  }
+}
+
+function doneEvent(words: readonly string[], step: number, finishReason: 'stop' | 'abort'): EngineEvent {
+  return {
+    type: 'done',
+    result: {
+      text: words.slice(0, step).join(''),
+      tokens: words.slice(0, step).map((_, i) => i),
+      finishReason,
+      stats: {
+        promptTokens: 1,
+        reusedTokens: 0,
+        newTokens: step,
+        prefillMs: 1,
+        decodeMs: 1,
+        tokensPerSecond: 1,
+        passes: step,
+        blocks: 0,
+        commits: 0,
+        evaluatedRows: 0,
+        mode: 'ar',
+      },
+    },
   }
 }
 
