@@ -24,6 +24,12 @@ use std::ops::Range;
 /// Rows in a prefill pass: enough to keep the kernels busy, few enough to cancel soon.
 pub(super) const PREFILL_ROWS: usize = 128;
 
+/// After a prefill pass that takes longer, the next has half the rows, but for [`MIN_PREFILL_ROWS`].
+const LONG_PASS_MS: f64 = 200.0;
+
+/// With fewer rows, kernels read the weights more often than it pays.
+const MIN_PREFILL_ROWS: usize = 16;
+
 /// One run over one prompt.
 #[derive(Clone, Debug)]
 pub struct Generation {
@@ -33,6 +39,8 @@ pub struct Generation {
     sampler: Sampler,
     output: Output,
     phase: Phase,
+    /// Rows of the next prefill pass.
+    prefill_rows: usize,
     stats: Stats,
 }
 
@@ -89,7 +97,8 @@ impl Generation {
         };
         let output = Output::new(config.stop_ids.clone(), options.stop.clone(), plan.max_tokens);
         let prompt = prompt.to_vec();
-        let mut run = Self { plan, prompt, session, sampler, output, phase: Phase::Prefill, stats };
+        let prefill_rows = PREFILL_ROWS;
+        let mut run = Self { plan, prompt, session, sampler, output, phase: Phase::Prefill, prefill_rows, stats };
         if let Some(plan) = run.plan.diffusion
             && reused >= run.prefill_end()
         {
@@ -126,6 +135,9 @@ impl Generation {
         let spent = now_ms() - begin;
         if prefill {
             self.stats.prefill_ms += spent;
+            if spent > LONG_PASS_MS {
+                self.prefill_rows = (self.prefill_rows / 2).max(MIN_PREFILL_ROWS);
+            }
         } else {
             self.stats.decode_ms += spent;
             self.stats.evaluated_rows += self.session.rows() - rows;
@@ -206,7 +218,7 @@ impl Generation {
         let block = self.plan.diffusion.map_or(1, |d| d.block);
         let begin = self.session.tokens().len();
         let total = self.prefill_end();
-        let end = total.min(begin + PREFILL_ROWS.max(block) / block * block);
+        let end = total.min(begin + self.prefill_rows.max(block) / block * block);
         // Only the row of the last prompt token predicts something new, and only with shifted
         // logits.
         let shift_logits = self.plan.diffusion.is_none_or(|plan| plan.shift_logits);
