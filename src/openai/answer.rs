@@ -73,7 +73,7 @@ impl Generate {
             streaming,
         };
         let count = prompts.len() * choices;
-        let answer = Answer { head, shape, choices: (0..count).map(|_| Choice::new(reasoning)).collect() };
+        let answer = Answer { head, shape, reasoning, choices: (0..count).map(|_| Choice::new(reasoning)).collect() };
         Ok(Self { prompts, options, choices, answer })
     }
 
@@ -82,7 +82,7 @@ impl Generate {
     /// # Errors
     ///
     /// As [`Frontend::prepare`].
-    pub fn prepare(&self, frontend: &Frontend) -> ApiResult<Prepared> {
+    pub fn prepare(&mut self, frontend: &Frontend) -> ApiResult<Prepared> {
         let mut prompts = Vec::with_capacity(self.prompts.len());
         let mut limits = Vec::with_capacity(self.prompts.len());
         for prompt in &self.prompts {
@@ -94,7 +94,12 @@ impl Generate {
             let prompt = self.prompt_of(index);
             (prompt, Options { max_tokens: limits[prompt], ..self.options(index) })
         };
-        let runs = (0..self.count()).map(run).collect();
+        let runs: Vec<_> = (0..self.count()).map(run).collect();
+        if self.answer.reasoning {
+            let choices = self.answer.choices.iter_mut().zip(&runs);
+            let begun = choices.filter(|(_, (prompt, _))| frontend.begins_reasoning(&prompts[*prompt]));
+            begun.for_each(|(choice, _)| choice.splitter = Reasoning::begun());
+        }
         Ok(Prepared { prompts, runs })
     }
 
@@ -220,6 +225,8 @@ enum Shape {
 pub struct Answer {
     head: Head,
     shape: Shape,
+    /// Whether reasoning is told apart.
+    reasoning: bool,
     choices: Vec<Choice>,
 }
 
@@ -371,5 +378,6 @@ fn timings(choices: &[Choice]) -> Value {
         "passes": sum(|stats| stats.passes),
         "blocks": sum(|stats| stats.blocks),
         "commits": sum(|stats| stats.commits),
+        "evaluated_rows": sum(|stats| stats.evaluated_rows),
     })
 }

@@ -76,7 +76,7 @@ impl Exchange {
         body: &[u8],
         moment: Moment,
     ) -> ApiResult<Self> {
-        let generate = Generate::read(endpoint, body, service, moment)?;
+        let mut generate = Generate::read(endpoint, body, service, moment)?;
         let Prepared { prompts, runs } = generate.prepare(engine.frontend())?;
         let (prompt, options) = &runs[0];
         engine.start_tokens(&prompts[*prompt], options)?;

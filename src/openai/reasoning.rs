@@ -39,6 +39,11 @@ impl Reasoning {
         Self { state: if marked { State::Start } else { State::Answer }, held: String::new() }
     }
 
+    /// An answer to a prompt that ends with the opening tag.
+    pub(super) fn begun() -> Self {
+        Self { state: State::Opened, held: String::new() }
+    }
+
     /// Takes more text.
     pub(super) fn push(&mut self, text: &str) -> Split {
         let mut split = Split::default();
@@ -130,6 +135,13 @@ mod tests {
                 assert_eq!(split(text, size), (thought.to_owned(), content.to_owned()), "{text:?} in pieces of {size}");
             }
         }
+    }
+
+    #[test]
+    fn a_prompt_may_have_the_opening_tag() {
+        let mut reasoning = Reasoning::begun();
+        let split = reasoning.push("\nhm</think>\n7");
+        assert_eq!((&*split.reasoning, &*split.content), ("hm", "7"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ const MAX_STOP_STRINGS: usize = 4;
 
 /// Parameters that are options of a run under another spelling: theirs, ours. `decode` knows what
 /// they may be.
-const OPTIONS: [(&str, &str); 15] = [
+const OPTIONS: [(&str, &str); 16] = [
     ("mode", "mode"),
     ("threshold", "threshold"),
     ("acceptance", "acceptance"),

@@ -11,6 +11,7 @@ import type { LoadModel } from './types.js'
 
 export { WebternError } from './errors.js'
 export type * from './checkpoint-types.js'
+export type * from './openai-types.js'
 export type * from './types.js'
 
 /** Loads a model into a worker of its own. Rejects with a {@link WebternError}. */

@@ -1,6 +1,6 @@
 /**
  * OpenAI's chat completions and completions as webtern speaks them. Structurally assignable to the
- * types of the `openai` package, which is not needed: `test/unit/contract.check.ts` compares them.
+ * types of the `openai` package, which is not needed: `test/clients/types.check.ts` compares them.
  */
 
 import type { DecodeMode } from './types.js'
@@ -35,12 +35,16 @@ interface SamplingParameters {
   readonly top_k?: number | null
   readonly min_p?: number | null
   readonly repetition_penalty?: number | null
+  readonly stop_token_ids?: readonly number[] | null
 }
 
-/** A message with text, or with parts of text. */
+/**
+ * A message with text, or with parts of `type: 'text'`. Like the other parameters, it has room for all that OpenAI's have,
+ * so that code for them compiles; what is not supported is refused by name when it is asked for.
+ */
 export interface ChatCompletionMessage {
-  readonly role: 'system' | 'developer' | 'user' | 'assistant'
-  readonly content: string | readonly { readonly type: 'text'; readonly text: string }[]
+  readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool' | 'function'
+  readonly content?: string | readonly { readonly type: string; readonly text?: string }[] | null
   readonly name?: string
 }
 
@@ -50,14 +54,14 @@ export interface ChatCompletionRequest extends SamplingParameters {
   readonly max_completion_tokens?: number | null
   readonly logprobs?: boolean | null
   readonly top_logprobs?: number | null
-  readonly response_format?: { readonly type: 'text' }
+  readonly response_format?: { readonly type: string }
   /** Arguments of the chat template, such as `enable_thinking`. */
   readonly chat_template_kwargs?: Readonly<Record<string, unknown>> | null
 }
 
 /** Body of `completions.create`. */
 export interface CompletionRequest extends SamplingParameters {
-  readonly prompt: string | readonly string[] | readonly number[] | readonly (readonly number[])[]
+  readonly prompt: string | readonly string[] | readonly number[] | readonly (readonly number[])[] | null
   readonly logprobs?: number | null
 }
 
@@ -78,6 +82,8 @@ export interface Timings {
   passes: number
   blocks: number
   commits: number
+  /** Rows that all passes after prefill ran, commits included. */
+  evaluated_rows: number
 }
 
 export interface TokenLogprobEntry {

@@ -255,6 +255,12 @@ pub(crate) struct ServeArgs {
     /// Requests that may wait for a session; more are told to come again.
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=65536))]
     pub(crate) queue: u32,
+    /// Seconds that the headers of a request may take, and its body.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) request_timeout: u32,
+    /// Seconds without taking anything of an answer after which a client loses it.
+    #[arg(long, default_value_t = 20, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) reader_timeout: u32,
     /// What clients must send as `Authorization: Bearer KEY`.
     #[arg(long, value_name = "KEY", env = "WEBTERN_API_KEY", hide_env_values = true)]
     pub(crate) api_key: Option<String>,

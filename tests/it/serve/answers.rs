@@ -2,8 +2,9 @@
 
 use super::server::Server;
 use super::{question, with};
-use crate::common::webtern;
+use crate::common::{fixture, webtern};
 use serde_json::{Value, json};
+use std::io::Write;
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -193,8 +194,76 @@ fn tokens_go_both_ways() {
     assert_eq!(models["data"][0]["id"], "tiny");
     assert_eq!(server.get("/v1/models/tiny").json(), models["data"][0]);
     assert_eq!(server.get("/health").json(), json!({ "status": "ok" }));
-    let metrics = server.get("/metrics").text();
-    for name in ["tokens", "passes", "queue", "time_to_first_token", "webtern_requests_running"] {
-        assert!(metrics.contains(name), "{metrics} lacks {name}");
+}
+
+#[test]
+fn requests_without_a_mode_use_the_servers() {
+    let mode = |server: &Server, more: Value| {
+        let body = with(json!({ "prompt": "What is", "max_tokens": 2 }), &more);
+        server.answer("/v1/completions", &body)["timings"]["mode"].as_str().unwrap().to_owned()
+    };
+    let server = Server::start("tiny", &["--mode", "ar"]);
+    assert_eq!(mode(&server, json!({})), "ar");
+    assert_eq!(mode(&server, json!({ "mode": "greedy" })), "greedy");
+    let Some(stories) = fixture("stories260K.gguf") else { return };
+    let server = Server::start(stories.to_str().unwrap(), &[]);
+    assert_eq!(mode(&server, json!({})), "ar", "it is no diffusion model");
+}
+
+#[test]
+fn control_tokens_end_answers_by_name_and_by_id() {
+    let server = Server::start("tiny", &[]);
+    let body = with(question("What is 24 + 64?"), &json!({ "mode": "ar", "logprobs": true }));
+    let whole = server.answer(CHAT, &body);
+    let text = whole["choices"][0]["message"]["content"].as_str().unwrap();
+    let id = server.answer("/tokenize", &json!({ "content": text }))["tokens"][3].clone();
+    let cut = server.answer(CHAT, &with(body.clone(), &json!({ "stop_token_ids": [id] })));
+    let content = cut["choices"][0]["message"]["content"].as_str().unwrap();
+    assert!(text.starts_with(content) && content.len() < text.len(), "{content}");
+    assert_eq!(cut["choices"][0]["finish_reason"], "stop");
+    let bias = json!({ "logit_bias": { server.answer("/tokenize", &json!({ "content": "<|im_start|>" }))["tokens"][0].to_string(): 100 } });
+    let named = server.answer(CHAT, &with(with(body, &bias), &json!({ "stop": "<|im_start|>" })));
+    assert_eq!(
+        (&named["choices"][0]["message"]["content"], &named["choices"][0]["finish_reason"]),
+        (&json!(""), &json!("stop"))
+    );
+}
+
+#[test]
+fn metrics_have_what_a_dashboard_needs() {
+    let server = Server::start("tiny", &[]);
+    server.answer(CHAT, &question("What is 24 + 64?"));
+    let response = server.get("/metrics");
+    assert_eq!(response.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    for name in [
+        "webtern_prompt_tokens_total",
+        "webtern_generated_tokens_total",
+        "webtern_passes_total",
+        "webtern_tokens_per_second",
+        "webtern_tokens_per_pass",
+        "webtern_time_to_first_token_seconds_count",
+    ] {
+        assert!(server.metric(name) > 0.0, "{name}");
+    }
+    assert!(response.text().contains("# TYPE webtern_requests_running gauge"));
+    assert_eq!(server.metric("webtern_queue_requests"), 0.0);
+}
+
+/// A template that thinks, or begins the answer within its thoughts.
+#[test]
+fn reasoning_is_told_apart_where_the_template_marks_it() {
+    let template = |end: &str| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let text = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('</think>')[-1] }}<|im_end|>\n{% endfor %}";
+        write!(file, "{text}{{% if add_generation_prompt %}}<|im_start|>assistant\n{end}{{% endif %}}").unwrap();
+        file
+    };
+    for (end, reasons) in [("<think>\n", true), ("<think>\n\n</think>\n\n", false), ("", false)] {
+        let file = template(end);
+        let server = Server::start("tiny", &["--chat-template", file.path().to_str().unwrap()]);
+        let body = with(question("What is 24 + 64?"), &json!({ "max_tokens": 8 }));
+        let message = server.answer(CHAT, &body)["choices"][0]["message"].clone();
+        assert_eq!(message.get("reasoning_content").is_some(), reasons, "{end:?} {message}");
+        assert_eq!(message["content"] == "", reasons, "{end:?} {message}");
     }
 }

@@ -5,7 +5,7 @@ mod answers;
 mod load;
 mod protection;
 mod scheduling;
-mod server;
+pub(crate) mod server;
 
 use serde_json::{Value, json};
 

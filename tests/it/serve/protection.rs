@@ -2,6 +2,7 @@
 
 use super::question;
 use super::server::{Request, Response, Server};
+use crate::common::webtern;
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -119,6 +120,21 @@ fn the_key_opens_everything_but_health() {
     assert_eq!(server.send(&preflight.header("Access-Control-Request-Method", "POST")).status, 204);
     assert_eq!(server.send(&Request::get("/v1/models").header("Authorization", "Bearer sesame")).status, 200);
     assert_eq!(server.send(&Request::get("/v1/models").header("Authorization", "Bearer sesame")).status, 200);
+}
+
+#[test]
+fn the_key_may_be_in_the_environment_and_is_in_no_log() {
+    let mut command = webtern();
+    command.args(["serve", "tiny"]).env("WEBTERN_API_KEY", "open-sesame");
+    let server = Server::spawn(command);
+    assert_eq!(server.get("/v1/models").status, 401);
+    let wrong = Request::get("/v1/models?key=x").header("Authorization", "Bearer closed-sesame");
+    assert_eq!(server.send(&wrong).status, 401);
+    assert_eq!(server.send(&Request::get("/v1/models").header("Authorization", "Bearer open-sesame")).status, 200);
+    while server.log().matches("\"request\"").count() < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(!server.log().contains("sesame"), "{}", server.log());
 }
 
 /// Connections that never finish a request do not keep others from being answered.

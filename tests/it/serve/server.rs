@@ -4,35 +4,52 @@ use crate::common::webtern;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Nothing here takes longer, even on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub(super) address: String,
+    pub(crate) address: String,
+    log: Arc<Mutex<String>>,
 }
 
 impl Server {
     /// Serves `model` on a free port.
-    pub(super) fn start(model: &str, args: &[&str]) -> Self {
+    pub(crate) fn start(model: &str, args: &[&str]) -> Self {
         let mut command = webtern();
-        command.args(["serve", model, "--port", "0", "--json", "--threads", "1"]).args(args);
-        let mut child = command.env_remove("WEBTERN_API_KEY").stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
+        command.args(["serve", model]).args(args).env_remove("WEBTERN_API_KEY");
+        Self::spawn(command)
+    }
+
+    /// Runs a command that serves.
+    pub(super) fn spawn(mut command: Command) -> Self {
+        let args = ["--port", "0", "--json", "--threads", "1"];
+        let mut child = command.args(args).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let log = Arc::new(Mutex::new(String::new()));
         let address = loop {
             let mut line = String::new();
-            assert_ne!(log.read_line(&mut line).unwrap(), 0, "the server ended before it listened");
+            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the server ended before it listened");
+            log.lock().unwrap().push_str(&line);
             let Ok(entry) = serde_json::from_str::<Value>(&line) else { continue };
             if entry["message"] == "listening" {
                 break entry["address"].as_str().unwrap().trim_start_matches("http://").to_owned();
             }
         };
-        // Read on, so that the server does not wait for somebody to read its log.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { child, address }
+        let all = Arc::clone(&log);
+        std::thread::spawn(move || {
+            lines.lines().map_while(Result::ok).for_each(|line| all.lock().unwrap().push_str(&line));
+        });
+        Self { child, address, log }
+    }
+
+    /// What it has logged.
+    pub(super) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     /// Sends a request and reads the response to its end.
@@ -67,7 +84,13 @@ impl Server {
 
     /// The value of a metric.
     pub(super) fn metric(&self, name: &str) -> f64 {
-        let text = self.get("/metrics").text();
+        self.metric_with_key(name, "")
+    }
+
+    /// The same of a server with a key.
+    pub(crate) fn metric_with_key(&self, name: &str, key: &str) -> f64 {
+        let request = Request::get("/metrics").header("Authorization", &format!("Bearer {key}"));
+        let text = self.send(&request).text();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
     }
@@ -92,8 +115,13 @@ impl Server {
 
     /// Sends SIGTERM.
     pub(super) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends a signal.
+    pub(super) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
     /// Waits for the end; returns how long that took, too.

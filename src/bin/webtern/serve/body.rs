@@ -9,32 +9,30 @@ use std::time::Duration;
 
 /// The largest body.
 const MAX_BYTES: usize = 4 << 20;
-/// How long a body may take.
-const TIMEOUT: Duration = Duration::from_secs(30);
 /// More than this is not read to be thrown away: the connection ends.
 const MAX_DISCARDED: usize = 64 << 20;
 
-/// The body of a request for JSON.
+/// The body of a request for JSON, which may take as long as `limit`.
 ///
 /// # Errors
 ///
 /// 415 for another type or an encoding, 413 above 4 MiB, 408 when it does not come, 400 when it
 /// breaks off.
-pub(super) async fn read(request: Request<Body>) -> Result<Bytes, Refusal> {
+pub(super) async fn read(request: Request<Body>, limit: Duration) -> Result<Bytes, Refusal> {
     let (parts, mut body) = request.into_parts();
     check_type(&parts.headers)?;
     let declared = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > MAX_BYTES) {
         // A client that is still sending would not see the answer.
         if !parts.headers.contains_key(EXPECT) && declared.is_some_and(|length| length <= MAX_DISCARDED) {
-            let _ = tokio::time::timeout(TIMEOUT, discard(&mut body, MAX_DISCARDED)).await;
+            let _ = tokio::time::timeout(limit, discard(&mut body, MAX_DISCARDED)).await;
         }
         return Err(too_large());
     }
-    match tokio::time::timeout(TIMEOUT, collect(&mut body)).await {
+    match tokio::time::timeout(limit, collect(&mut body)).await {
         Ok(collected) => collected,
         Err(_) => {
-            let message = format!("the body did not come within {} seconds", TIMEOUT.as_secs());
+            let message = format!("the body did not come within {} seconds", limit.as_secs());
             Err(Refusal::new(408, "timeout", message))
         }
     }

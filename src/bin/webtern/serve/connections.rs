@@ -1,6 +1,6 @@
 //! Accepting connections, ending slow ones, and stopping.
 
-use super::routes::{App, router};
+use super::routes::{App, Timeouts, router};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,10 +17,6 @@ use webtern::{Error, ErrorCode, Result};
 
 /// Connections at the same time.
 const MAX_CONNECTIONS: usize = 1024;
-/// How long the headers of a request may take, and a connection wait for the next.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a client may take nothing while it is sent something.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest head of a request.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 /// How long answers that are complete may take to be sent when the server stops.
@@ -33,6 +29,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Serves until a signal says to stop, and then until the answers that have begun are sent.
 pub(super) async fn serve(listener: TcpListener, app: Arc<App>) -> Result<()> {
     let router = router(Arc::clone(&app));
+    let timeouts = app.timeouts;
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut signals = Signals::new()?;
@@ -63,7 +60,7 @@ pub(super) async fn serve(listener: TcpListener, app: Arc<App>) -> Result<()> {
             accepted = accept(&listener, &places) => accepted,
         };
         let (stream, place) = accepted;
-        let served = handle(stream, router.clone(), connections.watcher());
+        let served = handle(stream, router.clone(), timeouts, connections.watcher());
         tokio::spawn(async move {
             served.await;
             drop(place);
@@ -90,14 +87,14 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, 
     }
 }
 
-async fn handle(stream: TcpStream, router: Router, watcher: Watcher) {
+async fn handle(stream: TcpStream, router: Router, timeouts: Timeouts, watcher: Watcher) {
     // Without it, the system waits for more before it sends a small event.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    stream.set_write_timeout(Some(timeouts.reader));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(timeouts.request)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
     // Its errors are the client's: it sent no HTTP, or it left.

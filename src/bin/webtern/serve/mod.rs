@@ -26,12 +26,12 @@ use crate::args::ServeArgs;
 use crate::load;
 use crate::output::failure;
 use metrics::Metrics;
-use routes::App;
+use routes::{App, Timeouts};
 use scheduler::Scheduler;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use webtern::decode::Options;
 use webtern::openai::Service;
@@ -52,7 +52,10 @@ pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<()> {
     };
     let frontend = Arc::clone(engine.frontend());
     let metrics = Arc::new(Metrics::new());
-    let (scheduler, queue) = Scheduler::new(engine, args.sessions as usize, args.queue as usize, Arc::clone(&metrics));
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let timeouts = Timeouts { request: seconds(args.request_timeout), reader: seconds(args.reader_timeout) };
+    let places = (args.sessions as usize, args.queue as usize);
+    let (scheduler, queue) = Scheduler::new(engine, places, timeouts.reader, Arc::clone(&metrics));
     let app = Arc::new(App {
         service,
         frontend,
@@ -60,6 +63,7 @@ pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<()> {
         metrics,
         api_key: args.api_key.clone().filter(|key| !key.is_empty()),
         cors: args.cors.clone(),
+        timeouts,
         loopback: address.ip().is_loopback(),
         stopping: AtomicBool::new(false),
         answering: Arc::default(),

@@ -17,12 +17,21 @@ use axum::routing::{get, post};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use webtern::engine::Frontend;
 use webtern::openai::{
     ApiError, ApplyTemplate, Choose, Detokenize, Endpoint, Generate, Moment, Prepared, Service, Tokenize,
 };
 use webtern::tokenizer::EncodeOptions;
+
+/// How long clients may take.
+#[derive(Clone, Copy)]
+pub(super) struct Timeouts {
+    /// For the headers of a request, for its body, and between requests.
+    pub(super) request: Duration,
+    /// Without taking anything of an answer.
+    pub(super) reader: Duration,
+}
 
 /// What handlers share.
 pub(super) struct App {
@@ -33,6 +42,7 @@ pub(super) struct App {
     pub(super) api_key: Option<String>,
     /// The one origin whose pages may call.
     pub(super) cors: Option<String>,
+    pub(super) timeouts: Timeouts,
     /// Whether the server listens on a loopback address.
     pub(super) loopback: bool,
     /// New requests are refused.
@@ -92,10 +102,10 @@ async fn unknown(request: Request<Body>) -> Refusal {
 
 async fn generate(State(app): Shared, endpoint: Endpoint, request: Request<Body>) -> Answered {
     app.check_running()?;
-    let body = body::read(request).await?;
+    let body = body::read(request, app.timeouts.request).await?;
     app.check_running()?;
     let moment = App::moment();
-    let generate = Generate::read(endpoint, &body, &app.service, moment)?;
+    let mut generate = Generate::read(endpoint, &body, &app.service, moment)?;
     drop(body);
     let frontend = Arc::clone(&app.frontend);
     let (prepared, answer) = apart(move || Ok((generate.prepare(&frontend)?, generate.answer))).await?;
@@ -105,7 +115,7 @@ async fn generate(State(app): Shared, endpoint: Endpoint, request: Request<Body>
 
 async fn choose(State(app): Shared, request: Request<Body>) -> Answered {
     app.check_running()?;
-    let body = body::read(request).await?;
+    let body = body::read(request, app.timeouts.request).await?;
     let choose = Choose::read(&body, &app.service)?;
     let frontend = Arc::clone(&app.frontend);
     let by_length = choose.by_length;
@@ -137,7 +147,8 @@ async fn stored(Path(id): Path<String>) -> Refusal {
 }
 
 async fn tokenize(State(app): Shared, request: Request<Body>) -> Answered {
-    let Tokenize { content, add_special, parse_special } = Tokenize::read(&body::read(request).await?)?;
+    let Tokenize { content, add_special, parse_special } =
+        Tokenize::read(&body::read(request, app.timeouts.request).await?)?;
     let frontend = Arc::clone(&app.frontend);
     let options = EncodeOptions { add_special, parse_special };
     let tokens = apart(move || frontend.tokenizer().encode(&content, options).map_err(Refusal::from)).await?;
@@ -145,12 +156,13 @@ async fn tokenize(State(app): Shared, request: Request<Body>) -> Answered {
 }
 
 async fn detokenize(State(app): Shared, request: Request<Body>) -> Answered {
-    let Detokenize { tokens } = Detokenize::read(&body::read(request).await?)?;
+    let Detokenize { tokens } = Detokenize::read(&body::read(request, app.timeouts.request).await?)?;
     Ok(json(&Detokenize::answer(&app.frontend.tokenizer().decode(&tokens, false)?)))
 }
 
 async fn apply_template(State(app): Shared, request: Request<Body>) -> Answered {
-    let ApplyTemplate { messages, args, add_generation_prompt } = ApplyTemplate::read(&body::read(request).await?)?;
+    let ApplyTemplate { messages, args, add_generation_prompt } =
+        ApplyTemplate::read(&body::read(request, app.timeouts.request).await?)?;
     let frontend = Arc::clone(&app.frontend);
     let render = move || Ok(frontend.apply_chat_template(&messages, &args, add_generation_prompt)?);
     Ok(json(&ApplyTemplate::answer(&apart(render).await?)))

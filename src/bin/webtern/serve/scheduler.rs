@@ -20,8 +20,6 @@ use webtern::engine::{Choosing, Engine, Run, Session};
 /// How long a job computes before the next has its turn, in milliseconds; a pass is not
 /// interrupted.
 const TURN_MS: f64 = 5.0;
-/// A reader that takes nothing for so long loses its session.
-const STALLED: Duration = Duration::from_secs(20);
 /// How long to sleep when every job waits for its reader.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Fewer tokens in common are not worth a session that holds more.
@@ -36,7 +34,10 @@ pub(super) struct Scheduler {
     /// Sessions without a job, the one used last at the end.
     idle: Vec<Session>,
     queue: VecDeque<Job>,
-    active: Vec<Active>,
+    /// The one whose turn is next at the front.
+    active: VecDeque<Active>,
+    /// A reader that takes nothing for so long loses its session.
+    patience: Duration,
     running: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
     stopping: bool,
@@ -66,7 +67,12 @@ enum Turn {
 
 impl Scheduler {
     /// A scheduler, and the queue that leads to it.
-    pub(super) fn new(engine: Engine, sessions: usize, waiting: usize, metrics: Arc<Metrics>) -> (Self, Queue) {
+    pub(super) fn new(
+        engine: Engine,
+        (sessions, waiting): (usize, usize),
+        patience: Duration,
+        metrics: Arc<Metrics>,
+    ) -> (Self, Queue) {
         let (queue, commands, running) = Queue::new(sessions, waiting);
         let scheduler = Self {
             engine,
@@ -74,7 +80,8 @@ impl Scheduler {
             limit: sessions,
             idle: Vec::new(),
             queue: VecDeque::new(),
-            active: Vec::new(),
+            active: VecDeque::new(),
+            patience,
             running,
             metrics,
             stopping: false,
@@ -84,18 +91,29 @@ impl Scheduler {
 
     /// Runs until it is stopped and nothing is left to do.
     pub(super) fn run(mut self) {
+        let mut waiting = 0;
         while self.receive() {
+            self.drop_left();
             self.admit();
-            let mut moved = false;
-            for _ in 0..self.active.len() {
-                let active = self.active.remove(0);
-                moved |= self.turn(active);
-            }
+            let Some(active) = self.active.pop_front() else { continue };
+            waiting = if self.turn(active) { 0 } else { waiting + 1 };
             self.running.store(self.active.len(), Ordering::Relaxed);
-            if !moved && !self.active.is_empty() {
+            if waiting > 0 && waiting >= self.active.len() {
                 std::thread::sleep(PAUSE);
             }
         }
+    }
+
+    /// Ends the jobs whose clients are gone, wherever they are.
+    fn drop_left(&mut self) {
+        self.queue.retain(|job| !job.updates.is_closed());
+        let gone = |active: &Active| active.job.updates.is_closed();
+        while let Some(index) = self.active.iter().position(gone) {
+            if let Some(active) = self.active.remove(index) {
+                self.end(active.job, active.task.into_session(), "left");
+            }
+        }
+        self.running.store(self.active.len(), Ordering::Relaxed);
     }
 
     /// Takes in what was sent, waiting for it when there is nothing else to do. False at the end.
@@ -126,7 +144,6 @@ impl Scheduler {
 
     /// Starts jobs that wait while there are sessions for them.
     fn admit(&mut self) {
-        self.queue.retain(|job| !job.updates.is_closed());
         while self.active.len() < self.limit
             && let Some(job) = self.queue.pop_front()
         {
@@ -141,7 +158,7 @@ impl Scheduler {
                 Turn::More(task) => {
                     // The channel is new: it has room, or its reader is gone.
                     let _ = job.updates.try_send(Update::Started);
-                    self.active.push(Active { job, task, stalled: None, first_token: true });
+                    self.active.push_back(Active { job, task, stalled: None, first_token: true });
                 }
                 Turn::Failed(error, session) => {
                     let _ = job.updates.try_send(Update::Failed(error));
@@ -163,41 +180,39 @@ impl Scheduler {
         }
     }
 
-    /// The session for a prompt: one that holds a good part of it, or a new one, or the one used
-    /// longest ago.
+    /// The session for a prompt. One that it continues goes on; of one that holds much else, a copy
+    /// of what both share does. When there is no room for another, the one used longest ago goes.
     fn session_for(&mut self, prompt: &[u32]) -> Session {
         let common: Vec<usize> = self.idle.iter().map(|session| session.common_prefix(prompt)).collect();
         let best = (0..common.len()).max_by_key(|&index| common[index]);
-        let fits = |&index: &usize| {
+        let continued = |&index: &usize| {
             common[index] >= WORTH_KEEPING.min(prompt.len()) && 2 * common[index] >= self.idle[index].tokens().len()
         };
-        if let Some(index) = best.filter(fits) {
+        if let Some(index) = best.filter(continued) {
             return self.idle.remove(index);
         }
-        if self.idle.is_empty() || self.idle.len() + self.active.len() < self.limit {
-            return self.engine.new_session();
+        let shared = best.filter(|&index| common[index] > 0);
+        let copy = shared.and_then(|index| self.idle[index].fork(common[index]).ok());
+        if !self.idle.is_empty() && self.idle.len() + self.active.len() >= self.limit {
+            self.idle.remove(0);
         }
-        self.idle.remove(0)
+        copy.unwrap_or_else(|| self.engine.new_session())
     }
 
     /// Some passes of one job. Puts it back unless it is over. False when it waits for its reader.
     fn turn(&mut self, mut active: Active) -> bool {
-        if active.job.updates.is_closed() {
-            self.end(active.job, active.task.into_session(), "left");
-            return true;
-        }
         if active.job.updates.capacity() == 0 {
             let since = *active.stalled.get_or_insert_with(Instant::now);
-            if since.elapsed() > STALLED {
+            if since.elapsed() > self.patience {
                 self.end(active.job, active.task.into_session(), "stalled");
                 return true;
             }
-            self.active.push(active);
+            self.active.push_back(active);
             return false;
         }
         active.stalled = None;
         match self.step(&active.job, active.task, &mut active.first_token) {
-            Turn::More(task) => self.active.push(Active { task, ..active }),
+            Turn::More(task) => self.active.push_back(Active { task, ..active }),
             Turn::Over(session) => self.end(active.job, session, "finished"),
             Turn::Failed(error, session) => {
                 tracing::error!(job = %Id(active.job.id), code = error.code().as_str(), "{error}");
