@@ -9,6 +9,7 @@
 #   make fuzz    runs every fuzz target for 10 s (FUZZ_SECONDS=600 FUZZ_TARGETS="gguf zip" for more of fewer)
 #   make deny    checks the dependencies for advisories, licenses and duplicates, by cargo-deny
 #   make load-test   64 clients ask `webtern serve` for five minutes through a proxy that drops connections (Linux)
+#   make ray     two replicas of `webtern serve` and an evaluation under Ray, on this machine (installs Ray from PyPI)
 #   make convert-memory   converts a checkpoint of 2 GB and shows how much memory that takes (Linux)
 #
 # Each installs what it lacks, in the usual places of rustup, cargo and npm, in target/ and, for tests, by apt.
@@ -17,13 +18,14 @@ PORT ?= 4173
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo build test lint test-rust test-wasm test-www test-e2e bench eval fuzz deny load-test convert-memory toolchains test-runner browser
+.PHONY: demo build test lint test-rust test-wasm test-www test-e2e bench eval fuzz deny load-test ray convert-memory toolchains test-runner browser
 
 # The standard library for threads in a browser is built by a nightly toolchain: see wasm-pack.toml.
 NIGHTLY := $(shell sed -n 's/^toolchain = "\(nightly-.*\)"/\1/p' wasm-pack.toml)
 WASM_BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 NODE_MODULES := www/node_modules/.package-lock.json
+CLIENTS := www/test/clients/node_modules/.package-lock.json
 VENV := $(TARGET_DIR)/venv
 FIXTURES := $(or $(WEBTERN_FIXTURES),../shared/fixtures)
 SMOLLM2 := $(FIXTURES)/smollm2-135m-dlm-subln
@@ -56,7 +58,7 @@ lint: toolchains $(NODE_MODULES)
 	if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; else \
 	  echo "skipped: cargo-deny is not installed, so duplicates were not listed; make deny installs and runs it"; fi
 
-test-rust: $(VENV)/ready
+test-rust: $(VENV)/ready $(CLIENTS)
 	mkdir -p $(TARGET_DIR)/tokenizer-cases
 	if [ -d $(SMOLLM2) ]; then for case in smollm2:smollm2-135m-dlm-subln tiny-dlm:tiny-dlm/checkpoint; do \
 	  $(VENV)/bin/python tests/reference/tokenizer_cases.py $(FIXTURES)/$${case#*:}/tokenizer.json \
@@ -65,7 +67,7 @@ test-rust: $(VENV)/ready
 	WEBTERN_TOKENIZER_CASES=$(abspath $(TARGET_DIR))/tokenizer-cases WEBTERN_LOAD_SECONDS=60 WEBTERN_FUZZ_SECONDS=10 cargo test
 	$(VENV)/bin/python tests/reference/gguf_reads.py $(TARGET_DIR)/debug/webtern
 	$(VENV)/bin/python tests/reference/openai_client.py $(TARGET_DIR)/debug/webtern
-	npm ci --silent --prefix www/test/clients && node www/test/clients/openai.mjs $(TARGET_DIR)/debug/webtern
+	node www/test/clients/openai.mjs $(TARGET_DIR)/debug/webtern
 
 # The same unit tests, in the browser, with every backend; those that need files of their own run natively only. The
 # golden models leave their logits in target/tmp natively, and the browser is compared with them.
@@ -78,8 +80,9 @@ test-wasm: toolchains test-runner browser
 test-www: build
 	cd www && npx vitest run
 
-test-e2e: build browser $(VENV)/ready
+test-e2e: build browser $(VENV)/ready $(CLIENTS)
 	cargo build --quiet
+	cd www && npx tsc -p test/clients
 	cd www && npx vite build demo --logLevel warn && WEBTERN_PYTHON=$(abspath $(VENV))/bin/python npm run --silent test:e2e
 
 bench: build browser $(BENCH_MODELS)
@@ -113,6 +116,13 @@ deny:
 load-test:
 	WEBTERN_LOAD_SECONDS=300 cargo test --quiet --test it serve::load -- --nocapture
 
+# The requirements of the example, and OpenAI's client.
+ray:
+	cargo build --quiet
+	python3 -m venv $(TARGET_DIR)/ray
+	$(TARGET_DIR)/ray/bin/pip install --quiet --disable-pip-version-check -r examples/ray/requirements.txt openai==3.57.0
+	WEBTERN=$(TARGET_DIR)/debug/webtern $(TARGET_DIR)/ray/bin/python examples/ray/check.py
+
 convert-memory:
 	WEBTERN_CHECKPOINT_MB=2048 cargo test --quiet --test it convert_memory -- --nocapture
 
@@ -139,6 +149,11 @@ browser:
 
 $(NODE_MODULES): www/package-lock.json
 	cd www && npm ci --no-progress
+	touch $@
+
+# OpenAI's packages, for tests.
+$(CLIENTS): www/test/clients/package-lock.json
+	npm ci --silent --prefix www/test/clients
 	touch $@
 
 # From PyPI: the reference of the tokenizer tests, a reader for the files of the converter, and OpenAI's client.

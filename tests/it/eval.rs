@@ -136,3 +136,61 @@ fn refuses_what_it_cannot_measure() {
     let message = String::from_utf8(evaluation.run(&[]).stderr).unwrap();
     assert!(message.contains("cases.jsonl"), "{message}");
 }
+
+/// An evaluation over HTTP counts what one here counts, goes on where it was interrupted, and does not ask twice.
+#[cfg(all(feature = "serve", target_os = "linux"))]
+#[test]
+fn an_endpoint_answers_as_the_model_does() {
+    let cases = [
+        json!({ "task": "add", "messages": [{ "role": "user", "content": "What is 24 + 64?" }], "answer": "24 + 64 = 88." }),
+        json!({ "task": "add", "messages": [{ "role": "user", "content": "What is 5 + 8?" }], "answer": "no", "maxTokens": 5 }),
+        json!({ "task": "text", "prompt": "Once upon a time", "answer": "", "maxTokens": 9, "temperature": 1 }),
+        json!({ "task": "text", "tokens": [5, 6, 7], "answer": "", "maxTokens": 9, "topK": 3, "temperature": 1, "seed": 4 }),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let lines: Vec<String> = cases.iter().map(Value::to_string).collect();
+    std::fs::write(path("cases.jsonl"), lines.join("\n")).unwrap();
+    let server = crate::serve::server::Server::start("tiny", &["--api-key", "sesame"]);
+    let modes = ["--modes", "ar,adaptive", "--thresholds", "0.9", "--json"];
+    let evaluate = |first: &[&str], more: &[&str]| {
+        let mut command = webtern();
+        command.arg("eval").args(first).arg(path("cases.jsonl")).args(modes).args(more);
+        let output = command.env_remove("WEBTERN_API_KEY").output().unwrap();
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap())
+    };
+    let counted = |report: &Value| -> Vec<Value> {
+        let names = ["mode", "cases", "exact", "tasks", "newTokens", "passes", "blocks", "commits", "evaluatedRows"];
+        let scores = report["scores"].as_array().unwrap().iter();
+        scores.map(|score| names.iter().map(|name| score[*name].clone()).collect()).collect()
+    };
+    let (_, here) = evaluate(&["tiny"], &[]);
+    assert_eq!(here["scores"][0]["exact"], 1, "{here}");
+    let url = format!("http://{}/v1/", server.address);
+    let endpoint = ["--endpoint", &url, "--api-key", "sesame"];
+    let results = path("results.jsonl");
+    let kept = ["--results", results.to_str().unwrap()];
+    let (_, there) = evaluate(&endpoint, &kept);
+    assert_eq!((counted(&there), &there["model"]), (counted(&here), &json!("tiny")));
+
+    // Interrupted in the middle of the fourth answer, and gone on with.
+    let text = std::fs::read_to_string(&results).unwrap();
+    let all: Vec<&str> = text.lines().collect();
+    assert_eq!(all.len(), 8);
+    std::fs::write(&results, format!("{}\n{}", all[..3].join("\n"), &all[3][..40])).unwrap();
+    let asked = server.metric_with_key("webtern_jobs_total{end=\"finished\"}", "sesame");
+    assert_eq!(counted(&evaluate(&endpoint, &kept).1), counted(&here));
+    let again = server.metric_with_key("webtern_jobs_total{end=\"finished\"}", "sesame") - asked;
+    assert_eq!(again, 5.0, "what is known is not asked again");
+    drop(server);
+    let parts: Vec<String> = std::fs::read_to_string(&results).unwrap().lines().rev().map(str::to_owned).collect();
+    std::fs::write(&results, parts.join("\n") + "\n").unwrap();
+    let (code, merged) = evaluate(&["tiny"], &kept);
+    assert_eq!((code, counted(&merged)), (Some(0), counted(&here)), "files of parts are a file of all");
+    std::fs::write(&results, text.replace("\"model\":\"tiny\"", "\"model\":\"other\"")).unwrap();
+    let (code, refused) = evaluate(&["tiny"], &kept);
+    assert_eq!((code, &refused["error"]["code"]), (Some(2), &json!("bad-option")));
+    for inputs in [&["tiny", "--endpoint", &url][..], &[]] {
+        assert_eq!(evaluate(inputs, &[]).0, Some(2));
+    }
+}

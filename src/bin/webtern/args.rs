@@ -5,14 +5,15 @@ use crate::model::Model;
 use crate::output::failure;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use serde_json::Value;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use webtern::Result;
 use webtern::convert::ConvertOptions;
 use webtern::decode::{Acceptance, DiffusionOverrides, Mode, Options};
 use webtern::engine::EngineOptions;
 use webtern::fetch::{CacheMode, Checksum};
 use webtern::parallel::MAX_THREADS;
+use webtern::{Error, ErrorCode, Result};
 
 /// Runs ternary and quantized language models from GGUF files.
 ///
@@ -159,6 +160,19 @@ pub(crate) struct ModelArgs {
     /// `tiny`, the model inside this program, or a GGUF file (`./tiny` too); the first of
     /// `-00001-of-0000N.gguf` loads all.
     pub(crate) model: Model,
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
+impl ModelArgs {
+    pub(crate) fn options(&self) -> Result<EngineOptions> {
+        self.load.options()
+    }
+}
+
+/// How to load a model.
+#[derive(ClapArgs)]
+pub(crate) struct LoadArgs {
     /// Positions to keep room for [default: the model's own]
     #[arg(long, value_name = "N")]
     context_length: Option<usize>,
@@ -178,7 +192,7 @@ fn template_arg(text: &str) -> std::result::Result<(String, Value), String> {
     Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into())))
 }
 
-impl ModelArgs {
+impl LoadArgs {
     pub(crate) fn options(&self) -> Result<EngineOptions> {
         let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(|error| failure(path.display(), &error));
         Ok(EngineOptions {
@@ -310,13 +324,22 @@ pub(crate) struct PerplexityArgs {
 
 #[derive(ClapArgs)]
 pub(crate) struct EvalArgs {
+    /// The model, unless an endpoint is given, and the cases. A line of JSON a case: `answer`, one of
+    /// `messages`, `prompt` and `tokens`, and `task` if there are several kinds.
+    #[arg(value_names = ["MODEL", "CASES.jsonl"], num_args = 1..=2, required = true)]
+    inputs: Vec<OsString>,
     #[command(flatten)]
-    pub(crate) model: ModelArgs,
-    /// A line of JSON a case: `answer`, one of `messages`, `prompt` and `tokens`, and `task` if
-    /// there are several kinds.
-    #[arg(value_name = "CASES.jsonl")]
-    pub(crate) cases: PathBuf,
-    /// Decode modes [default: ar, and those of diffusion if the model can]
+    pub(crate) load: LoadArgs,
+    /// Ask a server that speaks OpenAI's protocol, such as `webtern serve`, instead of a model here.
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// What the server wants as `Authorization: Bearer KEY`.
+    #[arg(long, value_name = "KEY", env = "WEBTERN_API_KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
+    /// Append every answer to this file as a line of JSON, and do not ask again what it has.
+    #[arg(long, value_name = "OUT.jsonl")]
+    pub(crate) results: Option<PathBuf>,
+    /// Decode modes [default: ar, and those of diffusion if the model can; the server's own]
     #[arg(long, value_name = "MODE,...", value_delimiter = ',')]
     pub(crate) modes: Option<Vec<Mode>>,
     /// Rules of acceptance of the modes that have a threshold [default: the model's own]
@@ -340,6 +363,24 @@ pub(crate) struct EvalArgs {
     /// Also draw accuracy against speed.
     #[arg(long, value_name = "OUT.svg")]
     pub(crate) svg: Option<PathBuf>,
+}
+
+impl EvalArgs {
+    /// The model, if one is to be loaded, and the cases.
+    ///
+    /// # Errors
+    ///
+    /// `bad-option` for a model beside an endpoint, or for neither.
+    pub(crate) fn inputs(&self) -> Result<(Option<Model>, &Path)> {
+        match (&self.endpoint, &self.inputs[..]) {
+            (None, [model, cases]) => Ok((Some(model.clone().into()), Path::new(cases))),
+            (Some(_), [cases]) => Ok((None, Path::new(cases))),
+            (None, _) => {
+                Err(Error::new(ErrorCode::BadOption, "give a model and its cases, or --endpoint and the cases"))
+            }
+            (Some(_), _) => Err(Error::new(ErrorCode::BadOption, "with --endpoint, give the cases and no model")),
+        }
+    }
 }
 
 #[derive(ClapArgs)]

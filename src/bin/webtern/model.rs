@@ -67,7 +67,6 @@ impl Model {
     }
 
     /// What clients call it: `tiny`, or the name of the file without its ending.
-    #[cfg(feature = "serve")]
     pub(crate) fn id(&self) -> String {
         match self {
             Self::Tiny => TINY_NAME.to_owned(),

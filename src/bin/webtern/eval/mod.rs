@@ -1,18 +1,23 @@
 //! `webtern eval`: accuracy and speed of each decode mode, as tables and as a plot.
 
+mod endpoint;
 mod labels;
 mod plot;
+mod results;
 mod score;
 
 use crate::args::EvalArgs;
 use crate::generate::interrupted;
 use crate::load;
 use crate::output::{failure, line};
+use endpoint::Endpoint;
 use plot::plot;
-use score::{Case, Score, Setting, evaluate};
+use results::{Answer, Results};
+use score::{Case, Score, Setting, answer, evaluate};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use webtern::decode::{Mode, Options};
+use webtern::engine::Engine;
 use webtern::files::write_whole;
 use webtern::{Error, ErrorCode, Result};
 
@@ -23,36 +28,42 @@ pub(crate) fn run(args: &EvalArgs, json: bool) -> Result<()> {
     for &threshold in &args.thresholds {
         Options { threshold: Some(threshold), ..Options::default() }.validate()?;
     }
-    let cases = read(&args.cases)?;
+    let (model, cases) = args.inputs()?;
+    let cases = read(cases)?;
     let cases = &cases[..args.limit.map_or(cases.len(), |limit| limit.clamp(1, cases.len()))];
-    let mut engine = load::engine(&args.model.model, &args.model.options()?)?;
-    let modes = args.modes.clone().unwrap_or_else(|| match engine.info().diffusion {
-        Some(_) => vec![Mode::Ar, Mode::Greedy, Mode::Iterative, Mode::Adaptive],
-        None => vec![Mode::Ar],
-    });
+    let mut respondent = match (&model, &args.endpoint) {
+        (Some(model), _) => Respondent::Here(Box::new(load::engine(model, &args.load.options()?)?)),
+        (None, url) => {
+            let endpoint = Endpoint::connect(url.as_deref().unwrap_or_default(), args.api_key.as_deref())?;
+            Respondent::There(Box::new(endpoint))
+        }
+    };
+    let modes = args.modes.clone().unwrap_or_else(|| respondent.modes());
     let mut settings = Setting::all(&modes, &args.acceptances, &args.thresholds);
     settings.iter_mut().for_each(|setting| setting.dual_cache = args.dual_cache && setting.mode != Mode::Ar);
+    let id = model.map_or_else(|| respondent.name(), |model| model.id());
+    let mut results = Results::open(args.results.as_deref(), &id)?;
 
     let stop = interrupted()?;
     let bar = load::counter("answering", (cases.len() * settings.len()) as u64);
     let mut scores = Vec::new();
     for setting in settings {
-        scores.push(evaluate(&mut engine, cases, setting, &mut |case, outcome| {
-            bar.inc(1);
-            if args.wrong && !case.is_answered_by(&outcome.text) {
-                let (expected, got) = (&case.answer, &outcome.text);
-                bar.suspend(|| eprintln!("{} {}: {got:?} instead of {expected:?}", label(&setting), case.task));
-            }
+        scores.push(evaluate(cases, setting, &mut |case, setting| {
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::new(ErrorCode::Aborted, "interrupted"));
             }
-            Ok(())
+            let answer = results.answer(case, setting, || respondent.answer(case, setting))?;
+            bar.inc(1);
+            if args.wrong && !case.is_answered_by(&answer.text) {
+                let (expected, got) = (&case.answer, &answer.text);
+                bar.suspend(|| eprintln!("{} {}: {got:?} instead of {expected:?}", label(setting), case.task));
+            }
+            Ok(answer)
         })?);
     }
     bar.finish_and_clear();
 
-    let info = engine.info();
-    let (model, kernel) = (&info.name, info.kernel);
+    let (model, kernel) = (respondent.name(), respondent.kernel());
     let report = serde_json::json!({ "model": model, "kernel": kernel, "cases": cases.len(), "scores": scores });
     if let Some(path) = &args.svg {
         write(path, &plot(&format!("{model}, {} cases", cases.len()), &scores)?)?;
@@ -65,6 +76,46 @@ pub(crate) fn run(args: &EvalArgs, json: bool) -> Result<()> {
     }
     table(&scores)?;
     tasks(&scores)
+}
+
+/// Who answers.
+enum Respondent {
+    Here(Box<Engine>),
+    There(Box<Endpoint>),
+}
+
+impl Respondent {
+    fn answer(&mut self, case: &Case, setting: &Setting) -> Result<Answer> {
+        match self {
+            Self::Here(engine) => answer(engine, case, setting),
+            Self::There(endpoint) => endpoint.answer(case, setting),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Here(engine) => engine.info().name.clone(),
+            Self::There(endpoint) => endpoint.model.clone(),
+        }
+    }
+
+    fn kernel(&self) -> Option<&'static str> {
+        match self {
+            Self::Here(engine) => Some(engine.info().kernel),
+            Self::There(_) => None,
+        }
+    }
+
+    /// The modes to measure unless others are asked for.
+    fn modes(&self) -> Vec<Mode> {
+        match self {
+            Self::Here(engine) if engine.info().diffusion.is_some() => {
+                vec![Mode::Ar, Mode::Greedy, Mode::Iterative, Mode::Adaptive]
+            }
+            Self::Here(_) => vec![Mode::Ar],
+            Self::There(_) => vec![Mode::Auto],
+        }
+    }
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

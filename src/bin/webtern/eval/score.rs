@@ -6,21 +6,27 @@
 //! {"task": "add", "messages": [{"role": "user", "content": "What is 2 + 3?"}], "answer": "2 + 3 = 5."}
 //! ```
 //!
-//! An answer is right when its text equals the expected one, leading and trailing white space
-//! aside. Tokens per pass count the passes that choose tokens; the commit that stores each finished
+//! An answer is right when its text equals the expected one, white space around it and reasoning
+//! before it (up to `</think>`) aside. Tokens per pass count the passes that choose tokens; the commit that stores each finished
 //! block comes on top, as its own figure.
 
+use super::results::Answer;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use webtern::decode::{Acceptance, Event, Mode, Outcome};
+use webtern::decode::{Acceptance, Event, Mode};
 use webtern::engine::{Engine, Request};
 use webtern::{Error, ErrorCode, Result};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A request and what its answer should be.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     /// What kind of question it is; empty when the file does not say.
     pub(super) task: String,
+    /// The line, hashed: its name in files of results.
+    pub(super) hash: String,
+    /// The line without `task` and `answer`.
+    pub(super) fields: Map<String, Value>,
     /// What to ask.
     pub(super) request: Request,
     /// The right answer.
@@ -57,11 +63,13 @@ impl Case {
         };
         let task = text("task")?.unwrap_or_default();
         let Some(answer) = text("answer")? else { return Err(malformed("`answer` is missing")) };
-        Ok(Self { task, answer, request: Request::from_object(object)? })
+        let hash = format!("{:016x}", xxh3_64(line.trim().as_bytes()));
+        Ok(Self { task, hash, fields: object.clone(), answer, request: Request::from_object(object)? })
     }
 
     /// Whether `text` is the right answer.
     pub(super) fn is_answered_by(&self, text: &str) -> bool {
+        let text = text.rsplit_once("</think>").map_or(text, |(_, answer)| answer);
         text.trim() == self.answer.trim()
     }
 }
@@ -169,18 +177,16 @@ fn ratio(a: f64, b: f64) -> f64 {
     if b > 0.0 { a / b } else { 0.0 }
 }
 
-/// Asks every case in one setting. `each` is told every answer; what it returns as an error ends
-/// the evaluation.
+/// Asks every case in one setting.
 ///
 /// # Errors
 ///
-/// What a generation may fail with, with the number of the case: `no-mask-token` for diffusion
-/// modes of a model without one, `context-full` for a prompt that leaves no room.
+/// Those of `ask`, with the number of the case: of a model here `no-mask-token` for diffusion modes without a mask token and
+/// `context-full` for a prompt that leaves no room.
 pub(super) fn evaluate(
-    engine: &mut Engine,
     cases: &[Case],
     setting: Setting,
-    each: &mut dyn FnMut(&Case, &Outcome) -> Result<()>,
+    ask: &mut dyn FnMut(&Case, &Setting) -> Result<Answer>,
 ) -> Result<Score> {
     let mut score = Score {
         setting,
@@ -198,9 +204,8 @@ pub(super) fn evaluate(
         passes_per_block: None,
     };
     for (index, case) in cases.iter().enumerate() {
-        let outcome = answer(engine, case, setting).map_err(|error| error.at(format!("case {}", index + 1)))?;
-        score.add(case, &outcome);
-        each(case, &outcome)?;
+        let answer = ask(case, &setting).map_err(|error| error.at(format!("case {}", index + 1)))?;
+        score.add(case, &answer);
     }
     score.tokens_per_second = ratio(1e3 * score.new_tokens as f64, score.decode_ms);
     score.tokens_per_pass = ratio(score.new_tokens as f64, score.passes as f64);
@@ -209,7 +214,8 @@ pub(super) fn evaluate(
     Ok(score)
 }
 
-fn answer(engine: &mut Engine, case: &Case, setting: Setting) -> Result<Outcome> {
+/// Asks a model that is loaded here.
+pub(super) fn answer(engine: &mut Engine, case: &Case, setting: &Setting) -> Result<Answer> {
     let mut request = case.request.clone();
     request.options.mode = setting.mode;
     request.options.acceptance = setting.acceptance;
@@ -221,27 +227,26 @@ fn answer(engine: &mut Engine, case: &Case, setting: Setting) -> Result<Outcome>
         events.clear();
     }
     match events.pop() {
-        Some(Event::Done { result }) => Ok(result),
+        Some(Event::Done { result }) => Ok(result.into()),
         _ => Err(Error::new(ErrorCode::Crashed, "the generation ended without a result")),
     }
 }
 
 impl Score {
-    fn add(&mut self, case: &Case, outcome: &Outcome) {
-        let exact = case.is_answered_by(&outcome.text);
+    fn add(&mut self, case: &Case, answer: &Answer) {
+        let exact = case.is_answered_by(&answer.text);
         self.total.add(exact);
         let task = self.tasks.iter().position(|(task, _)| *task == case.task).unwrap_or_else(|| {
             self.tasks.push((case.task.clone(), Count::default()));
             self.tasks.len() - 1
         });
         self.tasks[task].1.add(exact);
-        let stats = &outcome.stats;
-        self.new_tokens += stats.new_tokens;
-        self.passes += stats.passes;
-        self.blocks += stats.blocks;
-        self.commits += stats.commits;
-        self.evaluated_rows += stats.evaluated_rows;
-        self.decode_ms += stats.decode_ms;
+        self.new_tokens += answer.new_tokens;
+        self.passes += answer.passes;
+        self.blocks += answer.blocks;
+        self.commits += answer.commits;
+        self.evaluated_rows += answer.evaluated_rows;
+        self.decode_ms += answer.decode_ms;
     }
 }
 
@@ -265,6 +270,7 @@ mod tests {
         assert_eq!(cases[0].request.prompt, Prompt::Messages(vec![Message::new("user", "2 + 3?")], Default::default()));
         assert_eq!(cases[1].request.options.max_tokens, Some(7));
         assert!(cases[0].is_answered_by(" 5.\n") && !cases[0].is_answered_by("5"));
+        assert!(cases[0].is_answered_by("<think>\n2 + 3\n</think>\n\n5."));
     }
 
     #[test]
