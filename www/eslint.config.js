@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['dist/', 'wasm/', 'demo/*.ts', 'demo/dist/', 'test/types/', '**/*.js', '**/*.mjs'] },
+  { ignores: ['dist/', 'wasm/', 'demo/*.ts', 'demo/dist/', 'test/types/', 'test/clients/', '**/*.js', '**/*.mjs'] },
   tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
