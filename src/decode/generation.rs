@@ -25,7 +25,7 @@ use std::ops::Range;
 pub(super) const PREFILL_ROWS: usize = 128;
 
 /// After a prefill pass that takes longer, the next has half the rows, but for [`MIN_PREFILL_ROWS`].
-const LONG_PASS_MS: f64 = 200.0;
+const LONG_PASS_MS: f64 = 300.0;
 
 /// With fewer rows, kernels read the weights more often than it pays.
 const MIN_PREFILL_ROWS: usize = 16;

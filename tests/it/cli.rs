@@ -211,6 +211,16 @@ fn tiny_is_a_name_and_a_file_called_so_is_reached_by_its_path() {
 }
 
 #[test]
+fn an_assumed_template_is_told_to_those_who_use_it() {
+    let model = model();
+    let told = |args: &[&str]| {
+        let output = run("generate", model.path(), &[args, &["-n", "1"]].concat());
+        String::from_utf8(output.stderr).unwrap().contains("ChatML is assumed")
+    };
+    assert!(told(&["--chat", "a"]) && !told(&["-p", "a"]));
+}
+
+#[test]
 fn chat_answers_each_line() {
     let model = model();
     let chat = |lines: &str, args: &[&str]| {

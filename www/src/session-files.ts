@@ -5,11 +5,20 @@ import { messageOf, WebternError } from './errors.js'
 /** Where they are, from the root. */
 const FOLDER = ['webtern', 'sessions']
 
+// In every browser since 2023, but not in TypeScript's library for pages.
 declare global {
   interface FileSystemFileHandle {
-    /** In every browser that has synchronous handles, but not in TypeScript's library. */
+    createSyncAccessHandle(): Promise<SyncHandle>
     move(name: string): Promise<void>
   }
+}
+
+/** A file that only a worker writes. */
+interface SyncHandle {
+  truncate(size: number): void
+  write(bytes: Uint8Array, options: { readonly at: number }): number
+  flush(): void
+  close(): void
 }
 
 /** Replaces the session `name`: the one before stays until this one is complete. */

@@ -42,16 +42,14 @@ export class WorkerSession implements Session {
     const params = { id: this.#id, request: checkSessionGenerate(options) }
     const log = new EventLog()
     const { signal } = options
-    this.#owner.channel
-      .request('generateInSession', params, { onEvent: (events) => log.push(...events), signal })
-      .then(
-        ({ result, memoryBytes, contextUsage }) => {
-          this.#contextUsage = contextUsage
-          this.#owner.memory(memoryBytes)
-          log.push({ type: 'done', result })
-        },
-        (error: unknown) => log.fail(toWebternError(error, 'crashed')),
-      )
+    this.#owner.channel.request('generateInSession', params, { onEvent: (events) => log.push(...events), signal }).then(
+      ({ result, memoryBytes, contextUsage }) => {
+        this.#contextUsage = contextUsage
+        this.#owner.memory(memoryBytes)
+        log.push({ type: 'done', result })
+      },
+      (error: unknown) => log.fail(toWebternError(error, 'crashed')),
+    )
     return log
   }
 

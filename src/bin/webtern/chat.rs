@@ -16,7 +16,7 @@ const HELP: &str = "/reset begins anew, /exit or Ctrl-D ends; Ctrl-C stops an an
 pub(crate) fn run(args: &ChatArgs, json: bool) -> Result<()> {
     // Before a model is loaded for nothing.
     args.options.validate()?;
-    let mut engine = load::engine(&args.model.model, &args.model.options()?)?;
+    let mut engine = load::for_conversations(&args.model.model, &args.model.options()?)?;
     let stop = &*interrupted()?;
     let system = || args.system.iter().map(|text| Message::new("system", text)).collect::<Vec<_>>();
     let mut dialog = session::open(&engine, args.session.as_deref())?;

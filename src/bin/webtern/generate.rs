@@ -14,7 +14,8 @@ use webtern::{Error, ErrorCode, Result};
 pub(crate) fn run(args: &GenerateArgs, json: bool) -> Result<()> {
     // Before a model is loaded for nothing.
     args.options.validate()?;
-    let mut engine = load::engine(&args.model.model, &args.model.options()?)?;
+    let load = if args.prompt.chat.is_some() { load::for_conversations } else { load::engine };
+    let mut engine = load(&args.model.model, &args.model.options()?)?;
     let mut dialog = session::open(&engine, args.session.as_deref())?;
     let request = Request::new(prompt(&args.prompt), args.options.clone());
     let outcome = stream(&mut engine, &mut dialog, &request, !json, &*interrupted()?)?;

@@ -15,7 +15,17 @@ pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
     let loaded = load(files, options, &bar);
     bar.finish_and_clear();
     let engine = loaded?;
-    for notice in &engine.info().notices {
+    let of_template = engine.frontend().template().notice();
+    for notice in engine.info().notices.iter().filter(|&notice| Some(notice) != of_template.as_ref()) {
+        eprintln!("webtern: {notice}");
+    }
+    Ok(engine)
+}
+
+/// Loads a model for conversations: what is to be known of its chat template is told.
+pub(crate) fn for_conversations(model: &Model, options: &EngineOptions) -> Result<Engine> {
+    let engine = self::engine(model, options)?;
+    if let Some(notice) = engine.frontend().template().notice() {
         eprintln!("webtern: {notice}");
     }
     Ok(engine)

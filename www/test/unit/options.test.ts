@@ -45,6 +45,7 @@ const ALL_OPTIONS = {
   logprobs: 3,
   seed: Number.MAX_SAFE_INTEGER,
   stop: ['a', 'b'],
+  stopTokenIds: [2],
 } as const
 
 describe('checkLoad', () => {

@@ -8,6 +8,9 @@ use webtern::decode::Stats;
 /// Seconds to the first token.
 const FIRST_TOKEN: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
+/// How a request leaves the model.
+const ENDS: [&str; 4] = ["finished", "left", "stalled", "failed"];
+
 pub(super) struct Metrics {
     registry: Registry,
     pub(super) requests: IntCounterVec,
@@ -36,13 +39,16 @@ impl Metrics {
             "webtern_time_to_first_token_seconds",
             "From the arrival of a request to its first text.",
         );
+        let jobs = labelled(
+            "webtern_jobs_total",
+            "Requests for text that left the model, by how: finished, left, stalled, failed.",
+            "end",
+        );
+        // From the beginning, so that a rate is known when the first one comes.
+        ENDS.iter().for_each(|end| jobs.with_label_values(&[end]).reset());
         Self {
             requests: labelled("webtern_requests_total", "Responses, by HTTP status.", "status"),
-            jobs: labelled(
-                "webtern_jobs_total",
-                "Requests for text that left the model, by how: finished, left, stalled, failed.",
-                "end",
-            ),
+            jobs,
             time_to_first_token: register(&registry, Histogram::with_opts(first_token.buckets(FIRST_TOKEN.to_vec()))),
             prompt_tokens: counter(
                 "webtern_prompt_tokens_total",

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<()> {
     log_to_stderr(json);
     Options { threshold: args.threshold, ..Options::default() }.validate()?;
     let address = address(args)?;
-    let engine = load::engine(&args.model.model, &args.model.options()?)?;
+    let engine = load::for_conversations(&args.model.model, &args.model.options()?)?;
     let service = Service {
         created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         threshold: args.threshold,
