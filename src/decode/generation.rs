@@ -24,7 +24,8 @@ use std::ops::Range;
 /// Rows in a prefill pass: enough to keep the kernels busy, few enough to cancel soon.
 pub(super) const PREFILL_ROWS: usize = 128;
 
-/// After a prefill pass that takes longer, the next has half the rows, but for [`MIN_PREFILL_ROWS`].
+/// After a prefill pass that takes longer, the next has half the rows, but for
+/// [`MIN_PREFILL_ROWS`].
 const LONG_PASS_MS: f64 = 300.0;
 
 /// With fewer rows, kernels read the weights more often than it pays.

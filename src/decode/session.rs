@@ -55,7 +55,8 @@ impl Session {
         &self.tokens
     }
 
-    /// A session over a cache that holds the keys and values of `tokens`, computed under `attention`.
+    /// A session over a cache that holds the keys and values of `tokens`, computed under
+    /// `attention`.
     pub(crate) fn holding(tokens: Vec<u32>, attention: Option<Attention>) -> Self {
         Self { tokens, attention, rows: 0 }
     }

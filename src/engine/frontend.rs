@@ -78,7 +78,8 @@ impl Frontend {
         }
     }
 
-    /// The token ids of a conversation, ended where the assistant's answer begins if `add_generation_prompt`.
+    /// The token ids of a conversation, ended where the assistant's answer begins if
+    /// `add_generation_prompt`.
     pub(super) fn encode_messages(
         &self,
         messages: &[Message],
@@ -104,7 +105,8 @@ impl Frontend {
         self.tokenizer.decode(tail, false).is_ok_and(|text| text.trim_end().ends_with(TAG))
     }
 
-    /// `config` for a run with `options`: its stop tokens, and control tokens among its stop strings, end it too.
+    /// `config` for a run with `options`: its stop tokens, and control tokens among its stop
+    /// strings, end it too.
     pub(super) fn config_of(&self, config: &DecodingConfig, options: &Options) -> DecodingConfig {
         let mut config = config.clone();
         config.stop_ids.extend_from_slice(&options.stop_token_ids);

@@ -164,8 +164,8 @@ pub(super) fn request(input: &[u8]) {
     }
 }
 
-/// A saved session, with a checksum that matches: what is behind it is to be reached. One that can be restored can be continued,
-/// and saved as it was.
+/// A saved session, with a checksum that matches: what is behind it is to be reached. One that can
+/// be restored can be continued, and saved as it was.
 pub(super) fn session(input: &[u8]) {
     let sound = input.len().saturating_sub(SESSION_CHECKSUM);
     let input = [&input[..sound], &xxh3_128(&input[..sound]).to_le_bytes()].concat();

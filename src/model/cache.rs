@@ -63,8 +63,8 @@ impl KvCache {
         Ok(Self { layers, committed: length, written: length })
     }
 
-    /// Makes room for the first `length` positions of an empty cache, has `fill` write their keys and values piece by piece, and
-    /// commits them.
+    /// Makes room for the first `length` positions of an empty cache, has `fill` write their keys
+    /// and values piece by piece, and commits them.
     ///
     /// # Errors
     ///

@@ -25,7 +25,8 @@ pub enum Attention {
 }
 
 impl Attention {
-    /// How many of the first `length` positions have keys and values that depend on nothing behind them.
+    /// How many of the first `length` positions have keys and values that depend on nothing behind
+    /// them.
     pub(crate) fn final_positions(self, length: usize) -> usize {
         match self {
             Self::Causal => length,

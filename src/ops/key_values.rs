@@ -70,8 +70,8 @@ impl KeyValues {
         Ok(copy)
     }
 
-    /// The memory of the first `positions`, which are allocated, in pieces: page by page, first keys, then values. What
-    /// lies behind the last position in its panel becomes zero.
+    /// The memory of the first `positions`, which are allocated, in pieces: page by page, first
+    /// keys, then values. What lies behind the last position in its panel becomes zero.
     pub(crate) fn pieces_mut(&mut self, positions: usize) -> impl Iterator<Item = &mut [f32]> {
         let (dim, zeros) = (self.dim, vec![0.0; self.dim]);
         (positions..positions.next_multiple_of(LANES)).for_each(|position| self.store(position, &zeros, &zeros));

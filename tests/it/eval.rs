@@ -137,7 +137,8 @@ fn refuses_what_it_cannot_measure() {
     assert!(message.contains("cases.jsonl"), "{message}");
 }
 
-/// An evaluation over HTTP counts what one here counts, goes on where it was interrupted, and does not ask twice.
+/// An evaluation over HTTP counts what one here counts, goes on where it was interrupted, and does
+/// not ask twice.
 #[cfg(all(feature = "serve", target_os = "linux"))]
 #[test]
 fn an_endpoint_answers_as_the_model_does() {

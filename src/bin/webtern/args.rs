@@ -238,7 +238,8 @@ pub(crate) struct ChatArgs {
     /// The system message.
     #[arg(long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
-    /// Continue the conversation in this file, if there is one, and save it there after every answer.
+    /// Continue the conversation in this file, if there is one, and save it there after every
+    /// answer.
     #[arg(long, value_name = "FILE")]
     pub(crate) session: Option<PathBuf>,
     #[command(flatten)]
@@ -324,13 +325,14 @@ pub(crate) struct PerplexityArgs {
 
 #[derive(ClapArgs)]
 pub(crate) struct EvalArgs {
-    /// The model, unless an endpoint is given, and the cases. A line of JSON a case: `answer`, one of
-    /// `messages`, `prompt` and `tokens`, and `task` if there are several kinds.
+    /// The model, unless an endpoint is given, and the cases. A line of JSON a case: `answer`, one
+    /// of `messages`, `prompt` and `tokens`, and `task` if there are several kinds.
     #[arg(value_names = ["MODEL", "CASES.jsonl"], num_args = 1..=2, required = true)]
     inputs: Vec<OsString>,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
-    /// Ask a server that speaks OpenAI's protocol, such as `webtern serve`, instead of a model here.
+    /// Ask a server that speaks OpenAI's protocol, such as `webtern serve`, instead of a model
+    /// here.
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
     /// What the server wants as `Authorization: Bearer KEY`.

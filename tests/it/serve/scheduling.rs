@@ -9,7 +9,8 @@ use std::time::Duration;
 const CHAT: &str = "/v1/chat/completions";
 const RUNNING: &str = "webtern_requests_running";
 const QUEUED: &str = "webtern_queue_requests";
-/// How long a client that left may go on being computed for: half a second, and more on a machine that is busy.
+/// How long a client that left may go on being computed for: half a second, and more on a machine
+/// that is busy.
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// Sessions take turns and are reused, and nobody's answer depends on it.

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! An answer is right when its text equals the expected one, white space around it and reasoning
-//! before it (up to `</think>`) aside. Tokens per pass count the passes that choose tokens; the commit that stores each finished
-//! block comes on top, as its own figure.
+//! before it (up to `</think>`) aside. Tokens per pass count the passes that choose tokens; the
+//! commit that stores each finished block comes on top, as its own figure.
 
 use super::results::Answer;
 use serde::Serialize;
@@ -181,8 +181,8 @@ fn ratio(a: f64, b: f64) -> f64 {
 ///
 /// # Errors
 ///
-/// Those of `ask`, with the number of the case: of a model here `no-mask-token` for diffusion modes without a mask token and
-/// `context-full` for a prompt that leaves no room.
+/// Those of `ask`, with the number of the case: of a model here `no-mask-token` for diffusion modes
+/// without a mask token and `context-full` for a prompt that leaves no room.
 pub(super) fn evaluate(
     cases: &[Case],
     setting: Setting,
