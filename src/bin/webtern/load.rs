@@ -24,7 +24,7 @@ pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
 
 /// Loads a model for conversations: what is to be known of its chat template is told.
 pub(crate) fn for_conversations(model: &Model, options: &EngineOptions) -> Result<Engine> {
-    let engine = self::engine(model, options)?;
+    let engine = engine(model, options)?;
     if let Some(notice) = engine.frontend().template().notice() {
         eprintln!("webtern: {notice}");
     }
