@@ -70,6 +70,10 @@ const WORDS: Readonly<Record<ErrorCode, Words>> = {
     title: 'Not a browser',
     advice: 'webtern runs in web pages. Open this page in a current browser.',
   },
+  'foreign-session': {
+    title: 'This session belongs to another model',
+    advice: 'Begin a new one: sessions continue with the model and the version that saved them.',
+  },
   integrity: { title: 'The file is not the expected one', advice: 'Its checksum is wrong. Download it again.' },
 }
 

@@ -65,7 +65,13 @@ async function checkChat(client, ask) {
   const [ids, others] = await Promise.all([left, right].map(all))
   equal(ids, others, 'tee')
   const lines = await new Response((await chat.create({ ...ask, stream: true })).toReadableStream()).text()
-  ok(lines.trim().split('\n').every((line) => JSON.parse(line).object === 'chat.completion.chunk'), 'toReadableStream')
+  ok(
+    lines
+      .trim()
+      .split('\n')
+      .every((line) => JSON.parse(line).object === 'chat.completion.chunk'),
+    'toReadableStream',
+  )
 
   const { logprobs } = (await chat.create({ ...ask, logprobs: true, top_logprobs: 1 })).choices[0]
   const bytes = Uint8Array.from(logprobs.content.flatMap(({ bytes }) => bytes))

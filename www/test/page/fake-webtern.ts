@@ -96,7 +96,9 @@ function model(name: string): Model {
     chat: { completions: { create: notCalled } },
     completions: { create: notCalled },
     choose: notCalled,
-    session: notCalled,
+    session: () => {
+      throw new Error('the page does not use sessions')
+    },
     unload: () => {
       unloaded = true
       return Promise.resolve()
