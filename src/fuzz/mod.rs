@@ -29,7 +29,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "gguf", run: targets::gguf },
     Target { name: "safetensors", run: targets::safetensors },
     Target { name: "zip", run: targets::zip },
