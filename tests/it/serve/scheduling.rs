@@ -85,8 +85,11 @@ fn clients_that_leave_together_end_together() {
 #[test]
 fn a_reader_that_takes_nothing_loses_its_session() {
     let server = Server::start("tiny", &["--sessions", "1", "--reader-timeout", "1"]);
-    let body = with(endless(&server), &json!({ "stream": true, "logprobs": 5 }));
-    let _slow = server.connect(&Request::post("/v1/completions", &body));
+    // Enough of an answer to fill what the system buffers.
+    let much = json!({ "stream": true, "logprobs": true, "top_logprobs": 20 });
+    let mut body = with(with(endless(&server), &question("hi")), &with(much, &json!({ "max_tokens": 400 })));
+    body.as_object_mut().unwrap().remove("prompt");
+    let _slow = server.connect(&Request::post(CHAT, &body));
     server.wait_for(RUNNING, 1.0);
     server.wait_for("webtern_jobs_total{end=\"stalled\"}", 1.0);
     assert_eq!(server.post(CHAT, &question("hi")).status, 200);
