@@ -105,8 +105,9 @@ fuzz: toolchains
 	command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz
 	for target in $(FUZZ_TARGETS); do \
 	  corpus=$(abspath $(TARGET_DIR))/fuzz-corpus/$$target; mkdir -p $$corpus; echo "== $$target"; \
-	  WEBTERN_FUZZ_SEEDS=$$corpus cargo +$(NIGHTLY) fuzz run --fuzz-dir tests/fuzz --target-dir $(abspath $(TARGET_DIR))/fuzz --codegen-units 16 \
-	    $$target $$corpus -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -timeout=10; done
+	  WEBTERN_FUZZ_SEEDS=$$corpus cargo +$(NIGHTLY) fuzz run --fuzz-dir tests/fuzz --codegen-units 16 \
+	    --target-dir $(abspath $(TARGET_DIR))/fuzz $$target $$corpus \
+	    -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -timeout=10; done
 
 # Advisories, duplicates, licenses and sources of the dependencies. Installing it takes longer than all the tests.
 deny:

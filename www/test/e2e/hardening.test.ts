@@ -183,7 +183,7 @@ describe('memory', () => {
     await noWorkers(page)
     // An instance that stayed would have 8 MB.
     expect((await residentBytes(browser)) - before).toBeLessThan(200 << 20)
-  }, 300_000)
+  }, 600_000)
 })
 
 it('50 generations at once, aborted at random', async () => {
