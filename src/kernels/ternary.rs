@@ -25,6 +25,10 @@ const DECODED_STEPS: usize = 64;
 /// Steps in a tile.
 const TILE_STEPS: usize = 4;
 
+/// Decoded weights on the stack. No load of them crosses a cache line.
+#[repr(align(64))]
+pub(super) struct Decoded<const STEPS: usize>(pub(super) [[u8; TILE_BYTES]; STEPS]);
+
 /// Four adjacent activations.
 pub(super) type Quad = [i8; 4];
 
@@ -125,10 +129,10 @@ fn matrix_matrix<D: TernaryDot, const N: usize>(
     sums: &mut [[i32; TILE]],
 ) {
     let width = tiles.len() * TILE_STEPS;
-    let mut decoded = [[0; TILE_BYTES]; DECODED_STEPS];
+    let mut decoded = Decoded([[0; TILE_BYTES]; DECODED_STEPS]);
     let block_tiles = block_tiles::<D>(tiles.len());
     for (index, tiles) in tiles.chunks(block_tiles).enumerate() {
-        let (weights, _) = decoded.split_at_mut(tiles.len() * TILE_STEPS);
+        let (weights, _) = decoded.0.split_at_mut(tiles.len() * TILE_STEPS);
         for (tile, weights) in tiles.iter().zip(weights.as_chunks_mut::<TILE_STEPS>().0) {
             dot.isa().store(dot.decode::<0>(tile), &mut weights[0]);
             dot.isa().store(dot.decode::<1>(tile), &mut weights[1]);

@@ -17,7 +17,7 @@
 
 use super::isa::Isa;
 use super::q8::{Q8_BLOCK, Q8_ROWS, Q8Block, Q8Rows};
-use super::ternary::{Quad, TernaryDot};
+use super::ternary::{Decoded, Quad, TernaryDot};
 use crate::tensor::{TILE, TILE_BYTES, TernaryPanel};
 use bytemuck::Zeroable;
 
@@ -86,9 +86,9 @@ fn matrix_matrix<D: TernaryDot, const N: usize>(
 ) {
     let width = x.blocks();
     let group_blocks = width / scales.len();
-    let mut decoded = [[0; TILE_BYTES]; GROUP_STEPS];
+    let mut decoded = Decoded([[0; TILE_BYTES]; GROUP_STEPS]);
     for (group, (tiles, scales)) in tiles.chunks_exact(group_blocks * BLOCK_TILES).zip(scales).enumerate() {
-        let (weights, _) = decoded.split_at_mut(tiles.len() * TILE / 4);
+        let (weights, _) = decoded.0.split_at_mut(tiles.len() * TILE / 4);
         for (tile, weights) in tiles.iter().zip(weights.as_chunks_mut::<{ TILE / 4 }>().0) {
             dot.isa().store(dot.decode::<0>(tile), &mut weights[0]);
             dot.isa().store(dot.decode::<1>(tile), &mut weights[1]);
