@@ -1,31 +1,15 @@
 /** Ending things early: a load at any point, a generation at any point. */
 
 import type { ServerResponse } from 'node:http'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { loaded, noWorkers, openPage, startBrowser } from './support/browser.ts'
+import { describe, expect } from 'vitest'
+import { loaded, noWorkers } from './support/browser.ts'
 import { tinyLlama, write } from './support/gguf.ts'
-import { startSite, type Site } from './support/site.ts'
-
-let browser: Browser
-let site: Site
-let page: Page
-
-beforeAll(async () => {
-  site = await startSite()
-  browser = await startBrowser()
-  page = await openPage(browser, site.url)
-})
-
-afterAll(async () => {
-  await browser.close()
-  await site.close()
-})
+import { test as it } from './support/test.ts'
 
 describe('a load', () => {
   const { bytes, ends } = write(tinyLlama())
 
-  it('that never begins', async () => {
+  it('that never begins', async ({ page }) => {
     const code = await page.evaluate(async () => {
       const load = webtern.loadModel('/nothing', { signal: AbortSignal.abort() })
       return load.then(
@@ -38,12 +22,12 @@ describe('a load', () => {
   })
 
   // The server sends so many bytes and then waits, so that the load is exactly there.
-  it.each([
+  it.for([
     ['before the first byte', 0],
     ['in the header', ends.metadata - 100],
     ['in the data', ends.header + 5000],
     ['at the end of the data', bytes.length],
-  ])('%s', async (_, sent) => {
+  ] as const)('%s', async ([_, sent], { page, site }) => {
     let reached: (response: ServerResponse) => void = () => undefined
     const waiting = new Promise<ServerResponse>((resolve) => (reached = resolve))
     const url = site.route('fault/endless.gguf', (_, response) => {
@@ -87,23 +71,20 @@ describe('a generation', () => {
   endless.tensors.push(...layer.map((tensor) => ({ ...tensor, name: tensor.name.replace('blk.0.', 'blk.1.') })))
   const { bytes } = write(endless)
 
-  beforeEach(async () => {
+  it.beforeEach(async ({ page }) => {
     await loaded(page, bytes)
-    return async () => {
-      await page.evaluate(() => model.unload())
-    }
   })
 
-  it('that never begins', async () => {
+  it('that never begins', async ({ page }) => {
     const result = await page.evaluate(() => model.generate({ prompt: 'a', signal: AbortSignal.abort() }).result())
     expect(result).toMatchObject({ finishReason: 'abort', text: '', tokens: [] })
   })
 
-  it.each([
+  it.for([
     ['while the prompt is read', 'prefill', 'ar', CONTEXT / 2],
     ['after the first text', 'text', 'ar', 3],
     ['in the middle of a block', 'block', 'iterative', 3],
-  ] as const)('%s', async (_, type, mode, length) => {
+  ] as const)('%s', async ([_, type, mode, length], { page }) => {
     const { result, events, again } = await page.evaluate(
       async ({ type, mode, length, maxTokens }) => {
         const controller = new AbortController()
@@ -126,7 +107,7 @@ describe('a generation', () => {
     expect(again).toMatch(/^(stop|length)$/)
   })
 
-  it('does not wait for others, and others wait for it', async () => {
+  it('does not wait for others, and others wait for it', async ({ page }) => {
     const order = await page.evaluate(async (maxTokens) => {
       const order: string[] = []
       const controller = new AbortController()

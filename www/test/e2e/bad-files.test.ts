@@ -1,28 +1,13 @@
 /** Files that are no model, or not whole, or lie: each ends in an error with its code, and leaves no worker behind. */
 
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { load, noWorkers, openPage, startBrowser } from './support/browser.ts'
+import type { Page } from 'playwright-core'
+import { describe, expect } from 'vitest'
+import { load, noWorkers } from './support/browser.ts'
 import { F32, split, tinyLlama, write, type Gguf, type Tensor, type Value } from './support/gguf.ts'
-import { startSite, type Site } from './support/site.ts'
-
-let browser: Browser
-let site: Site
-let page: Page
-
-beforeAll(async () => {
-  site = await startSite()
-  browser = await startBrowser()
-  page = await openPage(browser, site.url)
-})
-
-afterAll(async () => {
-  await browser.close()
-  await site.close()
-})
+import { test as it } from './support/test.ts'
 
 /** Loads bytes that must fail, and gives the code and message. */
-async function failure(bytes: Uint8Array): Promise<string> {
+async function failure(page: Page, bytes: Uint8Array): Promise<string> {
   const { code, message } = await load(page, bytes)
   await noWorkers(page)
   return `${code}: ${message}`
@@ -52,7 +37,7 @@ function u64(value: bigint): Uint8Array {
   return new Uint8Array(BigUint64Array.of(value).buffer)
 }
 
-it('the whole file loads and decodes', async () => {
+it('the whole file loads and decodes', async ({ page }) => {
   expect(await load(page, write(tinyLlama()).bytes)).toMatchObject({ code: 'ok' })
   const result = await page.evaluate(() => model.generate({ prompt: 'e', maxTokens: 5 }).result())
   expect(result.tokens.length).toBe(5)
@@ -61,23 +46,23 @@ it('the whole file loads and decodes', async () => {
 })
 
 describe('what is no GGUF file', () => {
-  it.each([
+  it.for([
     ['text', Buffer.from('this is a text file, and a long enough one at that')],
     ['a zip archive', Buffer.from('PK\x03\x04 and more of it, as in a PyTorch checkpoint')],
     ['zeros', Buffer.alloc(4096)],
     ['a web page', Buffer.from('<!doctype html><title>Sign in</title>')],
-  ])('%s', async (_, bytes) => {
-    expect(await failure(bytes)).toMatch(/^not-gguf: \S/)
+  ] as const)('%s', async ([_, bytes], { page }) => {
+    expect(await failure(page, bytes)).toMatch(/^not-gguf: \S/)
   })
 
-  it('nothing at all', async () => {
-    expect(await failure(Buffer.alloc(0))).toMatch(/^truncated: /)
+  it('nothing at all', async ({ page }) => {
+    expect(await failure(page, Buffer.alloc(0))).toMatch(/^truncated: /)
   })
 })
 
 describe('a file that ends early', () => {
   const { bytes, ends } = write(tinyLlama())
-  it.each([
+  it.for([
     ['in the magic', 2],
     ['behind the magic', ends.magic],
     ['in the preamble', ends.preamble - 5],
@@ -89,14 +74,14 @@ describe('a file that ends early', () => {
     ['before the data', ends.header],
     ['in the data', (ends.header + bytes.length) / 2],
     ['one byte early', bytes.length - 1],
-  ])('%s', async (_, length) => {
-    expect(await failure(bytes.slice(0, length))).toMatch(/^truncated: .*\d/)
+  ] as const)('%s', async ([_, length], { page }) => {
+    expect(await failure(page, bytes.slice(0, length))).toMatch(/^truncated: .*\d/)
   })
 })
 
 describe('hostile counts and lengths', () => {
   const most = 2n ** 64n - 1n
-  it.each([
+  it.for([
     ['tensors', withClaim({ tensorCount: most })],
     ['tensors, below the limit', withClaim({ tensorCount: 60_000n })],
     ['metadata pairs', withClaim({ metadataCount: most })],
@@ -115,20 +100,20 @@ describe('hostile counts and lengths', () => {
     ['dimensions', withTensor('output_norm.weight', (tensor) => ({ ...tensor, dims: [64, 1, 1, 1, 1, 1] }))],
     ['an offset', withTensor('output_norm.weight', (tensor) => ({ ...tensor, offset: 2n ** 63n }))],
     ['two tensors in one place', withTensor('output_norm.weight', (tensor) => ({ ...tensor, offset: 0 }))],
-  ])('%s', async (_, bytes) => {
-    expect(await failure(bytes)).toMatch(/^(limits|malformed|truncated|out-of-memory): \S/)
+  ] as const)('%s', async ([_, bytes], { page }) => {
+    expect(await failure(page, bytes)).toMatch(/^(limits|malformed|truncated|out-of-memory): \S/)
   })
 })
 
 describe('a sound file that is no model for webtern', () => {
   const nan = new Uint8Array(Float32Array.from({ length: 64 * 64 }, (_, i) => (i === 77 ? NaN : 0.1)).buffer)
-  it.each([
+  it.for([
     [/^unsupported-architecture: .*mamba/, withMetadata({ 'general.architecture': { string: 'mamba' } })],
     [/^malformed: .*general\.architecture/, withMetadata({ 'general.architecture': undefined })],
     [/^malformed: .*llama\.block_count/, withMetadata({ 'llama.block_count': undefined })],
     [/^malformed: .*tokenizer\.ggml\.tokens/, withMetadata({ 'tokenizer.ggml.tokens': undefined })],
     [/^malformed: .*tokenizer\.ggml\.scores/, withMetadata({ 'tokenizer.ggml.scores': { f32s: [1, 2] } })],
-    [/^unsupported-type: .*IQ2_XXS/, withTensor('blk.0.attn_q.weight', (tensor) => ({ ...tensor, type: 16 }))],
+    [/^unsupported-type: .*NVFP4/, withTensor('blk.0.attn_q.weight', (tensor) => ({ ...tensor, type: 40 }))],
     [/^unsupported-type: .*999/, withTensor('blk.0.attn_q.weight', (tensor) => ({ ...tensor, type: 999 }))],
     [/^malformed: .*blk\.0\.ffn_up\.weight is missing/, withTensor('blk.0.ffn_up.weight', () => undefined)],
     [
@@ -136,7 +121,7 @@ describe('a sound file that is no model for webtern', () => {
       withTensor('blk.0.attn_q.weight', (tensor) => ({ ...tensor, dims: [32, 128] })),
     ],
     [
-      /^malformed: .*blk\.0\.attn_q\.weight.*77.*NaN/,
+      /^malformed: .*blk\.0\.attn_q\.weight: row 1: weight 13 .*NaN/,
       withTensor('blk.0.attn_q.weight', (tensor) => ({ ...tensor, data: nan })),
     ],
     [
@@ -145,19 +130,19 @@ describe('a sound file that is no model for webtern', () => {
     ],
     [/^malformed: .*big-endian/, withClaim({ version: 0x0300_0000 })],
     [/^malformed: .*version 1/, withClaim({ version: 1 })],
-  ])('%s', async (expected, bytes) => {
-    expect(await failure(bytes)).toMatch(expected)
+  ] as const)('%s', async ([expected, bytes], { page }) => {
+    expect(await failure(page, bytes)).toMatch(expected)
   })
 })
 
 describe('files that do not fit', () => {
-  it('a part of a split model alone', async () => {
+  it('a part of a split model alone', async ({ page }) => {
     const [first = Buffer.alloc(0), second = Buffer.alloc(0)] = split(tinyLlama(), 2)
-    expect(await failure(first)).toMatch(/^truncated: .*1 of the 2 files/)
-    expect(await failure(second)).toMatch(/^malformed: .*file 2 of 2/)
+    expect(await failure(page, first)).toMatch(/^truncated: .*1 of the 2 files/)
+    expect(await failure(page, second)).toMatch(/^malformed: .*file 2 of 2/)
   })
 
-  it('more tensors than memory can hold, by the header alone', async () => {
+  it('more tensors than memory can hold, by the header alone', async ({ page, site }) => {
     const rows = 1 << 16
     const giant = Array.from({ length: 40 }, (_, i): Tensor => {
       const offset = i * rows * 1024 * 4

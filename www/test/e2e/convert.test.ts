@@ -5,14 +5,14 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect } from 'vitest'
+import type { Page } from 'playwright-core'
+import { describe, expect } from 'vitest'
 import type { ConvertOptions } from '../../src/checkpoint-types.ts'
-import { noWorkers, openPage, startBrowser, type Outcome } from './support/browser.ts'
+import { noWorkers, type Outcome } from './support/browser.ts'
 import { tinyCheckpoint } from './support/checkpoint.ts'
-import { fixture, itNeeds, targetFolder } from './support/files.ts'
+import { fixture, targetFolder } from './support/files.ts'
 import { convertNatively, nativeBinary } from './support/native.ts'
-import { startSite, type Site } from './support/site.ts'
+import { itNeeds, test } from './support/test.ts'
 import { withMemoryCap } from './support/wasm.ts'
 
 const NAMES = ['config.json', 'dlm_config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']
@@ -27,15 +27,9 @@ const DECODED = 6
 
 const it = itNeeds(tinyCheckpoint)
 const itNatively = itNeeds(tinyCheckpoint, nativeBinary)
-let browser: Browser
-let site: Site
-let page: Page
 
-beforeAll(async () => {
-  site = await startSite()
-  browser = await startBrowser()
-  page = await openPage(browser, site.url)
-  // The checkpoint's files, in the page.
+// The checkpoint's files, in the page.
+test.beforeEach(async ({ page }) => {
   await page.evaluate(async (names) => {
     const fetched = names.map(async (name) => {
       const response = await fetch(`/fixtures/tiny-dlm/checkpoint/${name}`)
@@ -43,11 +37,6 @@ beforeAll(async () => {
     })
     Object.assign(globalThis, { checkpoint: await Promise.all(fetched) })
   }, NAMES)
-})
-
-afterAll(async () => {
-  await browser.close()
-  await site.close()
 })
 
 declare global {
@@ -59,7 +48,11 @@ declare global {
 type Changes = Readonly<Record<string, string | Uint8Array | null>>
 
 /** Converts the checkpoint with `changes`, and gives code and message of how that ended. */
-async function convert(changes: Changes, options: Omit<ConvertOptions, 'signal' | 'onProgress'> = {}): Promise<string> {
+async function convert(
+  page: Page,
+  changes: Changes,
+  options: Omit<ConvertOptions, 'signal' | 'onProgress'> = {},
+): Promise<string> {
   const encoded = Object.entries(changes).map(
     ([name, content]) => [name, content === null ? null : Buffer.from(content).toString('base64')] as const,
   )
@@ -93,7 +86,7 @@ function json(name: string, change: object): string {
 }
 
 describe('the trained checkpoint', () => {
-  itNatively('becomes the file that the command line writes', async () => {
+  itNatively('becomes the file that the command line writes', async ({ page }) => {
     const native = await convertNatively(tinyCheckpoint, join(targetFolder, 'models', 'tiny-dlm-native.gguf'))
     const { bytes, progress, report } = await page.evaluate(async () => {
       const progress: number[] = []
@@ -116,7 +109,7 @@ describe('the trained checkpoint', () => {
     await noWorkers(page)
   })
 
-  it('is known before it is converted, and agrees with its file', async () => {
+  it('is known before it is converted, and agrees with its file', async ({ page }) => {
     const { report, same, other, progress } = await page.evaluate(async () => {
       const progress: string[] = []
       const report = await webtern.inspectCheckpoint(checkpoint)
@@ -142,7 +135,7 @@ describe('the trained checkpoint', () => {
     await noWorkers(page)
   })
 
-  it('decodes as the reference did', async () => {
+  it('decodes as the reference did', async ({ page }) => {
     const parse: (line: string) => { readonly tokens: readonly number[]; readonly out: Record<string, number[]> } =
       JSON.parse
     const lines = readFileSync(fixture('tiny-dlm/cases.jsonl'), 'utf8').split('\n').slice(0, DECODED)
@@ -166,7 +159,7 @@ describe('the trained checkpoint', () => {
 })
 
 describe('a GGUF model', () => {
-  it('is known by its file, wherever it is', async () => {
+  it('is known by its file, wherever it is', async ({ page }) => {
     const { here, there, phases } = await page.evaluate(async () => {
       const phases = new Set<string>()
       const { blob } = await webtern.convertCheckpoint(checkpoint, { type: 'tq2_0' })
@@ -189,7 +182,7 @@ describe('a GGUF model', () => {
     await noWorkers(page)
   })
 
-  it('that is none, or not whole, has the code that loading it would have', async () => {
+  it('that is none, or not whole, has the code that loading it would have', async ({ page }) => {
     const codes = await page.evaluate(async () => {
       const stories = await (await fetch('/fixtures/stories260K.gguf')).blob()
       const codeOf = (error: unknown): string => (error instanceof webtern.WebternError ? error.code : String(error))
@@ -215,7 +208,7 @@ describe('a checkpoint with a fault', () => {
     return changed
   }
 
-  it.each<[name: string, expected: RegExp, changes: Changes]>([
+  it.for<[name: string, expected: RegExp, changes: Changes]>([
     ['no configuration', /^io: config\.json is missing/, { 'config.json': null }],
     ['no tokenizer', /^io: the checkpoint has no tokenizer/, { 'tokenizer.json': null }],
     ['no weights', /^io: the checkpoint has no weights/, { 'model.safetensors': null }],
@@ -250,11 +243,11 @@ describe('a checkpoint with a fault', () => {
       /^malformed: tensor model\.layers\.1\.mlp\.up_proj\.weight: row 0, column 7 is NaN/,
       { 'model.safetensors': withNan('model.layers.1.mlp.up_proj.weight') },
     ],
-  ])('%s', async (_, expected, changes) => {
-    expect(await convert(changes)).toMatch(expected)
+  ])('%s', async ([_, expected, changes], { page }) => {
+    expect(await convert(page, changes)).toMatch(expected)
   })
 
-  it('weights of more than 4 GiB in one file', async () => {
+  it('weights of more than 4 GiB in one file', async ({ page }) => {
     const message = await page.evaluate(async () => {
       const part = new Blob([new Uint8Array(1 << 20)])
       const weights = new File(
@@ -270,39 +263,42 @@ describe('a checkpoint with a fault', () => {
     expect(message).toContain('model.safetensors has 4296015872 bytes, and a page reads files of up to 4 GiB')
   })
 
-  it('options that do not go with it', async () => {
-    expect(await convert({}, { maskTokenId: 600 })).toMatch(/^\S+: .*600/)
-    expect(await convert({}, { maskTokenId: 2 })).toMatch(/^\S+: .*2/)
-    expect(await convert({}, { maskTokenId: 2, forceMaskToken: true })).toBe('ok: ')
+  it('options that do not go with it', async ({ page }) => {
+    expect(await convert(page, {}, { maskTokenId: 600 })).toMatch(/^\S+: .*600/)
+    expect(await convert(page, {}, { maskTokenId: 2 })).toMatch(/^\S+: .*2/)
+    expect(await convert(page, {}, { maskTokenId: 2, forceMaskToken: true })).toBe('ok: ')
   })
 })
 
 describe('no room', () => {
-  it('in the memory of the engine', async () => {
+  it('in the memory of the engine', async ({ page, site }) => {
     site.route('capped/converter/webtern_bg.wasm', (_, response) => {
       response.writeHead(200, { 'content-type': 'application/wasm' }).end(withMemoryCap(3, 'converter'))
     })
-    expect(await convert({}, { wasmBaseUrl: '/capped/' })).toMatch(/^out-of-memory: \S/)
+    expect(await convert(page, {}, { wasmBaseUrl: '/capped/' })).toMatch(/^out-of-memory: \S/)
   })
 
-  it('for the file', async () => {
-    const ended = await convert({}, { workerUrl: '/full-worker.js' })
+  it('for the file', async ({ page }) => {
+    const ended = await convert(page, {}, { workerUrl: '/full-worker.js' })
     expect(ended).toMatch(/^out-of-memory: writing tensor \S+: the browser has no room for \d+ bytes after \d+/)
   })
 })
 
 describe('an abort', () => {
-  it.each(['inspectCheckpoint', 'convertCheckpoint'] as const)('ends %s at once, and its worker', async (name) => {
-    const code = await page.evaluate(async (name) => {
-      const controller = new AbortController()
-      const call = webtern[name](checkpoint, { signal: controller.signal }).then(
-        () => 'ok',
-        (error: unknown) => (error instanceof webtern.WebternError ? error.code : 'another error'),
-      )
-      setTimeout(() => controller.abort(), 20)
-      return call
-    }, name)
-    expect(code).toBe('aborted')
-    await noWorkers(page)
-  })
+  it.for(['inspectCheckpoint', 'convertCheckpoint'] as const)(
+    'ends %s at once, and its worker',
+    async (name, { page }) => {
+      const code = await page.evaluate(async (name) => {
+        const controller = new AbortController()
+        const call = webtern[name](checkpoint, { signal: controller.signal }).then(
+          () => 'ok',
+          (error: unknown) => (error instanceof webtern.WebternError ? error.code : 'another error'),
+        )
+        setTimeout(() => controller.abort(), 20)
+        return call
+      }, name)
+      expect(code).toBe('aborted')
+      await noWorkers(page)
+    },
+  )
 })

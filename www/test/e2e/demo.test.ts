@@ -1,28 +1,16 @@
 /** The built demo page on real models: what a visitor does, with a screenshot of every state (`target/screenshots`). */
 
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect } from 'vitest'
-import { noWorkers, startBrowser } from './support/browser.ts'
+import type { Page } from 'playwright-core'
+import { describe, expect } from 'vitest'
+import { noWorkers } from './support/browser.ts'
 import { openDemo } from './support/demo.ts'
-import { fixture, itNeeds, screenshotPath } from './support/files.ts'
+import { fixture, screenshotPath } from './support/files.ts'
 import { split, tinyLlama, write } from './support/gguf.ts'
-import { startSite, type Site } from './support/site.ts'
+import { itNeeds } from './support/test.ts'
 
 const DLM = '../fixtures/tiny-dlm/tiny-dlm-q2_0.gguf'
 const STORIES = '../fixtures/stories260K.gguf'
 const it = itNeeds(fixture('tiny-dlm/tiny-dlm-q2_0.gguf'), fixture('stories260K.gguf'))
-let browser: Browser
-let site: Site
-
-beforeAll(async () => {
-  site = await startSite()
-  browser = await startBrowser()
-})
-
-afterAll(async () => {
-  await browser.close()
-  await site.close()
-})
 
 const shot = (page: Page, name: string): Promise<Buffer> => page.screenshot({ path: screenshotPath(name) })
 const mode = (page: Page, name: string): Promise<void> =>
@@ -51,8 +39,8 @@ async function stopNext(page: Page, by: 'button' | 'Escape'): Promise<void> {
 }
 
 describe('a block-diffusion model', () => {
-  it('chats: the block fills, then the answer stands', async () => {
-    const page = await openDemo(browser, site, DLM)
+  it('chats: the block fills, then the answer stands', async ({ page, site }) => {
+    await openDemo(page, site, DLM)
     await shot(page, 'dlm-ready')
     expect(await page.locator('#tab-chat').getAttribute('aria-selected')).toBe('true')
     await mode(page, 'iterative')
@@ -63,23 +51,21 @@ describe('a block-diffusion model', () => {
     await shot(page, 'dlm-chat')
     await page.emulateMedia({ colorScheme: 'dark' })
     await shot(page, 'dlm-chat-dark')
-    await page.close()
   })
 
-  it.each(['auto', 'ar', 'greedy', 'iterative', 'adaptive'])('runs in mode %s', async (name) => {
-    const page = await openDemo(browser, site, DLM)
+  it.for(['auto', 'ar', 'greedy', 'iterative', 'adaptive'])('runs in mode %s', async (name, { page, site }) => {
+    await openDemo(page, site, DLM)
     await mode(page, name)
     await ask(page, 'Count from 3 to 7.')
     expect(await page.locator('#error').isHidden()).toBe(true)
     expect(await page.getByTestId('output').last().textContent()).not.toBe('')
     expect(await page.getByTestId('answer').getAttribute('data-finish')).toMatch(/^(stop|length)$/)
-    await page.close()
   })
 })
 
 describe('an autoregressive model', () => {
-  it('completes a text, stops at the button, and is unloaded', async () => {
-    const page = await openDemo(browser, site, STORIES)
+  it('completes a text, stops at the button, and is unloaded', async ({ page, site }) => {
+    await openDemo(page, site, STORIES)
     expect(await page.locator('#tab-completion').getAttribute('aria-selected')).toBe('true')
     expect(await page.getByTestId('mode-adaptive').isDisabled()).toBe(true)
     await ask(page, 'Once upon a time')
@@ -94,24 +80,21 @@ describe('an autoregressive model', () => {
     await page.locator('#unload').click()
     await page.waitForSelector('body[data-phase=empty]')
     await noWorkers(page)
-    await page.close()
   })
 
-  it('says that the prompt is too long, and goes on', async () => {
-    const page = await openDemo(browser, site, STORIES)
+  it('says that the prompt is too long, and goes on', async ({ page, site }) => {
+    await openDemo(page, site, STORIES)
     await ask(page, 'Once upon a time. '.repeat(3000))
     expect(await page.locator('#error').getAttribute('data-code')).toBe('context-full')
     await shot(page, 'error-context')
     await ask(page, 'Once')
     expect(await page.locator('#error').isHidden()).toBe(true)
     expect(await page.getByTestId('output').last().textContent()).not.toBe('')
-    await page.close()
   })
 })
 
 describe('loading', () => {
-  it('by the list, with the keyboard only', async () => {
-    const page = await browser.newPage({ viewport: { width: 1200, height: 800 } })
+  it('by the list, with the keyboard only', async ({ page, site }) => {
     await page.goto(`${site.url}demo/`)
     await page.waitForSelector('body[data-phase=ready]')
     await page.locator('#switch').focus()
@@ -135,11 +118,9 @@ describe('loading', () => {
     await page.keyboard.press('Enter')
     await page.waitForSelector('body[data-phase=ready]')
     expect(await page.getByTestId('answer').getAttribute('data-finish')).toBe('abort')
-    await page.close()
   })
 
-  it('shows how far it is, and what went wrong with its code', async () => {
-    const page = await browser.newPage({ viewport: { width: 1200, height: 800 } })
+  it('shows how far it is, and what went wrong with its code', async ({ page, site }) => {
     const { bytes } = write(tinyLlama())
     site.route('demo/slow.gguf', (_, response) => {
       response.writeHead(200, { 'content-length': bytes.length })
@@ -155,11 +136,9 @@ describe('loading', () => {
     await page.goto(`${site.url}demo/?model=nowhere.gguf`)
     await page.locator('#error').waitFor()
     expect(await page.locator('#error').getAttribute('data-code')).toBe('http')
-    await page.close()
   })
 
-  it('takes all files of a split model at once', async () => {
-    const page = await browser.newPage()
+  it('takes all files of a split model at once', async ({ page, site }) => {
     await page.goto(`${site.url}demo/?model=`)
     const files = split(tinyLlama(), 2).map((part, i) => ({
       name: `tiny-0000${String(i + 1)}-of-00002.gguf`,
@@ -169,20 +148,19 @@ describe('loading', () => {
     await page.locator('#model-file').setInputFiles(files)
     await page.waitForSelector('body[data-phase=ready]')
     expect(await page.locator('#model-name').textContent()).toBe('tiny')
-    await page.close()
   })
 })
 
-it.each(['light', 'dark'] as const)('a narrow screen shows everything, %s', async (colorScheme) => {
+it.for(['light', 'dark'] as const)('a narrow screen shows everything, %s', async (colorScheme, { page, site }) => {
+  await page.setViewportSize({ width: 360, height: 740 })
+  await page.emulateMedia({ colorScheme })
   for (const [name, model, prompt] of [
     ['dlm', DLM, 'What is 28 - 13?'],
     ['stories', STORIES, 'Once upon a time'],
   ] as const) {
-    const page = await openDemo(browser, site, model, { width: 360, height: 740 })
-    await page.emulateMedia({ colorScheme })
+    await openDemo(page, site, model)
     await ask(page, prompt)
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360)
     await page.screenshot({ path: screenshotPath(`${name}-360-${colorScheme}`), fullPage: true })
-    await page.close()
   }
 })

@@ -2,7 +2,8 @@
 
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { load, loaded, noWorkers, openPage, residentBytes, startBrowser } from './support/browser.ts'
+import { startBrowser } from '../chromium.ts'
+import { load, loaded, noWorkers, openPage, residentBytes } from './support/browser.ts'
 import { tinyLlama, write } from './support/gguf.ts'
 import { startSite, type Site } from './support/site.ts'
 import { withMemoryCap } from './support/wasm.ts'

@@ -4,12 +4,12 @@
  */
 
 import type * as wllama from '@wllama/wllama/esm/index.js'
-import type { Browser } from 'playwright-core'
-import { afterAll, beforeAll, expect } from 'vitest'
-import { loaded, openPage, startBrowser } from './support/browser.ts'
-import { itNeeds } from './support/files.ts'
+import type { Page } from 'playwright-core'
+import { expect } from 'vitest'
+import { loaded } from './support/browser.ts'
 import { convertGolden, nativeBinary } from './support/native.ts'
-import { startSite, type Site } from './support/site.ts'
+import type { Site } from './support/site.ts'
+import { itNeeds } from './support/test.ts'
 
 declare global {
   var Wllama: typeof wllama.Wllama
@@ -21,25 +21,16 @@ const TOKENS = 32
 const CONTINUATION = ' three, four, knock at the door; five, six, pick up stick'
 
 const it = itNeeds(nativeBinary)
-let browser: Browser
-let site: Site
-
-beforeAll(async () => {
-  site = await startSite()
-  browser = await startBrowser()
-})
-
-afterAll(async () => {
-  await browser.close()
-  await site.close()
-})
 
 /** The continuation by wllama on the CPU with one thread, and the number of tokens it cut the prompt into. */
-async function askWllama(url: string): Promise<{ readonly text: string | undefined; readonly promptTokens: number }> {
-  const page = await browser.newPage()
+async function askWllama(
+  page: Page,
+  site: Site,
+  url: string,
+): Promise<{ readonly text: string | undefined; readonly promptTokens: number }> {
   await page.goto(`${site.url}wllama.html`)
   await page.waitForFunction(() => 'Wllama' in globalThis)
-  const answer = await page.evaluate(
+  return page.evaluate(
     async ({ url, prompt, max_tokens }) => {
       const model = new Wllama({ default: '/wllama/wasm/wllama.wasm' }, { suppressNativeLog: true })
       await model.loadModel([await (await fetch(url)).blob()], { n_gpu_layers: 0, n_threads: 1 })
@@ -48,23 +39,19 @@ async function askWllama(url: string): Promise<{ readonly text: string | undefin
     },
     { url, prompt: PROMPT, max_tokens: TOKENS },
   )
-  await page.close()
-  return answer
 }
 
-it.each(['llama', 'qwen2'].flatMap((architecture) => ['q2_0', 'q8_0'].map((type) => [architecture, type] as const)))(
+it.for(['llama', 'qwen2'].flatMap((architecture) => ['q2_0', 'q8_0'].map((type) => [architecture, type] as const)))(
   'wllama continues a converted %s of %s as webtern does',
-  async (architecture, type) => {
+  async ([architecture, type], { page, site }) => {
     const url = await convertGolden(`rhyme-${architecture}`, type)
-    const page = await openPage(browser, site.url)
     expect(await loaded(page, url)).toMatchObject({ architecture, quantization: type.toUpperCase() })
     const { text, tokens, stats } = await page.evaluate(
       ([prompt, maxTokens]) => model.generate({ prompt, maxTokens, mode: 'ar', temperature: 0 }).result(),
       [PROMPT, TOKENS] as const,
     )
-    await page.close()
     expect(text).toBe(CONTINUATION)
     expect(tokens).toHaveLength(TOKENS)
-    expect(await askWllama(url)).toEqual({ text, promptTokens: stats.promptTokens })
+    expect(await askWllama(page, site, url)).toEqual({ text, promptTokens: stats.promptTokens })
   },
 )

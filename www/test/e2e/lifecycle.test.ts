@@ -1,41 +1,24 @@
 /** From load to unload and again: sources, running out of memory, crashes, pages of other kinds. */
 
 import { readFileSync } from 'node:fs'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { load, loaded, noWorkers, openPage, startBrowser } from './support/browser.ts'
+import { describe, expect } from 'vitest'
+import { load, loaded, noWorkers, openPage } from './support/browser.ts'
 import { split, tinyLlama, write } from './support/gguf.ts'
-import { startSite, type Site } from './support/site.ts'
+import { startSite } from './support/site.ts'
+import { test } from './support/test.ts'
 import { withMemoryCap } from './support/wasm.ts'
 
 const { bytes } = write(tinyLlama())
-let browser: Browser
-let isolated: Site
-let plain: Site
-let page: Page
-
-beforeAll(async () => {
-  isolated = await startSite()
-  plain = await startSite({ isolated: false })
-  browser = await startBrowser()
-})
-
-afterAll(async () => {
-  await browser.close()
-  await Promise.all([isolated.close(), plain.close()])
-})
-
-beforeEach(async () => {
-  page = await openPage(browser, isolated.url)
-})
-
-afterEach(async () => {
-  await page.close()
+/** With a site whose pages are not isolated. */
+const it = test.extend('plain', { scope: 'file' }, async ({}, { onCleanup }) => {
+  const plain = await startSite({ isolated: false })
+  onCleanup(() => plain.close())
+  return plain
 })
 
 describe('sources', () => {
-  it('File, Blob, ArrayBuffer, view, URL; the buffer stays usable', async () => {
-    const url = isolated.route('fault/tiny.gguf', (_, response) => response.end(bytes))
+  it('File, Blob, ArrayBuffer, view, URL; the buffer stays usable', async ({ page, site }) => {
+    const url = site.route('fault/tiny.gguf', (_, response) => response.end(bytes))
     const answers = await page.evaluate(async (url) => {
       const buffer = await (await fetch(url)).arrayBuffer()
       const before = new Uint8Array(buffer).slice()
@@ -62,7 +45,7 @@ describe('sources', () => {
     await noWorkers(page)
   })
 
-  it('the files of a split model, in any order, are the whole model', async () => {
+  it('the files of a split model, in any order, are the whole model', async ({ page }) => {
     const parts = split(tinyLlama(), 3).map((part) => Buffer.from(part).toString('base64'))
     const whole = await loaded(page, bytes)
     const wanted = await page.evaluate(() => model.generate({ prompt: 'et', maxTokens: 8 }).result())
@@ -81,7 +64,9 @@ describe('sources', () => {
 })
 
 describe('requests that cannot be met', () => {
-  it('a prompt longer than the context, a mode without its mask token, a token that does not exist', async () => {
+  it('a prompt longer than the context, a mode without its mask token, a token that does not exist', async ({
+    page,
+  }) => {
     await loaded(page, bytes)
     const codes = await page.evaluate(async () => {
       const codes: string[] = []
@@ -103,7 +88,7 @@ describe('requests that cannot be met', () => {
     expect(codes).toEqual(['context-full', 'context-full', 'no-mask-token', 'bad-option', 'bad-option', 'length'])
   })
 
-  it('a context that the model does not have, a mask token that the vocabulary does not have', async () => {
+  it('a context that the model does not have, a mask token that the vocabulary does not have', async ({ page }) => {
     expect(await load(page, bytes, { contextLength: 100_000 })).toMatchObject({ code: 'bad-option' })
     expect(await load(page, bytes, { maskTokenId: 100_000 })).toMatchObject({ code: 'bad-option' })
     await noWorkers(page)
@@ -111,8 +96,8 @@ describe('requests that cannot be met', () => {
 })
 
 describe('memory', () => {
-  it('that runs out ends the load with its own code', async () => {
-    isolated.route('fault/wasm/relaxed/webtern_bg.wasm', (_, response) =>
+  it('that runs out ends the load with its own code', async ({ page, site }) => {
+    site.route('fault/wasm/relaxed/webtern_bg.wasm', (_, response) =>
       response.writeHead(200, { 'content-type': 'application/wasm' }).end(withMemoryCap(8)),
     )
     const options = { wasmBaseUrl: '/fault/wasm/', threads: 1 }
@@ -125,14 +110,14 @@ describe('memory', () => {
       .set('tokenizer.ggml.scores', { f32s: tokens.map(() => 0) })
       .set('tokenizer.ggml.token_type', { i32s: tokens.map(() => 1) })
     const big = write({ ...model, tensors: [tensor, ...model.tensors.slice(1)] }).bytes
-    const url = isolated.route('fault/big.gguf', (_, response) => response.end(big))
+    const url = site.route('fault/big.gguf', (_, response) => response.end(big))
     const { code, message } = await load(page, url, options)
     expect(`${code}: ${message}`).toMatch(/^out-of-memory: .*smaller/)
   })
 })
 
 describe('a crash', () => {
-  it('of the worker rejects everything that is pending, and everything after', async () => {
+  it('of the worker rejects everything that is pending, and everything after', async ({ page }) => {
     await loaded(page, bytes)
     const outcomes = page.evaluate(async () => {
       const codeOf = (error: unknown): string => (error instanceof webtern.WebternError ? error.code : String(error))
@@ -156,7 +141,7 @@ describe('a crash', () => {
     await noWorkers(page)
   })
 
-  it.each(['loader_push', 'engine_step'])('by a trap in %s', async (call) => {
+  it.for(['loader_push', 'engine_step'])('by a trap in %s', async (call, { page }) => {
     const options = { workerUrl: `/failing-worker.js?trap-at=${call}` }
     const outcome = await load(page, bytes, options)
     if (call === 'engine_step') {
@@ -172,7 +157,7 @@ describe('a crash', () => {
     await noWorkers(page)
   })
 
-  it('an unload in the middle of a generation rejects it, and ends the worker', async () => {
+  it('an unload in the middle of a generation rejects it, and ends the worker', async ({ page }) => {
     const { threads } = await loaded(page, bytes)
     expect(page.workers()).toHaveLength(threads)
     const code = await page.evaluate(async () => {
@@ -185,7 +170,7 @@ describe('a crash', () => {
   })
 })
 
-it('a page without isolation headers works too', async () => {
+it('a page without isolation headers works too', async ({ page, browser, plain }) => {
   const other = await openPage(browser, plain.url)
   expect(await other.evaluate(() => globalThis.crossOriginIsolated)).toBe(false)
   expect(await page.evaluate(() => globalThis.crossOriginIsolated)).toBe(true)
@@ -196,7 +181,7 @@ it('a page without isolation headers works too', async () => {
   await other.close()
 })
 
-it('a page of another origin reads the model where the server lets it', async () => {
+it('a page of another origin reads the model where the server lets it', async ({ page, plain }) => {
   const url = plain.route('fault/shared.gguf', (_, response) =>
     response.writeHead(200, { 'access-control-allow-origin': '*' }).end(bytes),
   )
@@ -205,9 +190,9 @@ it('a page of another origin reads the model where the server lets it', async ()
   expect(await load(page, closed)).toMatchObject({ code: 'network' })
 })
 
-it('the worker may come from elsewhere', async () => {
+it('the worker may come from elsewhere', async ({ page, site }) => {
   const script = readFileSync(new URL('../../dist/worker.js', import.meta.url))
-  isolated.route('elsewhere/worker.js', (_, response) =>
+  site.route('elsewhere/worker.js', (_, response) =>
     response
       .writeHead(200, { 'content-type': 'text/javascript', 'cross-origin-embedder-policy': 'require-corp' })
       .end(script),

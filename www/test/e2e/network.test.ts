@@ -2,32 +2,19 @@
 
 import { readFileSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, expect, it } from 'vitest'
-import { load, noWorkers, openPage, startBrowser } from './support/browser.ts'
-import { fixture, itNeeds } from './support/files.ts'
+import type { Page } from 'playwright-core'
+import { expect } from 'vitest'
+import { load, noWorkers } from './support/browser.ts'
+import { fixture } from './support/files.ts'
 import { split, tinyLlama, write } from './support/gguf.ts'
-import { startSite, type Site } from './support/site.ts'
+import type { Site } from './support/site.ts'
+import { itNeeds, test as it } from './support/test.ts'
 
 const { bytes } = write(tinyLlama())
 const HALF = bytes.length >> 1
-let browser: Browser
-let site: Site
-let page: Page
-
-beforeAll(async () => {
-  site = await startSite()
-  browser = await startBrowser()
-  page = await openPage(browser, site.url)
-})
-
-afterAll(async () => {
-  await browser.close()
-  await site.close()
-})
 
 /** Loads from a route that answers as told; the code and message of the failure, or `ok: `. */
-async function outcome(answer: (response: ServerResponse) => void): Promise<string> {
+async function outcome(page: Page, site: Site, answer: (response: ServerResponse) => void): Promise<string> {
   const url = site.route('fault/model.gguf', (_, response) => answer(response))
   const { code, message } = await load(page, url)
   if (code === 'ok') await page.evaluate(() => model.unload())
@@ -35,27 +22,31 @@ async function outcome(answer: (response: ServerResponse) => void): Promise<stri
   return `${code}: ${message}`
 }
 
-it('HTTP errors', async () => {
-  expect(await outcome((response) => response.writeHead(404).end('no'))).toMatch(/^http: .*model\.gguf answered 404/)
-  expect(await outcome((response) => response.writeHead(500).end('no'))).toMatch(/^http: .*answered 500/)
+it('HTTP errors', async ({ page, site }) => {
+  expect(await outcome(page, site, (response) => response.writeHead(404).end('no'))).toMatch(
+    /^http: .*model\.gguf answered 404/,
+  )
+  expect(await outcome(page, site, (response) => response.writeHead(500).end('no'))).toMatch(/^http: .*answered 500/)
 })
 
-it('a web page instead of the model', async () => {
+it('a web page instead of the model', async ({ page, site }) => {
   const html = '<!doctype html><title>Sign in</title>'
-  const typed = await outcome((response) => response.writeHead(200, { 'content-type': 'text/html' }).end(html))
+  const typed = await outcome(page, site, (response) =>
+    response.writeHead(200, { 'content-type': 'text/html' }).end(html),
+  )
   expect(typed).toMatch(/^http: .*web page/)
-  const untyped = await outcome((response) => response.writeHead(200).end(html))
+  const untyped = await outcome(page, site, (response) => response.writeHead(200).end(html))
   expect(untyped).toMatch(/^http: .*web page/)
 })
 
-it('no server at all', async () => {
+it('no server at all', async ({ page }) => {
   const { code, message } = await load(page, 'http://127.0.0.1:1/model.gguf')
   expect(`${code}: ${message}`).toMatch(/^network: .*could not be reached/)
 })
 
-it('a connection that is cut, with and without a length', async () => {
+it('a connection that is cut, with and without a length', async ({ page, site }) => {
   const cut = (headers: Record<string, number>) =>
-    outcome((response) => {
+    outcome(page, site, (response) => {
       response.writeHead(200, headers)
       response.write(bytes.subarray(0, HALF), () => setTimeout(() => response.destroy(), 50))
     })
@@ -63,29 +54,29 @@ it('a connection that is cut, with and without a length', async () => {
   expect(await cut({})).toMatch(/^(network|truncated): /)
 })
 
-it('a Content-Length that is wrong', async () => {
+it('a Content-Length that is wrong', async ({ page, site }) => {
   // Too long: the connection ends before. Too short: the browser reads no further than it says.
-  const long = await outcome((response) => {
+  const long = await outcome(page, site, (response) => {
     response.writeHead(200, { 'content-length': bytes.length + 10 })
     response.write(bytes, () => setTimeout(() => response.destroy(), 50))
   })
   expect(long).toMatch(/^(network|truncated): /)
-  const short = await outcome((response) => {
+  const short = await outcome(page, site, (response) => {
     response.writeHead(200, { 'content-length': bytes.length - 10 })
     response.end(bytes.subarray(0, bytes.length - 10))
   })
   expect(short).toMatch(/^(truncated|malformed): /)
 })
 
-it('a body without a length, in small pieces, is read', async () => {
-  const chunked = await outcome((response) => {
+it('a body without a length, in small pieces, is read', async ({ page, site }) => {
+  const chunked = await outcome(page, site, (response) => {
     for (let at = 0; at < bytes.length; at += 10_007) response.write(bytes.subarray(at, at + 10_007))
     response.end()
   })
   expect(chunked).toBe('ok: ')
 })
 
-it('the parts of a split model, and one that is missing', async () => {
+it('the parts of a split model, and one that is missing', async ({ page, site }) => {
   const parts = split(tinyLlama(), 3)
   const urls = parts.map((part, i) =>
     site.route(`fault/tiny-0000${String(i + 1)}-of-00003.gguf`, (_, response) => response.end(part)),
@@ -98,7 +89,7 @@ it('the parts of a split model, and one that is missing', async () => {
   await noWorkers(page)
 })
 
-itNeeds(fixture('stories260K.gguf'))('progress never goes back, and ends at the whole', async () => {
+itNeeds(fixture('stories260K.gguf'))('progress never goes back, and ends at the whole', async ({ page, site }) => {
   const story = readFileSync(fixture('stories260K.gguf'))
   const url = site.route('fault/slow.gguf', (_, response) => {
     response.writeHead(200, { 'content-length': story.length })
@@ -112,7 +103,7 @@ itNeeds(fixture('stories260K.gguf'))('progress never goes back, and ends at the 
         clearInterval(timer)
         response.end()
       }
-    }, 60)
+    }, 200)
   })
   const reports = await page.evaluate(async (url) => {
     const reports: { phase: string; loaded: number; total: number | null }[] = []

@@ -7,13 +7,14 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, expect } from 'vitest'
-import { loaded, noWorkers, openPage, residentBytes, startBrowser } from './support/browser.ts'
+import type { Page } from 'playwright-core'
+import { beforeAll, expect } from 'vitest'
+import { loaded, noWorkers, residentBytes } from './support/browser.ts'
 import { smollm2Checkpoint, smollm2Files } from './support/checkpoint.ts'
-import { itNeeds, repository, targetFolder } from './support/files.ts'
+import { repository, targetFolder } from './support/files.ts'
 import { generateNatively, nativeBinary } from './support/native.ts'
-import { startSite, type Site } from './support/site.ts'
+import type { Site } from './support/site.ts'
+import { itNeeds } from './support/test.ts'
 
 /** Memory for a model, as a multiple of its file. */
 const MEMORY_FACTOR = 1.35
@@ -25,19 +26,10 @@ const MASK_TOKEN = '16'
 
 const it = itNeeds(join(smollm2Files, 'tokenizer.json'), nativeBinary)
 const modelPath = (type: string): string => join(targetFolder, 'models', `smollm2-subln-${type}.gguf`)
-let browser: Browser
-let site: Site
 
-beforeAll(async () => {
-  site = await startSite()
-  browser = await startBrowser()
+beforeAll(() => {
   if (existsSync(smollm2Files) && existsSync(nativeBinary)) ['q2_0', 'q8_0'].forEach(makeModel)
 }, 600_000)
-
-afterAll(async () => {
-  await browser.close()
-  await site.close()
-})
 
 function makeModel(type: string): void {
   const path = modelPath(type)
@@ -48,14 +40,13 @@ function makeModel(type: string): void {
   })
 }
 
-it('10 000 random texts become the ids of the `tokenizers` package', async () => {
+it('10 000 random texts become the ids of the `tokenizers` package', async ({ page }) => {
   const cases = join(targetFolder, 'models', 'tokenizer-cases.jsonl')
   const script = join(repository, 'tests/reference/tokenizer_cases.py')
   execFileSync(process.env['WEBTERN_PYTHON'] ?? 'python3', [script, join(smollm2Files, 'tokenizer.json'), cases])
   const parse: (line: string) => { readonly text: string; readonly ids: readonly number[] } = JSON.parse
   const expected = readFileSync(cases, 'utf8').trimEnd().split('\n').map(parse)
   expect(expected).toHaveLength(10_000)
-  const page = await openPage(browser, site.url)
   await loaded(page, '/models/smollm2-subln-q2_0.gguf')
   const found = await page.evaluate(
     (texts) => Promise.all(texts.map((text) => model.tokenize(text, { addSpecial: false }))),
@@ -63,11 +54,9 @@ it('10 000 random texts become the ids of the `tokenizers` package', async () =>
   )
   const different = expected.filter(({ ids }, i) => ids.join() !== found[i]?.join())
   expect(different.map(({ text }) => text)).toEqual([])
-  await page.close()
 }, 180_000)
 
-it('every mode writes what the command line writes', async () => {
-  const page = await openPage(browser, site.url)
+it('every mode writes what the command line writes', async ({ page }) => {
   const info = await loaded(page, '/models/smollm2-subln-q2_0.gguf')
   expect(info).toMatchObject({ architecture: 'bitnet', quantization: 'Q2_0', diffusion: { maskToken: 16 } })
   for (const mode of ['ar', 'greedy', 'iterative', 'adaptive'] as const) {
@@ -75,11 +64,10 @@ it('every mode writes what the command line writes', async () => {
     const { tokens } = await page.evaluate((request) => model.generate(request).result(), request)
     expect(tokens, mode).toEqual(await generateNatively(modelPath('q2_0'), request))
   }
-  await page.close()
 }, 180_000)
 
 /** Loads by the page's own form, writes 8 tokens each way, and gives the longest task of the main thread. */
-async function longestTask(page: Page, type: string): Promise<number> {
+async function longestTask(page: Page, site: Site, type: string): Promise<number> {
   await page.goto(`${site.url}demo/?model=`)
   await page.locator('#model-url').fill(`${site.url}models/smollm2-subln-${type}.gguf`)
   await page.evaluate(() => {
@@ -109,23 +97,20 @@ async function longestTask(page: Page, type: string): Promise<number> {
   })
 }
 
-it.each(['q2_0', 'q8_0'])(
+it.for(['q2_0', 'q8_0'])(
   'the page never waits for a %s file that loads and decodes',
-  async (type) => {
-    const page = await browser.newPage()
+  { timeout: 300_000 },
+  async (type, { page, site }) => {
     page.setDefaultTimeout(120_000)
     let longest = Infinity
     // A busy machine takes the main thread away too, so there are three chances.
-    for (let turn = 0; turn < 3 && longest > LONGEST_TASK_MS; turn++) longest = await longestTask(page, type)
+    for (let turn = 0; turn < 3 && longest > LONGEST_TASK_MS; turn++) longest = await longestTask(page, site, type)
     console.log(`longest task of the main thread, ${type}: ${longest.toFixed(0)} ms`)
     expect(longest).toBeLessThanOrEqual(LONGEST_TASK_MS)
-    await page.close()
   },
-  300_000,
 )
 
-it('memory stays near the size of the file, and is the same after an unload', async () => {
-  const page = await openPage(browser, site.url)
+it('memory stays near the size of the file, and is the same after an unload', async ({ page, browser }) => {
   const info: number[] = []
   const resident = [await residentBytes(browser)]
   for (let turn = 0; turn < 2; turn++) {
@@ -149,5 +134,4 @@ it('memory stays near the size of the file, and is the same after an unload', as
   expect(loaded2 / loaded1).toBeLessThan(1.05)
   expect(empty2).toBeLessThan(loaded1 - 0.9 * first)
   expect(empty2 - empty1).toBeLessThan(0.05 * first)
-  await page.close()
 }, 120_000)

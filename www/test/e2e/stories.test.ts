@@ -1,11 +1,10 @@
 /** A trained model of the ordinary kind: the library and the demo page write exactly what llama.cpp writes. */
 
-import type { Browser } from 'playwright-core'
-import { afterAll, beforeAll, expect } from 'vitest'
-import { loaded, openPage, startBrowser } from './support/browser.ts'
+import { expect } from 'vitest'
+import { loaded } from './support/browser.ts'
 import { openDemo } from './support/demo.ts'
-import { fixture, itNeeds } from './support/files.ts'
-import { startSite, type Site } from './support/site.ts'
+import { fixture } from './support/files.ts'
+import { itNeeds } from './support/test.ts'
 
 const PROMPT = 'Once upon a time'
 /** What wllama 3.8.1 (llama.cpp) answers. */
@@ -14,21 +13,8 @@ const STORY =
   "She wanted to play with it, but it was too high.\nLily's mom said"
 
 const it = itNeeds(fixture('stories260K.gguf'))
-let browser: Browser
-let site: Site
 
-beforeAll(async () => {
-  site = await startSite()
-  browser = await startBrowser()
-})
-
-afterAll(async () => {
-  await browser.close()
-  await site.close()
-})
-
-it('the library tells the story', async () => {
-  const page = await openPage(browser, site.url)
+it('the library tells the story', async ({ page }) => {
   const info = await loaded(page, '/fixtures/stories260K.gguf')
   expect(info).toMatchObject({ architecture: 'llama', quantization: 'F32', diffusion: null })
   const { streamed, result } = await page.evaluate(async (prompt) => {
@@ -46,8 +32,8 @@ it('the library tells the story', async () => {
   expect(await page.evaluate((ids) => model.detokenize(ids), result.tokens)).toBe(STORY)
 })
 
-it('the demo page tells the story', async () => {
-  const page = await openDemo(browser, site, '../fixtures/stories260K.gguf')
+it('the demo page tells the story', async ({ page, site }) => {
+  await openDemo(page, site, '../fixtures/stories260K.gguf')
   await page.getByTestId('mode').getByText('ar', { exact: true }).click()
   await page.getByTestId('maxTokens').fill('64')
   await page.locator('#prompt').fill(PROMPT)

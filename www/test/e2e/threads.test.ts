@@ -1,44 +1,28 @@
 /** Threads: the same tokens as with one, pool workers that do not start, and none left behind. */
 
 import { readFileSync } from 'node:fs'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
-import { load, loaded, noWorkers, openPage, startBrowser } from './support/browser.ts'
-import { fixture, itNeeds } from './support/files.ts'
+import { expect } from 'vitest'
+import { load, loaded, noWorkers } from './support/browser.ts'
+import { fixture } from './support/files.ts'
 import { tinyLlama, write } from './support/gguf.ts'
-import { startSite, type Site } from './support/site.ts'
+import type { Site } from './support/site.ts'
+import { itNeeds, test as it } from './support/test.ts'
 
 const GGUF = fixture('tiny-dlm/tiny-dlm-q2_0.gguf')
 const itOnTiny = itNeeds(GGUF)
 const QUESTIONS = ['What is 24 + 64?', 'Sort these numbers: 17, 91, 40, 9, 11.', 'Spell bear backwards.']
 const script = readFileSync(new URL('../../dist/worker.js', import.meta.url))
 const poolScript = readFileSync(new URL('../../dist/pool-worker.js', import.meta.url))
-const { bytes } = write(tinyLlama())
-let browser: Browser
-let site: Site
-let page: Page
-
-beforeAll(async () => {
-  site = await startSite()
-  browser = await startBrowser()
-})
-
-beforeEach(async () => {
-  page = await openPage(browser, site.url)
-})
-
-afterEach(() => page.close())
-
-afterAll(async () => {
-  await browser.close()
-  await site.close()
-})
+const tiny = tinyLlama()
+// A model without one has a notice of its own.
+tiny.metadata.set('tokenizer.chat_template', { string: '{{ messages[0].content }}' })
+const { bytes } = write(tiny)
 
 /**
  * Serves the scripts of workers below `folder` and returns the address of the engine's. Pool workers get
  * theirs if `serves` says so for the number of the request.
  */
-function workersAt(folder: string, serves: (request: number) => boolean): string {
+function workersAt(site: Site, folder: string, serves: (request: number) => boolean): string {
   const headers = { 'content-type': 'text/javascript', 'cross-origin-embedder-policy': 'require-corp' }
   let requests = 0
   site.route(`${folder}/pool-worker.js`, (_, response) => {
@@ -48,7 +32,7 @@ function workersAt(folder: string, serves: (request: number) => boolean): string
   return site.route(`${folder}/worker.js`, (_, response) => response.writeHead(200, headers).end(script))
 }
 
-itOnTiny('any number of threads gives the same tokens, and unload ends them all', async () => {
+itOnTiny('any number of threads gives the same tokens, and unload ends them all', async ({ page }) => {
   const found: unknown[] = []
   for (const threads of [1, 2, 4]) {
     const info = await loaded(page, '/fixtures/tiny-dlm/tiny-dlm-q2_0.gguf', { threads })
@@ -74,15 +58,15 @@ itOnTiny('any number of threads gives the same tokens, and unload ends them all'
   expect(found[2]).toEqual(found[0])
 })
 
-it('uses several threads by default on several processors', async () => {
+it('uses several threads by default on several processors', async ({ page }) => {
   const { threads, build } = await loaded(page, bytes)
   const processors = await page.evaluate(() => navigator.hardwareConcurrency)
   expect(threads > 1).toBe(processors > 1)
   expect(build.endsWith('-threads')).toBe(processors > 1)
 })
 
-it('a pool worker that does not start means fewer threads, and says so', async () => {
-  const none = workersAt('none', () => false)
+it('a pool worker that does not start means fewer threads, and says so', async ({ page, site }) => {
+  const none = workersAt(site, 'none', () => false)
   const info = await loaded(page, bytes, { threads: 3, workerUrl: none, wasmBaseUrl: '/dist/wasm' })
   expect(info.threads).toBe(1)
   expect(info.notices).toEqual([
@@ -95,12 +79,12 @@ it('a pool worker that does not start means fewer threads, and says so', async (
   ).toBe(4)
 
   // The page asks for a script once more, to see why it did not start.
-  const one = workersAt('one', (request) => request === 0)
+  const one = workersAt(site, 'one', (request) => request === 0)
   const { threads, notices } = await loaded(page, bytes, { threads: 3, workerUrl: one, wasmBaseUrl: '/dist/wasm' })
   expect([threads, notices.length]).toEqual([2, 1])
 })
 
-it('memory that cannot be shared leaves one thread, and says so', async () => {
+it('memory that cannot be shared leaves one thread, and says so', async ({ page, site }) => {
   const { href } = new URL('/dist/worker.js', site.url)
   const refuse = `
     const { Memory } = WebAssembly
@@ -117,7 +101,7 @@ it('memory that cannot be shared leaves one thread, and says so', async () => {
   expect(notices).toEqual(['running 1 of 2 threads: out of address space for shared memory'])
 })
 
-it('an abort while pool workers start ends them too', async () => {
+it('an abort while pool workers start ends them too', async ({ page }) => {
   await page.evaluate(async () => {
     const abort = new AbortController()
     const loading = webtern.loadModel(new Blob(['GGUF']), { threads: 8, signal: abort.signal })

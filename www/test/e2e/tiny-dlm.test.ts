@@ -5,12 +5,11 @@
 
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import type { Browser } from 'playwright-core'
-import { afterAll, beforeAll, expect } from 'vitest'
-import { loaded, openPage, startBrowser } from './support/browser.ts'
-import { fixture, itNeeds } from './support/files.ts'
+import { expect } from 'vitest'
+import { loaded, openPage } from './support/browser.ts'
+import { fixture } from './support/files.ts'
 import { generateNatively, nativeBinary, type TokenRun } from './support/native.ts'
-import { startSite, type Site } from './support/site.ts'
+import { itNeeds, test } from './support/test.ts'
 
 /** How the reference ran each of its modes. */
 const MODES = {
@@ -34,15 +33,11 @@ const GGUF = fixture('tiny-dlm/tiny-dlm-q2_0.gguf')
 const CASES = fixture('tiny-dlm/cases.jsonl')
 const it = itNeeds(GGUF, CASES)
 const itNatively = itNeeds(GGUF, CASES, nativeBinary)
-let browser: Browser
-let site: Site
 let runs: { readonly label: string; readonly request: TokenRun; readonly reference: readonly number[] }[]
 /** What the page generated for each run. */
 let found: readonly (readonly number[])[]
 
-beforeAll(async () => {
-  site = await startSite()
-  browser = await startBrowser()
+test.beforeAll(async ({ browser, site }) => {
   const parse: (line: string) => Case = JSON.parse
   const cases = readFileSync(CASES, 'utf8').trimEnd().split('\n').map(parse)
   runs = cases.flatMap(({ prompt, tokens, out }) =>
@@ -63,11 +58,6 @@ beforeAll(async () => {
     runs.map(({ request }) => request),
   )
 }, 180_000)
-
-afterAll(async () => {
-  await browser.close()
-  await site.close()
-})
 
 /** The runs whose ids differ from `expected`, in words. */
 function differences(expected: readonly (readonly number[])[]): string[] {

@@ -12,11 +12,9 @@ declare global {
   var model: Model
 }
 
-export { startBrowser } from '../../chromium.ts'
-
-/** A new page with the library. Errors that nobody catches are collected in `pageErrors`. */
+/** A new page with the library. */
 export async function openPage(browser: Browser, url: string): Promise<Page> {
-  const page = await browser.newPage()
+  const page = await browser.newPage({ viewport: { width: 1200, height: 800 } })
   await page.goto(url)
   await page.waitForFunction(() => 'webtern' in globalThis)
   return page
