@@ -91,9 +91,10 @@ bench: build browser $(BENCH_MODELS)
 	cd www && npm run --silent bench -- $(foreach model,$(BENCH_MODELS),--models $(abspath $(model))) \
 	  --out $(abspath $(TARGET_DIR))/bench $(BENCH)
 
-eval:
+eval: $(NODE_MODULES)
 	cargo run --quiet --release -- eval tiny models/tiny/eval.jsonl --threads 1 \
-	  --report models/tiny/modes.json --svg models/tiny/modes.svg
+	  --report models/tiny/modes.json
+	node www/scripts/eval-chart.mjs models/tiny/modes.json models/tiny/modes.svg
 
 # Models of SmolLM2-135M's shape with random weights, the usual load of the benchmarks.
 $(TARGET_DIR)/models/smollm2-135m-%.gguf: $(wildcard examples/random_model/*.rs)

@@ -67,7 +67,7 @@ async function run(options: Options, root: string, fixtures: string, built: stri
     const kernels = await kernelTimings(www, site, options.timeoutMs)
     if (!kernels) say('  not there: build them by npm run build -- --bench')
     const results = resultsOf(options.models, titles, checked, measurements, pairs, kernels ?? [])
-    const files = write(options, chromium, results, measurements, pairs)
+    const files = await write(options, chromium, results, measurements, pairs)
     console.log(`${report(results, SHOWN)}\n\n${files.map((file) => relative(root, file)).join('\n')}`)
   } finally {
     await site.close()

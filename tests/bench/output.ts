@@ -70,13 +70,13 @@ function measuredOf({ engine, model, threads, sample }: Measurement): Measured {
 }
 
 /** Writes `bench.json`, which has everything, and `bench.svg`, and returns their paths. */
-export function write(
+export async function write(
   options: Options,
   chromium: string,
   results: Results,
   measurements: readonly Measurement[],
   pairs: readonly Pair[],
-): readonly string[] {
+): Promise<readonly string[]> {
   const { engines, threads, rounds, busy, timeoutMs, models } = options
   const { titles, verdicts, ...summary } = results
   const processors = cpus()
@@ -96,7 +96,7 @@ export function write(
   const heading = `webtern and wllama in Chromium ${chromium.split('.')[0] ?? ''}${busy ? ', on a busy machine' : ''}`
   const files = {
     [join(options.out, 'bench.json')]: `${JSON.stringify(data, null, 2)}\n`,
-    [join(options.out, 'bench.svg')]: chart(heading, results.rows, titles, SHOWN),
+    [join(options.out, 'bench.svg')]: await chart(heading, results.rows, titles, SHOWN),
   }
   mkdirSync(options.out, { recursive: true })
   for (const [path, contents] of Object.entries(files)) writeFileSync(path, contents)

@@ -1,4 +1,4 @@
-//! `webtern eval`: what it counts, draws and refuses.
+//! `webtern eval`: what it counts, writes and refuses.
 
 use crate::common::{toy, webtern};
 use serde_json::{Value, json};
@@ -104,15 +104,6 @@ fn writes_what_json_prints_beside_the_table() {
     assert!(table.starts_with("mode "), "{table}");
     let report: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert_eq!((&report["cases"], &report["scores"][0]["mode"]), (&json!(1), &json!("ar")));
-}
-
-#[test]
-fn draws_a_plot() {
-    let evaluation = Evaluation::new(&[case("", "ab", "x")]);
-    let svg = evaluation.path("plot.svg");
-    evaluation.text(&["--modes", "ar,adaptive", "--thresholds", "0.9", "--svg", svg.to_str().unwrap()]);
-    let svg = std::fs::read_to_string(svg).unwrap();
-    assert!(svg.contains("1 cases") && svg.contains("<title>adaptive 0.9: 0.0 %"), "{svg}");
 }
 
 #[test]

@@ -362,9 +362,6 @@ pub(crate) struct EvalArgs {
     /// Also write what --json prints.
     #[arg(long, value_name = "OUT.json")]
     pub(crate) report: Option<PathBuf>,
-    /// Also draw accuracy against speed.
-    #[arg(long, value_name = "OUT.svg")]
-    pub(crate) svg: Option<PathBuf>,
 }
 
 impl EvalArgs {

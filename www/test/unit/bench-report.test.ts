@@ -3,11 +3,10 @@
 import { describe, expect, it } from 'vitest'
 import { blockRows, costOf } from '../../../tests/bench/blocks.js'
 import type { Verdict } from '../../../tests/bench/agreement.js'
-import { chart } from '../../../tests/bench/chart.js'
 import { pairRows, type Kind } from '../../../tests/bench/pairs.js'
 import { processors, reading } from '../../../tests/bench/machine.js'
 import { report, shownAs } from '../../../tests/bench/report.js'
-import { againstFewestThreads, againstOthers, METRICS, rowsOf, type Measured } from '../../../tests/bench/summary.js'
+import { againstFewestThreads, againstOthers, rowsOf, type Measured } from '../../../tests/bench/summary.js'
 
 const shown = shownAs(128, 64)
 const sizes = new Map([
@@ -170,25 +169,5 @@ describe('the report', () => {
     ['how near the ceiling kernels are', /^simd128 ternary +32 +45\.0 +90 %$/m],
   ])('says %s', (_, line) => {
     expect(text).toMatch(line)
-  })
-})
-
-describe('the chart', () => {
-  const svg = chart('a "b" & c', rowsOf([...all, measured('old', 'small', 1, undefined, 'load: lost')]), titles, shown)
-
-  it('has a bar for every case in every plot, the best as long as the plot', () => {
-    expect(svg.match(/<rect /g)).toHaveLength(METRICS.length * 5)
-    // 64 tokens in 75 ms are the most, and half as long is twice as slow.
-    expect(svg).toContain('width="424.0"')
-    expect(svg).toContain('width="212.0"')
-    expect(svg).toContain('>853<')
-    expect(svg).toContain('>failed<')
-  })
-
-  it('is for light and dark readers, and its text is escaped', () => {
-    expect(svg).toMatch(/^<svg [^>]*aria-label="a &quot;b&quot; &amp; c">/)
-    expect(svg).toContain('prefers-color-scheme: dark')
-    expect(svg).toContain('old &lt;2>, 1 thread')
-    expect(svg).not.toMatch(/NaN|undefined|Infinity/)
   })
 })

@@ -1,8 +1,6 @@
-//! `webtern eval`: accuracy and speed of each decode mode, as tables and as a plot.
+//! `webtern eval`: accuracy and speed of each decode mode, as tables and as JSON.
 
 mod endpoint;
-mod labels;
-mod plot;
 mod results;
 mod score;
 
@@ -11,9 +9,9 @@ use crate::generate::interrupted;
 use crate::load;
 use crate::output::{failure, line};
 use endpoint::Endpoint;
-use plot::plot;
 use results::{Answer, Results};
 use score::{Case, Score, Setting, answer, evaluate};
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use webtern::decode::{Mode, Options};
@@ -65,11 +63,9 @@ pub(crate) fn run(args: &EvalArgs, json: bool) -> Result<()> {
 
     let (model, kernel) = (respondent.name(), respondent.kernel());
     let report = serde_json::json!({ "model": model, "kernel": kernel, "cases": cases.len(), "scores": scores });
-    if let Some(path) = &args.svg {
-        write(path, &plot(&format!("{model}, {} cases", cases.len()), &scores)?)?;
-    }
     if let Some(path) = &args.report {
-        write(path, &format!("{report}\n"))?;
+        let write = |out: &mut dyn Write| writeln!(out, "{report}").map_err(|error| failure(path.display(), &error));
+        write_whole(path, write)?;
     }
     if json {
         return line(report);
@@ -116,10 +112,6 @@ impl Respondent {
             Self::There(_) => vec![Mode::Auto],
         }
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    write_whole(path, |out| out.write_all(text.as_bytes()).map_err(|error| failure(path.display(), &error)))
 }
 
 fn read(path: &Path) -> Result<Vec<Case>> {
