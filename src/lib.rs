@@ -57,7 +57,7 @@
 //! | arithmetic | `kernels` per instruction set, `ops` on top, [`parallel`] for threads |
 //! | forward pass | [`model`]: rows in, logits out, behind the trait [`model::LanguageModel`] |
 //! | text | [`tokenizer`], [`chat`] |
-//! | tokens | [`decode`]: which rows to run, which tokens to take |
+//! | tokens | [`decode`]: which rows to run, which tokens to take; `constraint`: what an answer must be |
 //! | facade | [`engine`]; beside it [`convert`], [`inspect`], [`findings`], [`files`] and [`fetch`] |
 
 #[macro_use]
@@ -65,6 +65,8 @@ pub mod error;
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod chat;
+#[cfg(feature = "grammar")]
+pub mod constraint;
 pub mod convert;
 pub mod decode;
 pub mod engine;

@@ -53,12 +53,47 @@ pub struct Message {
     pub role: String,
     /// What is said.
     pub content: String,
+    /// The calls of tools that it makes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// The call whose result it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+}
+
+/// A call of a tool in a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// What the result refers to.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// Its arguments, an object.
+    pub arguments: serde_json::Value,
 }
 
 impl Message {
     /// A message of `role`.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { role: role.into(), content: content.into() }
+        Self { role: role.into(), content: content.into(), tool_calls: Vec::new(), tool_call_id: None }
+    }
+}
+
+impl std::fmt::Display for ToolCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.id, self.name, self.arguments)
+    }
+}
+
+/// `value` with all of its texts changed.
+fn hidden(value: &serde_json::Value, hide: &impl Fn(&str) -> String) -> serde_json::Value {
+    match value {
+        serde_json::Value::String(text) => hide(text).into(),
+        serde_json::Value::Array(items) => items.iter().map(|item| hidden(item, hide)).collect(),
+        serde_json::Value::Object(fields) => {
+            serde_json::Value::Object(fields.iter().map(|(name, value)| (hide(name), hidden(value, hide))).collect())
+        }
+        other => other.clone(),
     }
 }
 
@@ -194,9 +229,14 @@ impl ChatTemplate {
         }
     }
 
+    /// Whether `text` stands in the template; never in one that cannot be used.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        self.source.as_ref().is_ok_and(|source| source.contains(text))
+    }
+
     /// Whether the template marks reasoning in answers with `<think>`.
     pub fn marks_reasoning(&self) -> bool {
-        self.source.as_ref().is_ok_and(|source| source.contains("</think>"))
+        self.has("</think>")
     }
 
     /// The prompt of a conversation. `add_generation_prompt` ends it where the assistant's answer
@@ -215,7 +255,10 @@ impl ChatTemplate {
 
     /// The prompt with stand-ins for the signs of control tokens in all that comes from messages.
     pub(crate) fn render_guarded(&self, conversation: &Conversation<'_>) -> Result<(String, Guard)> {
+        let calls = |message: &'_ Message| message.tool_calls.iter().map(ToolCall::to_string).collect::<Vec<_>>();
+        let calls: Vec<String> = conversation.messages.iter().flat_map(calls).collect();
         let texts = conversation.messages.iter().flat_map(|message| [message.role.as_str(), &message.content]);
+        let texts = texts.chain(calls.iter().map(String::as_str));
         let guard = self.rules.guard(texts)?;
         Ok((self.render_hidden(conversation, &guard)?, guard))
     }
@@ -223,7 +266,9 @@ impl ChatTemplate {
     fn render_hidden(&self, conversation: &Conversation<'_>, guard: &Guard) -> Result<String> {
         let Conversation { messages, add_generation_prompt, arguments, unix_seconds } = *conversation;
         let source = self.source.as_ref().map_err(Clone::clone)?;
-        let mut bytes: usize = messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        let calls = |message: &Message| message.tool_calls.iter().map(|call| call.to_string().len()).sum::<usize>();
+        let mut bytes: usize =
+            messages.iter().map(|message| message.role.len() + message.content.len() + calls(message)).sum();
         let mut variables: BTreeMap<&str, Value> =
             BTreeMap::from([("tools", Value::from(())), ("documents", Value::from(()))]);
         variables.extend(self.special_tokens.iter().map(|(&name, token)| (name, Value::from(token.as_str()))));
@@ -235,9 +280,21 @@ impl ChatTemplate {
             variables.insert(name, Value::from(Serde(value)));
         }
         let hide = |text: &str| Value::from(self.rules.hide(text, guard));
+        let call = |call: &ToolCall| {
+            let arguments = Value::from(Serde(hidden(&call.arguments, &|text| self.rules.hide(text, guard))));
+            let function = Value::from_pairs([("name", hide(&call.name)), ("arguments", arguments)]);
+            Value::from_pairs([("id", hide(&call.id)), ("type", "function".into()), ("function", function)])
+        };
         let messages: Vec<Value> = messages
             .iter()
-            .map(|Message { role, content }| Value::from_pairs([("role", hide(role)), ("content", hide(content))]))
+            .map(|message| {
+                let mut pairs = vec![("role", hide(&message.role)), ("content", hide(&message.content))];
+                if !message.tool_calls.is_empty() {
+                    pairs.push(("tool_calls", message.tool_calls.iter().map(call).collect::<Vec<_>>().into()));
+                }
+                pairs.extend(message.tool_call_id.iter().map(|id| ("tool_call_id", hide(id))));
+                Value::from_pairs(pairs)
+            })
             .collect();
         let fuel = BASE_FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + FUEL_PER_BYTE * bytes as u64;
         variables.insert("messages", messages.into());

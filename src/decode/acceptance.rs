@@ -11,12 +11,13 @@ use super::event::Decision;
 use super::mode::Acceptance;
 use super::sampler::Choice;
 
-/// How far from a row that exceeds the threshold [`Acceptance::Local`] trusts its neighbors, and by
-/// how much less.
+/// How far from a row that exceeds the threshold [`Acceptance::Local`] trusts its neighbors.
 const LOCAL_RADIUS: usize = 4;
-const LOCAL_DISCOUNT: f64 = 0.15;
 
 impl Acceptance {
+    /// How much less confidence [`Acceptance::Local`] asks of neighbors.
+    pub(super) const LOCAL_DISCOUNT: f64 = 0.15;
+
     /// Decides about the masked `rows`, in ascending order, for which a pass proposes `choices`.
     /// `scheduled` is the schedule's share of this pass, at least 1.
     pub(super) fn decide(
@@ -53,7 +54,7 @@ impl Acceptance {
                     anchors.into_iter().any(|(anchor, _)| anchor.abs_diff(row) <= LOCAL_RADIUS)
                 };
                 let accepts = |(&row, choice): (&usize, &Choice)| {
-                    exceeds(choice) || choice.probability > threshold - LOCAL_DISCOUNT && near(row)
+                    exceeds(choice) || choice.probability > threshold - Self::LOCAL_DISCOUNT && near(row)
                 };
                 rows.iter().zip(choices).map(|pair| accepts(pair).then_some(Decision::Accepted)).collect()
             }

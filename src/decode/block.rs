@@ -25,6 +25,8 @@ pub(super) struct Block {
     decisions: Vec<Option<Decision>>,
     /// What the model thought of the choice, where that was asked for.
     logprobs: Vec<Option<Box<Logprobs>>>,
+    /// Rows whose token came after the last pass over them, which saw a mask there.
+    fresh: Vec<bool>,
     /// Passes over this block.
     passes: u32,
     /// The sub-block of the last pass, and how many passes went over it.
@@ -42,6 +44,7 @@ impl Block {
             chosen: vec![(1.0, 0); known.len()],
             decisions: vec![None; size],
             logprobs: vec![None; size],
+            fresh: vec![false; size],
             passes: 0,
             sub_block: (0, 0),
         };
@@ -93,6 +96,16 @@ impl Block {
         if self.sub_block.0 == sub_block { self.sub_block.1 } else { 0 }
     }
 
+    /// Whether a row of `range` got its token after the last pass over it.
+    pub(super) fn is_stale(&self, range: Range<usize>) -> bool {
+        self.fresh[range].contains(&true)
+    }
+
+    /// Notes that a pass ran the rows of `range`.
+    pub(super) fn seen(&mut self, range: Range<usize>) {
+        self.fresh[range].fill(false);
+    }
+
     /// Counts a pass; returns its number within the passes over `sub_block`, from 1.
     pub(super) fn count_pass(&mut self, sub_block: usize) -> u32 {
         self.passes += 1;
@@ -107,6 +120,7 @@ impl Block {
     pub(super) fn accept(&mut self, row: usize, choice: Choice, decision: Decision) {
         self.ids[row] = choice.id;
         self.masked[row] = false;
+        self.fresh[row] = true;
         self.chosen[row] = (choice.probability, self.passes);
         self.decisions[row] = Some(decision);
         self.logprobs[row] = choice.logprobs;

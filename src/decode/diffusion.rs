@@ -5,8 +5,10 @@
 use super::acceptance::scheduled;
 use super::block::Block;
 use super::event::Decision;
+use super::guide::Guide;
 use super::mode::Mode;
 use super::plan::DiffusionPlan;
+use super::prefix::{self, PrefixRule};
 use super::sampler::Sampler;
 use super::session::{Rows, Session};
 use crate::error::Result;
@@ -21,6 +23,7 @@ pub(super) fn denoise<M: LanguageModel + ?Sized>(
     model: &mut M,
     session: &mut Session,
     sampler: &mut Sampler,
+    guide: &mut Guide,
     block: &mut Block,
     mode: Mode,
     plan: &DiffusionPlan,
@@ -41,12 +44,18 @@ pub(super) fn denoise<M: LanguageModel + ?Sized>(
     };
     let shift = usize::from(plan.shift_logits);
     let logits: Vec<usize> = rows.iter().map(|row| row - shift - run.start).collect();
-    let tentative = Rows::tentative(block.start() + run.start, &block.ids()[run], &logits);
-    let choices = session.choose(model, tentative, sampler)?;
-
+    block.seen(run.clone());
     let pass = block.count_pass(sub_block);
     let threshold = threshold(mode, plan.threshold, pass);
     let share = scheduled(window.len(), plan.steps, pass);
+    if guide.is_on() {
+        let ids = block.ids()[run.clone()].to_vec();
+        let tentative = Rows::tentative(block.start() + run.start, &ids, &logits);
+        let logits = session.logits(model, tentative)?;
+        return prefix::walk(guide, sampler, block, &rows, logits, PrefixRule::new(plan.acceptance, threshold, share));
+    }
+    let tentative = Rows::tentative(block.start() + run.start, &block.ids()[run], &logits);
+    let choices = session.choose(model, tentative, sampler)?;
     let decisions = plan.acceptance.decide(&rows, &choices, threshold, share);
     for ((&row, choice), decision) in rows.iter().zip(choices).zip(decisions) {
         if let Some(decision) = decision {
@@ -59,9 +68,12 @@ pub(super) fn denoise<M: LanguageModel + ?Sized>(
 
 /// Whether a pass over `window` alone will do, with the keys of the last pass for the other rows.
 /// Those of a sub-block's first pass were computed before its left neighbor was full; so were those
-/// of its first token with shifted logits, as long as that is masked.
+/// of its first token with shifted logits, as long as that is masked; and those of tokens that a
+/// constraint forced since.
 fn can_reuse(block: &Block, sub_block: usize, window: &Range<usize>, plan: &DiffusionPlan) -> bool {
-    if plan.shift_logits {
+    if block.is_stale(0..window.start) {
+        false
+    } else if plan.shift_logits {
         block.passes() > 0 && block.first_masked() != Some(window.start)
     } else {
         block.passes_over(sub_block) > 0
@@ -84,17 +96,20 @@ pub(super) fn commit<M: LanguageModel + ?Sized>(
     model: &mut M,
     session: &mut Session,
     sampler: &mut Sampler,
+    guide: &mut Guide,
     block: &Block,
     plan: &DiffusionPlan,
 ) -> Result<Block> {
     let position = session.tokens().len();
     let tokens = &block.ids()[position - block.start()..];
     let last = [tokens.len() - 1];
-    let logits = if plan.shift_logits { &last[..] } else { &[] };
-    let first = session.choose(model, Rows::committed(position, tokens, logits), sampler)?;
+    let chooses = plan.shift_logits && guide.forced()?.is_empty();
+    let rows = Rows::committed(position, tokens, if chooses { &last[..] } else { &[] });
+    let first = session.choose_guided(model, rows, sampler, guide)?;
     let mut next = Block::new(block.index() + 1, block.start() + plan.block, plan.block, &[], plan.mask);
-    for first in first {
+    if let Some(first) = first {
         sampler.observe(first.id);
+        guide.take(first.id)?;
         next.accept(0, first, Decision::Forced);
     }
     Ok(next)

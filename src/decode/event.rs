@@ -56,8 +56,7 @@ pub struct BlockToken {
     /// Probability with which the token was chosen; 0 while masked.
     pub confidence: f64,
     /// Pass over this block that chose the token, from 1; 0 while masked and for a token known
-    /// before the first pass. Pass over this block that chose the token, from 1; 0 while masked and
-    /// for a token known before the first pass.
+    /// before the first pass.
     pub pass: u32,
     /// Why the token was taken; nothing while masked.
     pub decision: Option<Decision>,
@@ -71,6 +70,8 @@ pub enum Decision {
     Accepted,
     /// A pass has to take something: the most confident tokens, or the first of a block.
     Forced,
+    /// The response format leaves no choice, or it has to end before `max_tokens`.
+    Constraint,
     /// Drafted in mode `speculative`: it may change.
     Drafted,
     /// Verified in mode `speculative`.
@@ -125,16 +126,28 @@ pub struct Stats {
     pub passes: usize,
     /// Blocks or windows begun; 0 in autoregressive runs.
     pub blocks: usize,
-    /// Passes that stored a finished block.
+    /// Passes that stored a finished block, or more forced tokens than one pass takes.
     pub commits: usize,
     /// Rows that all passes after prefill ran, commits included. Divided by `new_tokens`: what a
     /// token costs on a machine that computes row by row.
     pub evaluated_rows: usize,
+    /// Tokens that the response format left no choice about.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub forced_tokens: usize,
+    /// Tokens at the end that the model had no say in either: the answer had to be complete before
+    /// `max_tokens`, so it was finished on the shortest way. Not 0 means that it would have gone on.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub hurried_tokens: usize,
     /// What `auto` came to, or the mode asked for.
     pub mode: Mode,
     /// Why `auto` came to it, where that was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_reason: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]
@@ -165,6 +178,8 @@ mod tests {
             blocks: 1,
             commits: 0,
             evaluated_rows: 128,
+            forced_tokens: 0,
+            hurried_tokens: 0,
             mode: Mode::Adaptive,
             auto_reason: None,
         };

@@ -4,13 +4,16 @@
 #![forbid(unsafe_code)]
 
 use super::block::Block;
+use super::constraint::Constraint;
 use super::diffusion;
 use super::event::{BlockToken, Decision, Event, FinishReason, Outcome, Stats};
-use super::mode::Acceptance;
-use super::mode::Mode;
+use super::guide::Guide;
+use super::logprobs::Logprobs;
+use super::mode::{Acceptance, Mode};
 use super::options::Options;
 use super::output::Output;
 use super::plan::{DecodingConfig, DiffusionPlan, ModelSize, Plan};
+use super::prefix;
 use super::sampler::{Choice, Sampler};
 use super::session::{Rows, Session};
 use super::speculative::Speculation;
@@ -38,6 +41,7 @@ pub struct Generation {
     prompt: Vec<u32>,
     session: Session,
     sampler: Sampler,
+    guide: Guide,
     output: Output,
     phase: Phase,
     /// Rows of the next prefill pass.
@@ -58,6 +62,21 @@ enum Phase {
 }
 
 impl Generation {
+    /// [`Generation::start_constrained`] without a constraint.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn start<M: LanguageModel + ?Sized>(
+        model: &mut M,
+        session: &mut Session,
+        prompt: &[u32],
+        options: &Options,
+        config: &DecodingConfig,
+    ) -> Result<Self> {
+        Self::start_constrained(model, session, prompt, options, config, None)
+    }
+
     /// Checks everything, takes over `session` (which stays as it is on an error), and cuts
     /// `model`'s cache to the part that `prompt` shares with it. No forward pass yet.
     ///
@@ -68,12 +87,13 @@ impl Generation {
     /// `bad-option` for an option or prompt token out of range and for an empty prompt,
     /// `context-full` when prompt and `max_tokens` do not fit, `no-mask-token` for a diffusion mode
     /// on a model without one.
-    pub fn start<M: LanguageModel + ?Sized>(
+    pub fn start_constrained<M: LanguageModel + ?Sized>(
         model: &mut M,
         session: &mut Session,
         prompt: &[u32],
         options: &Options,
         config: &DecodingConfig,
+        constraint: Option<Box<dyn Constraint>>,
     ) -> Result<Self> {
         let plan = Plan::new(ModelSize::of(model), prompt, options, config)?;
         let mut session = mem::take(session);
@@ -93,13 +113,17 @@ impl Generation {
             blocks: 0,
             commits: 0,
             evaluated_rows: 0,
+            forced_tokens: 0,
+            hurried_tokens: 0,
             mode: plan.mode,
             auto_reason: (options.mode == Mode::Auto).then(|| Some(config.auto.as_ref()?.reason.clone())).flatten(),
         };
         let output = Output::new(config.stop_ids.clone(), options.stop.clone(), plan.max_tokens);
+        let guide = Guide::new(constraint, &config.stop_ids, plan.max_tokens);
         let prompt = prompt.to_vec();
         let prefill_rows = PREFILL_ROWS;
-        let mut run = Self { plan, prompt, session, sampler, output, phase: Phase::Prefill, prefill_rows, stats };
+        let mut run =
+            Self { plan, prompt, session, sampler, guide, output, phase: Phase::Prefill, prefill_rows, stats };
         if let Some(plan) = run.plan.diffusion
             && reused >= run.prefill_end()
         {
@@ -108,7 +132,7 @@ impl Generation {
         Ok(run)
     }
 
-    /// One forward pass. Appends the events it caused; false when the run is over, and
+    /// One forward pass, or none where a constraint decides alone. Appends the events it caused; false when the run is over, and
     /// [`Event::Done`] is among them.
     ///
     /// # Errors
@@ -197,6 +221,8 @@ impl Generation {
         events.extend(self.output.text_event());
         let mut stats = self.stats.clone();
         stats.new_tokens = self.output.tokens.len();
+        stats.forced_tokens = self.guide.forced;
+        stats.hurried_tokens = self.guide.hurried;
         if stats.decode_ms > 0.0 {
             stats.tokens_per_second = stats.new_tokens as f64 / stats.decode_ms * 1e3;
         }
@@ -223,17 +249,19 @@ impl Generation {
         // Only the row of the last prompt token predicts something new, and only with shifted
         // logits.
         let shift_logits = self.plan.diffusion.is_none_or(|plan| plan.shift_logits);
-        let last = (shift_logits && end == self.prompt.len()).then(|| end - begin - 1);
-        let chunk = &self.prompt[begin..end];
-        let first =
-            self.session.choose(model, Rows::committed(begin, chunk, last.as_slice()), &mut self.sampler)?.pop();
+        let chooses = shift_logits && end == self.prompt.len() && self.guide.forced()?.is_empty();
+        let last = chooses.then(|| end - begin - 1);
+        let rows = Rows::committed(begin, &self.prompt[begin..end], last.as_slice());
+        let first = self.session.choose_guided(model, rows, &mut self.sampler, &mut self.guide)?;
         events.push(Event::Prefill { done: end, total });
         if end < total {
             return Ok(Phase::Prefill);
         }
         if let Some(first) = &first {
-            self.sampler.observe(first.id);
-            self.output.push(first.id, first.logprobs.as_deref(), text);
+            self.take(first, text)?;
+        }
+        if self.plan.diffusion.is_none() {
+            self.settle(text)?;
         }
         if let Some(plan) = self.plan.speculation {
             return Ok(Phase::Draft(Speculation::new(plan.window)));
@@ -245,6 +273,38 @@ impl Generation {
             events.push(block.event(&self.output_positions(), text));
         }
         Ok(Phase::Block(block))
+    }
+
+    /// Adds a chosen token to the output.
+    fn take<T: TokenText + ?Sized>(&mut self, choice: &Choice, text: &T) -> Result<()> {
+        self.sampler.observe(choice.id);
+        self.guide.take(choice.id)?;
+        self.push(choice.id, choice.logprobs.as_deref(), text)
+    }
+
+    /// Adds a token to the output that the guide knows of. Ends it where nothing may follow.
+    fn push<T: TokenText + ?Sized>(&mut self, id: u32, logprobs: Option<&Logprobs>, text: &T) -> Result<()> {
+        let last = self.output.tokens.len() + 1 == self.guide.taken();
+        let complete = last && self.guide.is_over()?;
+        self.output.push(id, logprobs, complete, text);
+        Ok(())
+    }
+
+    /// Adds what the constraint forces behind the output.
+    fn settle<T: TokenText + ?Sized>(&mut self, text: &T) -> Result<()> {
+        while self.guide.is_on() && self.output.finished().is_none() {
+            let forced = self.guide.forced()?;
+            if forced.is_empty() {
+                break;
+            }
+            for id in forced {
+                let choice = self.sampler.certain(id);
+                self.sampler.observe(id);
+                self.guide.take_forced(id)?;
+                self.push(id, choice.logprobs.as_deref(), text)?;
+            }
+        }
+        Ok(())
     }
 
     /// The block that begins with the prompt's tail.
@@ -264,14 +324,29 @@ impl Generation {
         model: &mut M,
         text: &T,
     ) -> Result<Phase> {
+        if self.store_forced(model)? {
+            return Ok(Phase::Autoregressive);
+        }
         let position = self.session.tokens().len();
-        let last = &self.output.tokens[position - self.prompt.len()..];
-        for next in self.session.choose(model, Rows::committed(position, last, &[0]), &mut self.sampler)? {
-            self.sampler.observe(next.id);
-            self.output.push(next.id, next.logprobs.as_deref(), text);
+        let pending = &self.output.tokens[position - self.prompt.len()..];
+        let last = [pending.len() - 1];
+        let rows = Rows::committed(position, pending, &last);
+        if let Some(next) = self.session.choose_guided(model, rows, &mut self.sampler, &mut self.guide)? {
+            self.take(&next, text)?;
         }
         self.stats.passes += 1;
+        self.settle(text)?;
         Ok(Phase::Autoregressive)
+    }
+
+    /// Stores some of the tokens that were forced, if they are too many for one pass.
+    fn store_forced<M: LanguageModel + ?Sized>(&mut self, model: &mut M) -> Result<bool> {
+        let pending = &self.output.tokens[self.session.tokens().len() - self.prompt.len()..];
+        let Some((chunk, [_, ..])) = pending.split_at_checked(PREFILL_ROWS) else { return Ok(false) };
+        let chunk = chunk.to_vec();
+        self.session.commit(model, &chunk)?;
+        self.stats.commits += 1;
+        Ok(true)
     }
 
     /// Drafts a window behind the last known token; without room for two tokens, takes the next.
@@ -283,13 +358,16 @@ impl Generation {
         events: &mut Vec<Event>,
     ) -> Result<Phase> {
         let Some(plan) = self.plan.speculation else { return Ok(Phase::Over) };
+        if self.store_forced(model)? {
+            return Ok(Phase::Draft(speculation));
+        }
         self.stats.blocks += 1;
         let room = self.plan.max_tokens - self.output.tokens.len();
         if room < 2 {
             return self.verify(model, speculation, text, events);
         }
-        let last = self.last_token();
-        speculation.draft_window(model, &mut self.session, last, plan.mask, room)?;
+        let pending = &self.output.tokens[self.session.tokens().len() - self.prompt.len()..];
+        speculation.draft_window(model, &mut self.session, pending, (plan.mask, room), &self.guide)?;
         self.stats.passes += 1;
         self.window_event(speculation.draft(), Decision::Drafted, text, events);
         Ok(Phase::Verify(speculation))
@@ -303,26 +381,21 @@ impl Generation {
         text: &T,
         events: &mut Vec<Event>,
     ) -> Result<Phase> {
-        let last = self.last_token();
-        let right = speculation.verify(model, &mut self.session, &mut self.sampler, last)?;
+        let pending = &self.output.tokens[self.session.tokens().len() - self.prompt.len()..];
+        let right = speculation.verify(model, &mut self.session, &mut self.sampler, pending, &mut self.guide)?;
         self.stats.passes += 1;
         self.window_event(&right, Decision::Verified, text, events);
         let before = self.output.tokens.len();
         for choice in &right {
-            self.output.push(choice.id, choice.logprobs.as_deref(), text);
+            self.push(choice.id, choice.logprobs.as_deref(), text)?;
         }
         // Of a window that ran past the end, the last token of the output is not in the cache
         // either.
         let pushed = self.output.tokens.len() - before;
         let kept = self.session.tokens().len() - (right.len() - pushed);
         self.session.truncate(model, kept);
+        self.settle(text)?;
         Ok(Phase::Draft(speculation))
-    }
-
-    /// The newest token, whose keys are not in the cache.
-    fn last_token(&self) -> u32 {
-        let position = self.session.tokens().len();
-        self.output.tokens[position - self.prompt.len()]
     }
 
     /// The event that shows the tokens of a window behind those of the output.
@@ -354,20 +427,31 @@ impl Generation {
         events: &mut Vec<Event>,
     ) -> Result<Phase> {
         let Some(plan) = self.plan.diffusion else { return Ok(Phase::Over) };
-        if block.first_masked().is_some() {
-            diffusion::denoise(model, &mut self.session, &mut self.sampler, &mut block, self.plan.mode, &plan)?;
-            self.stats.passes += 1;
-        } else {
-            block = diffusion::commit(model, &mut self.session, &mut self.sampler, &block, &plan)?;
-            self.stats.commits += 1;
-            self.stats.blocks += 1;
-        }
-        while self.output.finished().is_none() {
-            let row = self.prompt.len() + self.output.tokens.len() - block.start();
-            let Some(id) = block.known(row) else { break };
-            self.output.push(id, block.logprobs(row), text);
+        if !self.settle_block(&mut block, text)? {
+            let Self { session, sampler, guide, .. } = self;
+            if block.first_masked().is_some() {
+                diffusion::denoise(model, session, sampler, guide, &mut block, self.plan.mode, &plan)?;
+                self.stats.passes += 1;
+            } else {
+                block = diffusion::commit(model, session, sampler, guide, &block, &plan)?;
+                self.stats.commits += 1;
+                self.stats.blocks += 1;
+            }
+            self.settle_block(&mut block, text)?;
         }
         events.push(block.event(&self.output_positions(), text));
         Ok(Phase::Block(block))
+    }
+
+    /// Fills rows of the block that the constraint decides, and adds the tokens that have no mask
+    /// before them to the output. True when that ended it.
+    fn settle_block<T: TokenText + ?Sized>(&mut self, block: &mut Block, text: &T) -> Result<bool> {
+        prefix::fill(&mut self.guide, &mut self.sampler, block)?;
+        while self.output.finished().is_none() {
+            let row = self.prompt.len() + self.output.tokens.len() - block.start();
+            let Some(id) = block.known(row) else { break };
+            self.push(id, block.logprobs(row), text)?;
+        }
+        Ok(self.output.finished().is_some())
     }
 }

@@ -41,6 +41,10 @@
 //!   more masks: slightly stale.
 //! - Cached keys survive the run in a [`Session`]: the next prompt skips what it shares with them.
 //!
+//! A run under a [`Constraint`] chooses among the tokens that it allows, in every mode. Tokens that
+//! it forces cost no pass: they join the next one in `ar` and `speculative`, and fill rows of the
+//! block as decided (`prefix`, which also says how a block is filled then).
+//!
 //! Everything here works on [`LanguageModel`](crate::model::LanguageModel) and
 //! [`TokenText`](crate::tokenizer::TokenText), and is tested on a scripted model without weights.
 
@@ -49,16 +53,20 @@
 mod acceptance;
 mod block;
 mod choice;
+mod constraint;
 mod costs;
 mod diffusion;
 mod event;
+mod format;
 mod generation;
+mod guide;
 mod logprobs;
 mod mode;
 mod options;
 mod output;
 mod penalties;
 mod plan;
+mod prefix;
 mod sampler;
 mod session;
 mod settings;
@@ -68,8 +76,10 @@ mod stop;
 mod tests;
 
 pub use choice::{Candidates, Comparison};
+pub use constraint::{Constraint, TokenSet};
 pub use costs::{AutoChoice, PassCosts};
 pub use event::{BlockToken, Decision, Event, FinishReason, Outcome, Stats};
+pub use format::{Format, ResponseFormat};
 pub use generation::Generation;
 pub use logprobs::{TokenLogprob, TopLogprob};
 pub use mode::{Acceptance, Mode};

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::format::ResponseFormat;
 use super::mode::{Acceptance, Mode};
 use crate::error::{Error, ErrorCode, Result};
 use serde::Deserialize;
@@ -81,6 +82,9 @@ pub struct Options {
     /// Token that ends the output, beside those of the model; may be given more than once.
     #[cfg_attr(feature = "cli", arg(long = "stop-token-id", value_name = "ID"))]
     pub stop_token_ids: Vec<u32>,
+    /// What the answer must be.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub response_format: Option<ResponseFormat>,
 }
 
 impl Default for Options {
@@ -106,6 +110,7 @@ impl Default for Options {
             seed: 0,
             stop: Vec::new(),
             stop_token_ids: Vec::new(),
+            response_format: None,
         }
     }
 }
@@ -250,6 +255,7 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
+    use super::super::format::Format;
     use super::*;
     use crate::testing::test;
     use serde_json::json;
@@ -265,7 +271,7 @@ mod tests {
         let options = read(
             r#"{"mode":"iterative","threshold":0.7,"acceptance":"dynamic","steps":3,"blockSize":16,"subBlockSize":4,"dualCache":true,"maxTokens":9,
                 "temperature":0.5,"topK":3,"topP":0.8,"minP":0.1,"repetitionPenalty":1.1,"presencePenalty":-2,
-                "frequencyPenalty":2,"logitBias":{"7":-100},"logprobs":20,"seed":9007199254740991,"stop":["x"],"stopTokenIds":[2]}"#,
+                "frequencyPenalty":2,"logitBias":{"7":-100},"logprobs":20,"seed":9007199254740991,"stop":["x"],"stopTokenIds":[2],"responseFormat":{"type":"choice","choice":["x"]}}"#,
         );
         let expected = Options {
             mode: Mode::Iterative,
@@ -288,6 +294,7 @@ mod tests {
             seed: (1 << 53) - 1,
             stop: vec!["x".to_owned()],
             stop_token_ids: vec![2],
+            response_format: Some(Format::Choice { choice: vec!["x".to_owned()] }.into()),
         };
         assert_eq!(options, Ok(expected));
         assert_eq!(read("{}"), Ok(Options::default()));

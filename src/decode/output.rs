@@ -41,8 +41,15 @@ impl Output {
         }
     }
 
-    /// Takes the next token, unless the output is finished. A stop token adds no text.
-    pub(super) fn push<T: TokenText + ?Sized>(&mut self, id: u32, logprobs: Option<&Logprobs>, text: &T) {
+    /// Takes the next token, unless the output is finished. A stop token adds no text. An answer
+    /// that is `complete` with it was not cut by the limit.
+    pub(super) fn push<T: TokenText + ?Sized>(
+        &mut self,
+        id: u32,
+        logprobs: Option<&Logprobs>,
+        complete: bool,
+        text: &T,
+    ) {
         if self.finished.is_some() {
             return;
         }
@@ -61,6 +68,8 @@ impl Output {
         }
         if stopped {
             self.end(FinishReason::Stop);
+        } else if complete {
+            self.finish(FinishReason::Stop);
         } else if self.tokens.len() == self.max_tokens {
             self.finish(FinishReason::Length);
         }

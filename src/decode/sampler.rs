@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::constraint::TokenSet;
 use super::logprobs::Logprobs;
 use super::options::Options;
 use super::penalties::Penalties;
@@ -123,6 +124,11 @@ impl Sampler {
     pub(crate) fn choose(&mut self, logits: &[f32], position: usize) -> Result<Choice> {
         self.read(logits, position)?;
         let logprobs = self.logprobs.map(|count| Logprobs::of(&self.row, count));
+        self.finish(logits, logprobs)
+    }
+
+    /// Penalties, and a choice from what `row` is then.
+    fn finish(&mut self, logits: &[f32], logprobs: Option<(Logprobs, f64)>) -> Result<Choice> {
         self.penalties.apply(&mut self.row);
         let choice = self.choose_from_row()?;
         let logprobs = logprobs.map(|(found, normalizer)| {
@@ -130,6 +136,29 @@ impl Sampler {
             Box::new(Logprobs { chosen, ..found })
         });
         Ok(Choice { logprobs, ..choice })
+    }
+
+    /// [`Sampler::choose`] among the tokens of `allowed`, of which there must be one. The
+    /// probability is that among them; logprobs are the model's own.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn choose_allowed(&mut self, logits: &[f32], position: usize, allowed: &TokenSet) -> Result<Choice> {
+        self.read(logits, position)?;
+        let logprobs = self.logprobs.map(|count| Logprobs::of(&self.row, count));
+        for (id, l) in (0u32..).zip(&mut self.row) {
+            if !allowed.contains(id) {
+                *l = f64::NEG_INFINITY;
+            }
+        }
+        self.finish(logits, logprobs)
+    }
+
+    /// The choice of a token that nothing but it may be.
+    pub(crate) fn certain(&self, id: u32) -> Choice {
+        let logprobs = self.logprobs.map(|_| Box::new(Logprobs { chosen: 0.0, top: Vec::new() }));
+        Choice { id, probability: 1.0, entropy: 0.0, logprobs }
     }
 
     /// The logarithm of the sum over the exponentials of a row, without the mask token.

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::guide::Guide;
 use super::sampler::{Choice, Sampler};
 use crate::error::Result;
 use crate::model::{Attention, LanguageModel, Pass};
@@ -125,15 +126,50 @@ impl Session {
         choices
     }
 
-    /// Runs committed `rows` and chooses what follows each of those whose logits are asked for, as
-    /// long as `goes_on` says so of its index and choice; the sampler observes each before the
-    /// next.
+    /// Runs `rows` and gives the logits of those that are asked for; remembers committed tokens.
+    pub(super) fn logits<'m, M: LanguageModel + ?Sized>(
+        &mut self,
+        model: &'m mut M,
+        rows: Rows<'_>,
+    ) -> Result<impl Iterator<Item = &'m [f32]> + use<'m, M>> {
+        let Rows { position, tokens, commit, logits } = rows;
+        let attention = self.attention.unwrap_or(Attention::Causal);
+        let vocabulary = model.vocab_size();
+        self.rows += tokens.len();
+        let logits = model.forward(&Pass { tokens, position, attention, commit, logits })?;
+        if commit {
+            self.tokens.extend_from_slice(tokens);
+        }
+        Ok(logits.chunks_exact(vocabulary))
+    }
+
+    /// Runs `rows`, of which at most one is asked for, and chooses what follows it among what
+    /// `guide` allows; it is not told of the choice.
+    pub(super) fn choose_guided<M: LanguageModel + ?Sized>(
+        &mut self,
+        model: &mut M,
+        rows: Rows<'_>,
+        sampler: &mut Sampler,
+        guide: &mut Guide,
+    ) -> Result<Option<Choice>> {
+        if !guide.is_on() {
+            return Ok(self.choose(model, rows, sampler)?.pop());
+        }
+        let position = rows.position + rows.tokens.len();
+        let mut logits = self.logits(model, rows)?;
+        logits.next().map(|logits| sampler.choose_allowed(logits, position, guide.mask()?)).transpose()
+    }
+
+    /// Runs committed `rows` and chooses what follows each of those whose logits are asked for,
+    /// among what `guide` allows, as long as that is what was `drafted`; sampler and guide are told
+    /// of each before the next.
     pub(super) fn choose_while<M: LanguageModel + ?Sized>(
         &mut self,
         model: &mut M,
         rows: Rows<'_>,
         sampler: &mut Sampler,
-        goes_on: impl Fn(usize, &Choice) -> bool,
+        guide: &mut Guide,
+        drafted: &[u32],
     ) -> Result<Vec<Choice>> {
         let Rows { position, tokens, commit, logits } = rows;
         let attention = self.attention.unwrap_or(Attention::Causal);
@@ -141,19 +177,33 @@ impl Session {
         let vocabulary = model.vocab_size();
         self.rows += tokens.len();
         let mut choices = Vec::with_capacity(logits.len());
-        if sampler.is_greedy() {
+        let is_right = |index: usize, choice: &Choice| drafted.get(index) == Some(&choice.id);
+        if sampler.is_greedy() && !guide.is_on() {
             for best in model.argmax(&pass, sampler.mask())? {
                 choices.push(Choice::from_argmax(best)?);
-                if !goes_on(choices.len() - 1, &choices[choices.len() - 1]) {
+                if !is_right(choices.len() - 1, &choices[choices.len() - 1]) {
                     break;
                 }
             }
         } else {
-            for (row, logits) in model.forward(&pass)?.chunks_exact(vocabulary).enumerate() {
-                let choice = sampler.choose(logits, position + row + 1)?;
+            for (index, (logits, row)) in model.forward(&pass)?.chunks_exact(vocabulary).zip(logits).enumerate() {
+                let position = position + row + 1;
+                if guide.is_over()? {
+                    break;
+                }
+                let forced = guide.forced()?.first().copied();
+                let choice = match forced {
+                    Some(id) => sampler.certain(id),
+                    None if guide.is_on() => sampler.choose_allowed(logits, position, guide.mask()?)?,
+                    None => sampler.choose(logits, position)?,
+                };
                 sampler.observe(choice.id);
+                match forced {
+                    Some(id) => guide.take_forced(id)?,
+                    None => guide.take(choice.id)?,
+                }
                 choices.push(choice);
-                if !goes_on(row, &choices[row]) {
+                if !is_right(index, &choices[index]) {
                     break;
                 }
             }

@@ -19,6 +19,8 @@
 
 #![forbid(unsafe_code)]
 
+use super::guide::Guide;
+use super::options::Options;
 use super::sampler::{Choice, Sampler};
 use super::session::{Rows, Session};
 use crate::error::Result;
@@ -52,47 +54,55 @@ impl Speculation {
         &self.draft
     }
 
-    /// Drafts what follows `last`, the token known but not in the cache, for at most `room` new
-    /// tokens. With room for one there is nothing to draft: verifying is decoding then.
+    /// Drafts what follows `pending`, the tokens known but not in the cache, for at most `room` new
+    /// tokens. With room for one there is nothing to draft: verifying is decoding then. Under a
+    /// constraint each draft is the best that it allows behind those before.
     pub(super) fn draft_window<M: LanguageModel + ?Sized>(
         &mut self,
         model: &mut M,
         session: &mut Session,
-        last: u32,
-        mask: u32,
-        room: usize,
+        pending: &[u32],
+        (mask, room): (u32, usize),
+        guide: &Guide,
     ) -> Result<()> {
-        let rows = self.window.min(room);
-        let mut tokens = vec![mask; rows];
-        tokens[0] = last;
-        let logits: Vec<usize> = (0..rows - 1).collect();
+        let drafts = self.window.min(room) - 1;
+        let mut tokens = pending.to_vec();
+        tokens.resize(pending.len() + drafts, mask);
+        let logits: Vec<usize> = (pending.len() - 1..tokens.len() - 1).collect();
         let position = session.tokens().len();
         let pass = Pass { tokens: &tokens, position, attention: Attention::Full, commit: false, logits: &logits };
-        session.count_rows(rows);
-        let best = model.argmax(&pass, Some(mask))?;
+        session.count_rows(tokens.len());
+        if guide.is_on() {
+            let vocabulary = model.vocab_size();
+            let mut best = Sampler::new(&Options::default(), Some(mask));
+            let rows = model.forward(&pass)?.chunks_exact(vocabulary);
+            self.draft = draft_allowed(rows, &mut best, guide.clone(), position + pending.len())?;
+        } else {
+            let best = model.argmax(&pass, Some(mask))?;
+            self.draft = best.into_iter().map(Choice::from_argmax).collect::<Result<_>>()?;
+        }
         // The verifying pass may be narrower than what was written.
         model.truncate(position);
-        self.draft = best.into_iter().map(Choice::from_argmax).collect::<Result<_>>()?;
         Ok(())
     }
 
-    /// Verifies the draft: the tokens that follow `last`, each right as long as all drafts before
-    /// it were, and the keys of right ones kept.
+    /// Verifies the draft: the tokens that follow `pending`, each right as long as all drafts before
+    /// it were, and the keys of right ones kept. `guide` has been told of them.
     pub(super) fn verify<M: LanguageModel + ?Sized>(
         &mut self,
         model: &mut M,
         session: &mut Session,
         sampler: &mut Sampler,
-        last: u32,
+        pending: &[u32],
+        guide: &mut Guide,
     ) -> Result<Vec<Choice>> {
         let position = session.tokens().len();
         let drafted: Vec<u32> = self.draft.drain(..).map(|choice| choice.id).collect();
-        let tokens: Vec<u32> = [last].into_iter().chain(drafted.iter().copied()).collect();
-        let logits: Vec<usize> = (0..tokens.len()).collect();
+        let tokens: Vec<u32> = pending.iter().chain(&drafted).copied().collect();
+        let logits: Vec<usize> = (pending.len() - 1..tokens.len()).collect();
         let rows = Rows::committed(position, &tokens, &logits);
-        let right =
-            session.choose_while(model, rows, sampler, |index, choice| drafted.get(index) == Some(&choice.id))?;
-        session.truncate(model, position + right.len());
+        let right = session.choose_while(model, rows, sampler, guide, &drafted)?;
+        session.truncate(model, position + pending.len() + right.len() - 1);
         if !self.fixed {
             self.adapt(drafted.len(), right.len() - 1);
         }
@@ -107,6 +117,29 @@ impl Speculation {
             self.window = (self.window / 2).max(SMALLEST);
         }
     }
+}
+
+/// Drafts from `rows` of logits, as far as the answer goes. What is forced is drafted, too: its keys
+/// are needed as those of any other token.
+fn draft_allowed<'a>(
+    rows: impl Iterator<Item = &'a [f32]>,
+    best: &mut Sampler,
+    mut guide: Guide,
+    position: usize,
+) -> Result<Vec<Choice>> {
+    let mut draft = Vec::new();
+    for (index, logits) in rows.enumerate() {
+        if guide.is_over()? {
+            break;
+        }
+        let choice = match guide.forced()?.first() {
+            Some(&id) => best.certain(id),
+            None => best.choose_allowed(logits, position + index, guide.mask()?)?,
+        };
+        guide.take(choice.id)?;
+        draft.push(choice);
+    }
+    Ok(draft)
 }
 
 #[cfg(test)]

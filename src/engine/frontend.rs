@@ -5,14 +5,35 @@
 
 use super::{ParseSpecial, Prompt};
 use crate::chat::{ChatTemplate, Conversation, Guard, Message, TemplateArgs};
-use crate::decode::{DecodingConfig, ModelSize, Options, fit_options};
+use crate::decode::{Constraint, DecodingConfig, Format, ModelSize, Options, fit_options};
 use crate::error::Result;
 use crate::tokenizer::{EncodeOptions, Tokenizer};
+use std::fmt::Debug;
+use std::sync::{Arc, OnceLock};
+
+/// What makes constraints of response formats.
+pub trait FormatCompiler: Debug + Send + Sync {
+    /// The constraint of a format, at its start.
+    ///
+    /// # Errors
+    ///
+    /// `bad-option` and `limits` for a format that cannot be enforced.
+    fn compile(&self, format: &Format) -> Result<Box<dyn Constraint>>;
+}
+
+#[cfg(feature = "grammar")]
+impl FormatCompiler for crate::constraint::Compiler {
+    fn compile(&self, format: &Format) -> Result<Box<dyn Constraint>> {
+        self.compile(format)
+    }
+}
 
 /// See the module documentation.
 #[derive(Debug)]
 pub struct Frontend {
-    pub(super) tokenizer: Tokenizer,
+    pub(super) tokenizer: Arc<Tokenizer>,
+    /// Made for the first request that needs it.
+    pub(super) compiler: OnceLock<Box<dyn FormatCompiler>>,
     pub(super) template: ChatTemplate,
     /// Variables for the template that every conversation has.
     pub(super) template_args: TemplateArgs,
@@ -105,6 +126,23 @@ impl Frontend {
         self.tokenizer.decode(tail, false).is_ok_and(|text| text.trim_end().ends_with(TAG))
     }
 
+    /// The constraint that `options` ask for. It is compiled once for all copies of the options.
+    ///
+    /// # Errors
+    ///
+    /// `bad-option` and `limits` for a format that cannot be enforced.
+    pub fn constraint(&self, options: &Options) -> Result<Option<Box<dyn Constraint>>> {
+        let Some(format) = &options.response_format else { return Ok(None) };
+        let compiler = match self.compiler.get() {
+            Some(compiler) => compiler,
+            None => {
+                let made = compiler(&self.tokenizer)?;
+                self.compiler.get_or_init(|| made)
+            }
+        };
+        format.constraint(|format| compiler.compile(format)).map(Some)
+    }
+
     /// `config` for a run with `options`: its stop tokens, and control tokens among its stop
     /// strings, end it too.
     pub(super) fn config_of(&self, config: &DecodingConfig, options: &Options) -> DecodingConfig {
@@ -124,6 +162,17 @@ impl Frontend {
     pub fn prepare(&self, prompt: &Prompt, options: &mut Options) -> Result<Vec<u32>> {
         let tokens = self.encode(prompt)?;
         fit_options(self.size, &tokens, options, &self.config)?;
+        self.constraint(options)?;
         Ok(tokens)
     }
+}
+
+#[cfg(feature = "grammar")]
+fn compiler(tokenizer: &Arc<Tokenizer>) -> Result<Box<dyn FormatCompiler>> {
+    Ok(Box::new(crate::constraint::Compiler::new(Arc::clone(tokenizer))?))
+}
+
+#[cfg(not(feature = "grammar"))]
+fn compiler(_: &Arc<Tokenizer>) -> Result<Box<dyn FormatCompiler>> {
+    bail!(BadOption, "this build has no grammars: leave `responseFormat` out, or build with the feature `grammar`")
 }

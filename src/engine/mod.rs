@@ -16,7 +16,7 @@ mod snapshot;
 pub use crate::decode::Candidates;
 pub use choose::Choosing;
 pub use dialog::{Dialog, Purpose};
-pub use frontend::Frontend;
+pub use frontend::{FormatCompiler, Frontend};
 pub use info::Info;
 pub use loader::EngineLoader;
 pub use options::EngineOptions;
@@ -31,7 +31,7 @@ use crate::decode::{
 use crate::error::Result;
 use crate::model::{Attention, LanguageModel, LoadedModel, Pass, Transformer};
 use crate::tokenizer::Tokenizer;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Rows of a pass that only collects logits; a multiple of every usual block size.
 const LOGITS_ROWS: usize = 64;
@@ -96,7 +96,14 @@ impl Engine {
         let config = DecodingConfig { stop_ids: tokenizer.stop_ids().to_vec(), diffusion, auto: None };
         let size = ModelSize::of(&transformer);
         let template_args = options.chat_template_args.clone();
-        let frontend = Arc::new(Frontend { tokenizer, template, template_args, config: config.clone(), size });
+        let frontend = Arc::new(Frontend {
+            tokenizer: Arc::new(tokenizer),
+            compiler: OnceLock::new(),
+            template,
+            template_args,
+            config: config.clone(),
+            size,
+        });
         Ok(Self {
             transformer,
             frontend,
@@ -154,8 +161,10 @@ impl Engine {
             self.choose_mode()?;
         }
         let config = self.frontend.config_of(&self.config, options);
+        let constraint = self.frontend.constraint(options)?;
         let Self { transformer, session, .. } = self;
-        self.run = Some(Generation::start(transformer, session, prompt, options, &config)?);
+        let started = Generation::start_constrained(transformer, session, prompt, options, &config, constraint)?;
+        self.run = Some(started);
         Ok(())
     }
 
@@ -213,7 +222,7 @@ impl Engine {
         let Some(mut run) = self.run.take() else {
             bail!(BadOption, "no generation is under way: start one first");
         };
-        let more = run.run_for(&mut self.transformer, &self.frontend.tokenizer, milliseconds, events)?;
+        let more = run.run_for(&mut self.transformer, &*self.frontend.tokenizer, milliseconds, events)?;
         if more {
             self.run = Some(run);
         } else {

@@ -81,12 +81,14 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// Those of [`Generation::start`].
+    /// Those of [`Generation::start`] and [`Frontend::constraint`](super::Frontend::constraint).
     pub fn start_in(&mut self, session: &mut Session, prompt: &[u32], options: &Options) -> Result<Run> {
         self.retune_kernels();
+        let constraint = self.frontend.constraint(options)?;
         self.transformer.swap_cache(&mut session.cache);
         let config = self.frontend.config_of(&self.config, options);
-        let started = Generation::start(&mut self.transformer, &mut session.state, prompt, options, &config);
+        let (model, state) = (&mut self.transformer, &mut session.state);
+        let started = Generation::start_constrained(model, state, prompt, options, &config, constraint);
         self.transformer.swap_cache(&mut session.cache);
         let generation = started?;
         let Session { cache, .. } = mem::replace(session, self.new_session());
@@ -101,7 +103,7 @@ impl Engine {
     /// What a pass may fail with; the run is then over.
     pub fn advance(&mut self, run: &mut Run, milliseconds: f64, events: &mut Vec<Event>) -> Result<bool> {
         self.transformer.swap_cache(&mut run.cache);
-        let more = run.generation.run_for(&mut self.transformer, &self.frontend.tokenizer, milliseconds, events);
+        let more = run.generation.run_for(&mut self.transformer, &*self.frontend.tokenizer, milliseconds, events);
         self.transformer.swap_cache(&mut run.cache);
         more
     }

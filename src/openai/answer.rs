@@ -8,9 +8,12 @@ use super::frame::Frame;
 use super::reasoning::{Reasoning, Split};
 use super::responses::{self, Conversation};
 use super::sampling::{self, Streaming};
-use super::{Endpoint, Moment, Service, chat, completions};
+use super::tools::{Calls, Found, Tools};
+use super::{Endpoint, Moment, Service, chat, completions, format};
 use crate::decode::{Event, FinishReason, Mode, Options, Stats, TokenLogprob};
 use crate::engine::{Frontend, Prompt};
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 /// What a request asks for, whatever its protocol.
@@ -21,6 +24,8 @@ pub(super) struct Asked {
     pub(super) choices: usize,
     pub(super) options: Options,
     pub(super) streaming: Streaming,
+    /// What the answer may call.
+    pub(super) tools: Option<Tools>,
 }
 
 /// What an engine needs to answer a request.
@@ -62,7 +67,7 @@ impl Generate {
             }
         };
         fields.finish(&sampling::HARMLESS)?;
-        let Asked { prompts, choices, options, streaming } = asked;
+        let Asked { prompts, choices, options, streaming, tools } = asked;
         let reasoning = service.reasoning && endpoint != Endpoint::Completions;
         let head = Head {
             id: moment.id,
@@ -73,7 +78,12 @@ impl Generate {
             streaming,
         };
         let count = prompts.len() * choices;
-        let answer = Answer { head, shape, reasoning, choices: (0..count).map(|_| Choice::new(reasoning)).collect() };
+        let answer = Answer {
+            head,
+            shape,
+            reasoning,
+            choices: (0..count).map(|_| Choice::new(reasoning, tools.clone())).collect(),
+        };
         Ok(Self { prompts, options, choices, answer })
     }
 
@@ -81,8 +91,15 @@ impl Generate {
     ///
     /// # Errors
     ///
-    /// As [`Frontend::prepare`].
+    /// As [`Frontend::prepare`], and 400 for a format that cannot be enforced.
     pub fn prepare(&mut self, frontend: &Frontend) -> ApiResult<Prepared> {
+        let (path, schema) = match self.answer.shape {
+            Shape::Responses(_) => ("text.format", "text.format.schema"),
+            _ if self.answer.choices.iter().any(|choice| choice.finder.is_some()) => ("tools", "tools"),
+            _ => ("response_format", "response_format.json_schema.schema"),
+        };
+        // Compiled once for all answers.
+        frontend.constraint(&self.options).map_err(|error| format::refused(error, path, schema))?;
         let mut prompts = Vec::with_capacity(self.prompts.len());
         let mut limits = Vec::with_capacity(self.prompts.len());
         for prompt in &self.prompts {
@@ -120,7 +137,7 @@ impl Generate {
     }
 
     /// The options of answer `index`, whose seed is that of the request plus `index`.
-    fn options(&self, index: usize) -> Options {
+    pub(super) fn options(&self, index: usize) -> Options {
         Options { seed: self.options.seed.wrapping_add(index as u64), ..self.options.clone() }
     }
 }
@@ -141,6 +158,14 @@ impl Head {
     fn id(&self, object: &str) -> String {
         let kind = if object.starts_with("chat") { "chatcmpl" } else { "cmpl" };
         format!("{kind}-{:016x}", self.id)
+    }
+
+    /// The name of a call in answer `index`: 24 letters and digits.
+    pub(super) fn call_id(&self, index: usize, number: usize) -> String {
+        const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        let mut random = Pcg64::seed_from_u64(self.id ^ ((index as u64) << 32) ^ number as u64);
+        let letters = (0..24).map(|_| char::from(LETTERS[(random.next_u32() % 62) as usize]));
+        format!("call_{}", String::from_iter(letters))
     }
 
     fn fields(&self, object: &str, choices: Vec<Value>) -> Value {
@@ -178,6 +203,9 @@ pub(super) struct Choice {
     pub(super) text: String,
     pub(super) reasoning: String,
     pub(super) logprobs: Vec<TokenLogprob>,
+    pub(super) calls: Vec<Found>,
+    /// What finds them, where there are tools.
+    finder: Option<Calls>,
     /// Characters of `text`.
     characters: usize,
     splitter: Reasoning,
@@ -186,8 +214,10 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    fn new(reasoning: bool) -> Self {
+    fn new(reasoning: bool, tools: Option<Tools>) -> Self {
         Self {
+            calls: Vec::new(),
+            finder: tools.map(Calls::new),
             text: String::new(),
             reasoning: String::new(),
             logprobs: Vec::new(),
@@ -204,8 +234,22 @@ impl Choice {
         self.characters += split.content.chars().count();
     }
 
+    /// Takes calls out of new text; the end of the answer with `end`.
+    fn find_calls(&mut self, split: &mut Split, end: bool) -> Vec<Found> {
+        let Some(finder) = &mut self.finder else { return Vec::new() };
+        let (mut content, mut calls) = finder.push(&split.content);
+        if end {
+            let rest = finder.finish();
+            content.push_str(&rest.0);
+            calls.extend(rest.1);
+        }
+        split.content = content;
+        calls
+    }
+
     pub(super) fn finish_reason(&self) -> Value {
         match self.finish {
+            Some(FinishReason::Stop) if !self.calls.is_empty() => "tool_calls".into(),
             Some(FinishReason::Stop) => "stop".into(),
             Some(FinishReason::Length) => "length".into(),
             Some(FinishReason::Abort) | None => Value::Null,
@@ -258,11 +302,11 @@ impl Answer {
         match event {
             Event::Text { text, logprobs } => {
                 let split = self.choices[index].splitter.push(&text);
-                self.tell(index, split, logprobs)
+                self.tell(index, split, logprobs, false)
             }
             Event::Done { result } => {
                 let rest = self.choices[index].splitter.finish();
-                let mut frames = self.tell(index, rest, Vec::new());
+                let mut frames = self.tell(index, rest, Vec::new(), true);
                 let choice = &mut self.choices[index];
                 choice.finish = Some(result.finish_reason);
                 choice.stats = Some(result.stats);
@@ -279,17 +323,22 @@ impl Answer {
         }
     }
 
-    fn tell(&mut self, index: usize, split: Split, logprobs: Vec<TokenLogprob>) -> Vec<Frame> {
+    fn tell(&mut self, index: usize, mut split: Split, logprobs: Vec<TokenLogprob>, end: bool) -> Vec<Frame> {
         let streamed = self.is_streamed();
         let choice = &mut self.choices[index];
         let offset = choice.characters;
+        let calls = choice.find_calls(&mut split, end);
         choice.take(&split);
-        let frames = match &mut self.shape {
+        let mut frames = match &mut self.shape {
             _ if !streamed => Vec::new(),
             Shape::Chat => chat::delta(&self.head, index, split, &logprobs),
             Shape::Completions => completions::delta(&self.head, index, &split.content, &logprobs, offset),
             Shape::Responses(conversation) => conversation.delta(&split),
         };
+        if streamed {
+            frames.extend(chat::calls(&self.head, index, choice.calls.len(), &calls));
+        }
+        choice.calls.extend(calls);
         choice.logprobs.extend(logprobs);
         frames
     }

@@ -7,7 +7,8 @@ use super::error::{ApiError, ApiResult};
 use super::fields::Fields;
 use super::frame::Frame;
 use super::reasoning::Split;
-use super::{Service, logprobs, messages, sampling};
+use super::tools::{Found, Tools};
+use super::{Service, format, logprobs, messages, sampling};
 use crate::decode::TokenLogprob;
 use crate::engine::Prompt;
 use serde_json::{Value, json};
@@ -16,8 +17,7 @@ use serde_json::{Value, json};
 pub(super) const MAX_TOP_LOGPROBS: u64 = 20;
 
 /// Parameters that ask for something that webtern cannot do.
-const UNSUPPORTED: [(&str, &str); 6] = [
-    ("tools", ": webtern does not call tools yet"),
+const UNSUPPORTED: [(&str, &str); 5] = [
     ("functions", ": webtern does not call functions"),
     ("function_call", ": webtern does not call functions"),
     ("audio", ": webtern answers with text"),
@@ -27,8 +27,10 @@ const UNSUPPORTED: [(&str, &str); 6] = [
 
 pub(super) fn read(fields: &mut Fields, service: &Service, seed: u64) -> ApiResult<Asked> {
     sampling::model(fields, service)?;
-    let messages = messages::read(fields, "messages")?;
-    let args = sampling::template_args(fields)?;
+    let tools = Tools::read(fields, service.tools)?;
+    let (messages, given) = tools.conversation(messages::read(fields, "messages")?);
+    let mut args = sampling::template_args(fields)?;
+    args.extend(given.map(|given| ("tools".to_owned(), given)));
     let mut options = sampling::options(fields, service, seed)?;
     options.max_tokens = sampling::max_tokens(fields, &["max_completion_tokens", "max_tokens"])?;
     let wanted = fields.flag("logprobs")?;
@@ -39,15 +41,18 @@ pub(super) fn read(fields: &mut Fields, service: &Service, seed: u64) -> ApiResu
     options.logprobs = wanted.then_some(top.unwrap_or(0));
     let choices = sampling::choices(fields)?;
     let streaming = sampling::streaming(fields)?;
-    sampling::text_format(fields, "response_format")?;
+    options.response_format = format::read(fields, "response_format")?;
+    if options.response_format.is_some() && tools.may_call() {
+        let message =
+            "`response_format` leaves no room for calls: set `tool_choice` to \"none\", or leave one of the two out";
+        return Err(ApiError::bad_param("response_format", message));
+    }
+    options.response_format = options.response_format.or_else(|| tools.forced());
     let only_text = |value: &Value| value.as_array().is_some_and(|kinds| kinds.iter().all(|kind| kind == "text"));
     fields.take("modalities", "[\"text\"]: webtern answers with text", |value| only_text(value).then_some(()))?;
     fields.refuse(&UNSUPPORTED)?;
-    fields.take("tool_choice", "\"none\" or \"auto\": there are no tools", |value| {
-        matches!(value.as_str(), Some("none" | "auto")).then_some(())
-    })?;
-    fields.flag("parallel_tool_calls")?;
-    Ok(Asked { prompts: vec![Prompt::Messages(messages, args)], choices, options, streaming })
+    let tools = tools.may_call().then_some(tools);
+    Ok(Asked { prompts: vec![Prompt::Messages(messages, args)], choices, options, streaming, tools })
 }
 
 /// The chunk that says who speaks.
@@ -68,6 +73,22 @@ pub(super) fn delta(head: &Head, index: usize, split: Split, tokens: &[TokenLogp
     frames
 }
 
+/// The chunks of calls: first what is called, then with what.
+pub(super) fn calls(head: &Head, index: usize, first: usize, calls: &[Found]) -> Vec<Frame> {
+    let frames = calls.iter().enumerate().flat_map(|(offset, call)| {
+        let number = first + offset;
+        let mut begun = call_object(head, index, number, &call.name, "");
+        begun["index"] = number.into();
+        let arguments = json!({ "index": number, "function": { "arguments": call.arguments } });
+        [begun, arguments]
+    });
+    frames.map(|call| chunk(head, index, json!({ "tool_calls": [call] }), Value::Null, Value::Null)).collect()
+}
+
+fn call_object(head: &Head, index: usize, number: usize, name: &str, arguments: &str) -> Value {
+    json!({ "id": head.call_id(index, number), "type": "function", "function": { "name": name, "arguments": arguments } })
+}
+
 /// The chunk that says why a choice ended.
 pub(super) fn ending(head: &Head, index: usize, choice: &Choice) -> Frame {
     chunk(head, index, json!({}), Value::Null, choice.finish_reason())
@@ -82,6 +103,13 @@ fn chunk(head: &Head, index: usize, delta: Value, logprobs: Value, finish_reason
 pub(super) fn body(head: &Head, choices: &[Choice]) -> Value {
     let choice = |(index, choice): (usize, &Choice)| {
         let mut message = json!({ "role": "assistant", "content": choice.text, "refusal": null });
+        if !choice.calls.is_empty() {
+            let call = |(number, call): (usize, &Found)| call_object(head, index, number, &call.name, &call.arguments);
+            message["tool_calls"] = choice.calls.iter().enumerate().map(call).collect();
+            if choice.text.is_empty() {
+                message["content"] = Value::Null;
+            }
+        }
         if !choice.reasoning.is_empty() {
             message["reasoning_content"] = choice.reasoning.clone().into();
         }

@@ -6,7 +6,7 @@ use super::answer::{Asked, Choice, Head, usage};
 use super::error::{ApiError, ApiResult};
 use super::fields::{Fields, wrong};
 use super::frame::Frame;
-use super::{Service, logprobs, sampling};
+use super::{Service, format, logprobs, sampling};
 use crate::decode::TokenLogprob;
 use crate::engine::Prompt;
 use serde_json::{Value, json};
@@ -34,9 +34,10 @@ pub(super) fn read(fields: &mut Fields, service: &Service, seed: u64) -> ApiResu
     if best_of.is_some_and(|best_of| best_of != choices) {
         return Err(ApiError::unsupported("best_of", ": every answer is returned, ask for `n` of them"));
     }
+    options.response_format = format::read(fields, "response_format")?;
     let streaming = sampling::streaming(fields)?;
     fields.refuse(&UNSUPPORTED)?;
-    Ok(Asked { prompts, choices, options, streaming })
+    Ok(Asked { prompts, choices, options, streaming, tools: None })
 }
 
 /// A string, token ids, or a list of either.

@@ -4,10 +4,11 @@
 
 use super::error::{ApiError, ApiResult};
 use super::fields::{Fields, wrong};
+use super::tools;
 use crate::chat::Message;
 use serde_json::Value;
 
-const ROLES: [&str; 4] = ["system", "developer", "user", "assistant"];
+const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 
 /// Reads the list at `key`, which must be there.
 ///
@@ -28,20 +29,29 @@ pub(super) fn read(fields: &mut Fields, key: &str) -> ApiResult<Vec<Message>> {
 fn message(place: &str, value: Value) -> ApiResult<Message> {
     let mut fields = Fields::nested(place, value)?;
     let role = role(&mut fields)?;
-    fields.refuse(&[
-        ("tool_calls", ": webtern does not call tools yet"),
-        ("tool_call_id", ": webtern does not call tools yet"),
-        ("function_call", ": webtern does not call functions"),
-        ("audio", ": webtern reads text"),
-    ])?;
+    fields.refuse(&[("function_call", ": webtern does not call functions"), ("audio", ": webtern reads text")])?;
+    let path = fields.path("tool_calls");
+    let tool_calls = match fields.value("tool_calls") {
+        None => Vec::new(),
+        Some(Value::Array(calls)) if role == "assistant" => {
+            let call = |(index, call)| tools::call_of(&format!("{path}[{index}]"), call);
+            calls.into_iter().enumerate().map(call).collect::<ApiResult<_>>()?
+        }
+        Some(other) => return Err(wrong(&path, "a list of calls, in a message of the assistant", &other)),
+    };
+    let tool_call_id = fields.string("tool_call_id")?;
+    if role == "tool" && tool_call_id.is_none() {
+        return Err(fields.missing("tool_call_id"));
+    }
     let path = fields.path("content");
     let content = match fields.value("content") {
         Some(value) => content(&path, value)?,
+        None if !tool_calls.is_empty() => String::new(),
         None => return Err(fields.missing("content")),
     };
     // Answers come back with fields of their own when a client appends them to the conversation.
-    fields.finish(&["name", "refusal", "annotations", "reasoning_content", "tool_calls"])?;
-    Ok(Message::new(role, content))
+    fields.finish(&["name", "refusal", "annotations", "reasoning_content", "parsed"])?;
+    Ok(Message { tool_calls, tool_call_id, ..Message::new(role, content) })
 }
 
 /// `developer` is the newer name of `system`.
@@ -86,6 +96,7 @@ fn part(place: &str, value: Value) -> ApiResult<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::ToolCall;
     use crate::testing::test;
 
     fn messages(json: &str) -> Result<Vec<Message>, String> {
@@ -103,13 +114,31 @@ mod tests {
     }
 
     #[test]
+    fn calls_and_their_results_come_back() {
+        let json = r#"[{"role": "assistant", "content": null, "tool_calls": [
+            {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{\"a\":1}"}}]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "2"}]"#;
+        let call = ToolCall { id: "call_1".into(), name: "add".into(), arguments: serde_json::json!({ "a": 1 }) };
+        let expected = [
+            Message { tool_calls: vec![call], ..Message::new("assistant", "") },
+            Message { tool_call_id: Some("call_1".into()), ..Message::new("tool", "2") },
+        ];
+        assert_eq!(messages(json), Ok(expected.to_vec()));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (json, words) in [
             ("[]", "`messages` is a list; it must be a list of messages, with at least one"),
             ("3", "`messages` is 3"),
             ("null", "`messages` is missing"),
             ("[1]", "`messages[0]` is 1; it must be an object"),
-            (r#"[{"role": "tool", "content": ""}]"#, "`messages[0].role` is \"tool\"; it must be one of system"),
+            (r#"[{"role": "robot", "content": ""}]"#, "`messages[0].role` is \"robot\"; it must be one of system"),
+            (r#"[{"role": "tool", "content": ""}]"#, "`messages[0].tool_call_id` is missing"),
+            (
+                r#"[{"role": "user", "content": "", "tool_calls": []}]"#,
+                "`messages[0].tool_calls` is a list; it must be",
+            ),
             (r#"[{"content": ""}]"#, "`messages[0].role` is missing"),
             (r#"[{"role": "user"}]"#, "`messages[0].content` is missing"),
             (r#"[{"role": "user", "content": null}]"#, "`messages[0].content` is missing"),
@@ -117,7 +146,7 @@ mod tests {
             (r#"[{"role": "user", "content": "", "color": 1}]"#, "no parameter `messages[0].color`"),
             (
                 r#"[{"role": "assistant", "content": "", "tool_calls": [{}]}]"#,
-                "`messages[0].tool_calls` is not supported",
+                "`messages[0].tool_calls[0].id` is missing",
             ),
             (
                 r#"[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]"#,

@@ -22,12 +22,14 @@ mod completions;
 mod error;
 mod exchange;
 mod fields;
+mod format;
 mod frame;
 mod logprobs;
 mod messages;
 mod reasoning;
 mod responses;
 mod sampling;
+mod tools;
 mod utilities;
 
 pub use answer::{Answer, Generate, Prepared};
@@ -56,6 +58,8 @@ pub struct Service {
     pub threshold: Option<f64>,
     /// Whether the chat template marks reasoning with `<think>`.
     pub reasoning: bool,
+    /// How the model is told of tools and calls them.
+    tools: tools::Style,
 }
 
 impl Service {
@@ -68,6 +72,7 @@ impl Service {
             mode: Mode::Auto,
             threshold: None,
             reasoning: false,
+            tools: tools::Style::UNKNOWN,
         }
     }
 
@@ -83,6 +88,7 @@ impl Service {
             aliases: Some(info.name.clone()).filter(|name| !name.is_empty()).into_iter().collect(),
             mode,
             reasoning: engine.frontend().template().marks_reasoning(),
+            tools: tools::Style::of(engine.frontend().template()),
             ..Self::named(model)
         }
     }

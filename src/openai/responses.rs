@@ -7,14 +7,14 @@ use super::error::{ApiError, ApiResult};
 use super::fields::{Fields, wrong};
 use super::frame::Frame;
 use super::reasoning::Split;
-use super::{Moment, Service, messages, sampling};
+use super::{Moment, Service, format, messages, sampling};
 use crate::chat::Message;
 use crate::decode::FinishReason;
 use crate::engine::Prompt;
 use serde_json::{Value, json};
 
 const UNSUPPORTED: [(&str, &str); 6] = [
-    ("tools", ": webtern does not call tools yet"),
+    ("tools", ": webtern calls tools in /v1/chat/completions"),
     ("previous_response_id", ": webtern stores no responses; send the whole conversation as `input`"),
     ("conversation", ": webtern stores no conversations; send the whole conversation as `input`"),
     ("prompt", ": webtern stores no prompts; send it as `input`"),
@@ -35,7 +35,7 @@ pub(super) fn read(fields: &mut Fields, service: &Service, moment: Moment) -> Ap
     let streaming = sampling::streaming(fields)?;
     if let Some(text) = fields.value("text") {
         let mut text = Fields::nested("text", text)?;
-        sampling::text_format(&mut text, "format")?;
+        options.response_format = format::read(&mut text, "format")?;
         text.finish(&["verbosity"])?;
     }
     fields.refuse(&UNSUPPORTED)?;
@@ -58,7 +58,8 @@ pub(super) fn read(fields: &mut Fields, service: &Service, moment: Moment) -> Ap
         events: 0,
         items: Vec::new(),
     };
-    Ok((Asked { prompts: vec![Prompt::Messages(messages, args)], choices: 1, options, streaming }, conversation))
+    let prompts = vec![Prompt::Messages(messages, args)];
+    Ok((Asked { prompts, choices: 1, options, streaming, tools: None }, conversation))
 }
 
 /// `input`: text of the user, or a list of messages.
@@ -86,6 +87,12 @@ fn message(place: &str, value: Value) -> ApiResult<Option<Message>> {
         }
     }
     let role = messages::role(&mut fields)?;
+    if role == "tool" {
+        return Err(ApiError::unsupported(
+            fields.path("role"),
+            " as `tool`: webtern calls tools in /v1/chat/completions",
+        ));
+    }
     let content = fields.value("content").ok_or_else(|| fields.missing("content"))?;
     let content = messages::content(&fields.path("content"), content)?;
     fields.finish(&["id", "status", "phase"])?;

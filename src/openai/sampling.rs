@@ -164,18 +164,6 @@ pub(super) fn template_args(fields: &mut Fields) -> ApiResult<Map<String, Value>
     }
 }
 
-/// Accepts `response_format: { type: "text" }`, which is what there is.
-pub(super) fn text_format(fields: &mut Fields, key: &str) -> ApiResult<()> {
-    let path = fields.path(key);
-    let Some(value) = fields.value(key) else { return Ok(()) };
-    match value.get("type").and_then(Value::as_str) {
-        Some("text") => Ok(()),
-        _ => {
-            Err(ApiError::unsupported(path, ": webtern answers with text; leave it out or ask for { type: \"text\" }"))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

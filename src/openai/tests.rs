@@ -2,7 +2,7 @@
 
 use super::answer::Generate;
 use super::*;
-use crate::decode::{Event, FinishReason, Outcome, Stats, TokenLogprob, TopLogprob};
+use crate::decode::{Event, FinishReason, Format, Outcome, Stats, TokenLogprob, TopLogprob};
 use crate::testing::test;
 
 const MOMENT: Moment = Moment { id: 255, created: 1700, seed: 9 };
@@ -31,6 +31,8 @@ fn done(finish_reason: FinishReason) -> Event {
         blocks: 1,
         commits: 0,
         evaluated_rows: 3,
+        forced_tokens: 0,
+        hurried_tokens: 0,
         mode: Mode::Ar,
         auto_reason: None,
     };
@@ -163,8 +165,19 @@ fn prompts_times_choices_are_runs_with_seeds_of_their_own() {
 #[test]
 fn what_webtern_cannot_do_is_refused_by_name() {
     for (endpoint, body, param) in [
-        (Endpoint::Chat, r#""tools": [{}]"#, "tools"),
-        (Endpoint::Chat, r#""response_format": {"type": "json_object"}"#, "response_format"),
+        (Endpoint::Chat, r#""tools": 3"#, "tools"),
+        (Endpoint::Chat, r#""tools": [{}]"#, "tools[0].type"),
+        (Endpoint::Chat, r#""tools": [{"type": "custom"}]"#, "tools[0]"),
+        (Endpoint::Chat, r#""tools": [{"type": "function", "function": {"name": "a b"}}]"#, "tools[0].function.name"),
+        (Endpoint::Chat, r#""tool_choice": "any""#, "tool_choice"),
+        (Endpoint::Chat, r#""tool_choice": {"type": "function", "function": {"name": "f"}}"#, "tool_choice"),
+        (Endpoint::Chat, r#""parallel_tool_calls": 3"#, "parallel_tool_calls"),
+        (Endpoint::Chat, r#""response_format": {"type": "xml"}"#, "response_format"),
+        (
+            Endpoint::Chat,
+            r#""response_format": {"type": "json_object"}, "tools": [{"type": "function", "function": {"name": "f"}}]"#,
+            "response_format",
+        ),
         (Endpoint::Chat, r#""modalities": ["text", "audio"]"#, "modalities"),
         (Endpoint::Chat, r#""audio": {}"#, "audio"),
         (Endpoint::Chat, r#""functions": [{}]"#, "functions"),
@@ -180,7 +193,7 @@ fn what_webtern_cannot_do_is_refused_by_name() {
         (Endpoint::Completions, r#""prompt": []"#, "prompt"),
         (Endpoint::Responses, r#""input": "a", "background": true"#, "background"),
         (Endpoint::Responses, r#""input": "a", "truncation": "auto""#, "truncation"),
-        (Endpoint::Responses, r#""input": "a", "text": {"format": {"type": "json_schema"}}"#, "text.format"),
+        (Endpoint::Responses, r#""input": "a", "text": {"format": {"type": "json_schema"}}"#, "text.format.schema"),
         (Endpoint::Responses, r#""input": [{"type": "function_call_output"}]"#, "input[0]"),
     ] {
         let request = if endpoint == Endpoint::Chat { format!("{ASK}, {body}}}") } else { format!("{{{body}}}") };
@@ -191,6 +204,71 @@ fn what_webtern_cannot_do_is_refused_by_name() {
         "prompt_cache_key": "k", "verbosity": "low", "reasoning_effort": "low", "moderation": {}, "tools": null,
         "tool_choice": "auto", "parallel_tool_calls": true, "response_format": {"type": "text"}, "modalities": ["text"]"#;
     assert!(read(Endpoint::Chat, &format!("{ASK}, {harmless}}}")).is_ok());
+}
+
+/// A request with a tool.
+fn with_tool(more: &str) -> String {
+    let parameters = r#"{"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}"#;
+    format!(
+        r#"{ASK}, "tools": [{{"type": "function", "function": {{"name": "add", "parameters": {parameters}}}}}]{more}}}"#
+    )
+}
+
+#[test]
+fn calls_are_no_text() {
+    let events = || {
+        let pieces = ["One moment. <tool", "_call>\n{\"name\": \"add\", \"arg", "uments\": {\"a\": 1}}\n</tool_call>"];
+        pieces.into_iter().map(text).chain([done(FinishReason::Stop)]).collect::<Vec<_>>()
+    };
+    let whole = body(Endpoint::Chat, &with_tool(""), events());
+    let choice = &whole["choices"][0];
+    assert_eq!(
+        (&choice["finish_reason"], &choice["message"]["content"]),
+        (&json!("tool_calls"), &json!("One moment."))
+    );
+    let call = &choice["message"]["tool_calls"][0];
+    let id = call["id"].as_str().unwrap();
+    assert!(id.starts_with("call_") && id.len() == 29, "{id}");
+    assert_eq!(call["function"], json!({ "name": "add", "arguments": "{\"a\":1}" }));
+
+    let frames = frames(Endpoint::Chat, &with_tool(r#", "stream": true"#), events());
+    let deltas: Vec<&Value> = frames.iter().map(|frame| &frame["choices"][0]["delta"]).collect();
+    let text: String = deltas.iter().filter_map(|delta| delta["content"].as_str()).collect();
+    assert_eq!(text, "One moment.");
+    let calls: Vec<&Value> = deltas.iter().filter_map(|delta| delta["tool_calls"].get(0)).collect();
+    assert_eq!((&calls[0]["id"], &calls[0]["index"], &calls[0]["type"]), (&call["id"], &json!(0), &json!("function")));
+    assert_eq!((&calls[0]["function"], calls.len()), (&json!({ "name": "add", "arguments": "" }), 2));
+    assert_eq!(calls[1], &json!({ "index": 0, "function": { "arguments": "{\"a\":1}" } }));
+    assert_eq!(frames.last().unwrap()["choices"][0]["finish_reason"], "tool_calls");
+}
+
+#[test]
+fn without_tools_a_call_is_text() {
+    let call = "<tool_call>{\"name\": \"add\"}</tool_call>";
+    let request = with_tool(r#", "tool_choice": "none""#);
+    for request in [format!("{ASK}}}"), request] {
+        let answer = body(Endpoint::Chat, &request, vec![text(call), done(FinishReason::Stop)]);
+        assert_eq!(answer["choices"][0]["message"]["content"], call);
+    }
+}
+
+#[test]
+fn a_call_can_be_demanded() {
+    let format = |more: &str| {
+        let generate = read(Endpoint::Chat, &with_tool(more)).unwrap();
+        generate.options(0).response_format.map(|format| format.format().clone())
+    };
+    assert_eq!(format(""), None);
+    for (more, several) in [
+        (r#", "tool_choice": "required""#, true),
+        (r#", "tool_choice": "required", "parallel_tool_calls": false"#, false),
+        (r#", "tool_choice": {"type": "function", "function": {"name": "add"}}"#, false),
+    ] {
+        let Some(Format::Sequence { schema, first, between, last }) = format(more) else { panic!("{more}") };
+        assert_eq!((first.as_str(), between.is_some(), last.as_str()), ("<tool_call>\n", several, "\n</tool_call>"));
+        assert_eq!(schema["anyOf"][0]["properties"]["name"], json!({ "const": "add" }));
+        assert_eq!(schema["anyOf"][0]["properties"]["arguments"]["required"], json!(["a"]));
+    }
 }
 
 #[test]

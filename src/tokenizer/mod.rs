@@ -136,6 +136,36 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// The bytes of every token, as a search for tokens that may come next wants them: a token
+    /// without text is the byte 0xFF, which no text has, and its name.
+    #[cfg(feature = "grammar")]
+    pub(crate) fn words(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+        (0..self.len() as u32).map(|id| match self.token_bytes(id) {
+            [] => [&[0xFF], self.token(id).unwrap_or_default().as_bytes()].concat(),
+            // It would be taken for a name.
+            [0xFF, ..] => Vec::new(),
+            bytes => bytes.to_vec(),
+        })
+    }
+
+    /// The ids of text that continues text: control tokens are not read, and no space is put in
+    /// front.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    #[cfg(feature = "grammar")]
+    pub(crate) fn encode_continuation(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = Vec::with_capacity(text.len() / 3 + 2);
+        self.special_tokens.split(text, false, |piece| match piece {
+            Piece::Token(id) => {
+                ids.push(id);
+                Ok(())
+            }
+            Piece::Text(text) => self.encode_text(text, true, &mut ids),
+        })?;
+        Ok(ids)
+    }
+
     fn add_bos(&self, parse_special: bool, ids: &mut Vec<u32>) {
         let bos = self.special.bos.filter(|_| self.add_bos);
         if !(parse_special && bos == ids.first().copied()) {

@@ -67,8 +67,8 @@ def check(client):
     assert error.code == "model_not_found"
     error = refusal(openai.BadRequestError, lambda: chat.create(**ask, top_p=7))
     assert error.param == "top_p"
-    error = refusal(openai.BadRequestError, lambda: chat.create(**ask, tools=[{"type": "function", "function": {"name": "f"}}]))
-    assert error.param == "tools"
+    error = refusal(openai.BadRequestError, lambda: chat.create(**ask, tools=[{"type": "custom", "custom": {"name": "f"}}]))
+    assert error.param == "tools[0]"
     stranger = client.with_options(api_key="wrong")
     refusal(openai.AuthenticationError, lambda: stranger.models.list())
 

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use webtern::convert::ConvertOptions;
 use webtern::decode::{Acceptance, DiffusionOverrides, Mode, Options};
+#[cfg(feature = "grammar")]
+use webtern::decode::{Format, ResponseFormat};
 use webtern::engine::EngineOptions;
 use webtern::fetch::{CacheMode, Checksum};
 use webtern::parallel::MAX_THREADS;
@@ -213,8 +215,50 @@ pub(crate) struct GenerateArgs {
     /// Continue the session in this file, if there is one, and save it there.
     #[arg(long, value_name = "FILE")]
     pub(crate) session: Option<PathBuf>,
+    #[cfg(feature = "grammar")]
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
     #[command(flatten)]
     pub(crate) options: Options,
+}
+
+/// What the answer must be.
+#[cfg(feature = "grammar")]
+#[derive(ClapArgs)]
+#[group(multiple = false)]
+pub(crate) struct FormatArgs {
+    /// Answer with compact JSON that the schema in this file describes.
+    #[arg(long, value_name = "FILE")]
+    json_schema: Option<PathBuf>,
+    /// Answer with a text of the grammar in this file, in llguidance's dialect of Lark.
+    #[arg(long, value_name = "FILE")]
+    grammar: Option<PathBuf>,
+    /// Answer with a text that this regular expression matches as a whole.
+    #[arg(long, value_name = "TEXT")]
+    regex: Option<String>,
+}
+
+#[cfg(feature = "grammar")]
+impl FormatArgs {
+    /// The format that was asked for. Bad files are bad usage.
+    pub(crate) fn read(&self) -> Result<Option<ResponseFormat>> {
+        let text = |option: &str, path: &Path| {
+            let bad = |what: String| Error::new(ErrorCode::BadOption, format!("{option} {}: {what}", path.display()));
+            std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))
+        };
+        let format = match (&self.json_schema, &self.grammar, &self.regex) {
+            (Some(path), ..) => {
+                let schema = serde_json::from_str(&text("--json-schema", path)?).map_err(|error| {
+                    Error::new(ErrorCode::BadOption, format!("--json-schema {}: no JSON: {error}", path.display()))
+                })?;
+                Format::JsonSchema { schema }
+            }
+            (_, Some(path), _) => Format::Lark { lark: text("--grammar", path)? },
+            (.., Some(regex)) => Format::Regex { regex: regex.clone() },
+            (None, None, None) => return Ok(None),
+        };
+        Ok(Some(format.into()))
+    }
 }
 
 #[derive(ClapArgs)]
@@ -242,6 +286,9 @@ pub(crate) struct ChatArgs {
     /// answer.
     #[arg(long, value_name = "FILE")]
     pub(crate) session: Option<PathBuf>,
+    #[cfg(feature = "grammar")]
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
     #[command(flatten)]
     pub(crate) options: Options,
 }

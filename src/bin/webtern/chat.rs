@@ -16,6 +16,9 @@ const HELP: &str = "/reset begins anew, /exit or Ctrl-D ends; Ctrl-C stops an an
 pub(crate) fn run(args: &ChatArgs, json: bool) -> Result<()> {
     // Before a model is loaded for nothing.
     args.options.validate()?;
+    let options = args.options.clone();
+    #[cfg(feature = "grammar")]
+    let options = webtern::decode::Options { response_format: args.format.read()?, ..options };
     let mut engine = load::for_conversations(&args.model.model, &args.model.options()?)?;
     let stop = &*interrupted()?;
     let system = || args.system.iter().map(|text| Message::new("system", text)).collect::<Vec<_>>();
@@ -45,7 +48,7 @@ pub(crate) fn run(args: &ChatArgs, json: bool) -> Result<()> {
             }
             text => messages.push(Message::new("user", text)),
         }
-        let request = Request::new(Prompt::Messages(messages.clone(), TemplateArgs::new()), args.options.clone());
+        let request = Request::new(Prompt::Messages(messages.clone(), TemplateArgs::new()), options.clone());
         // Ctrl-C at the prompt means nothing to the answer that comes after it.
         stop.store(false, Ordering::Relaxed);
         let outcome = match stream(&mut engine, &mut dialog, &request, !json, stop) {

@@ -7,17 +7,17 @@ use crate::session;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use webtern::chat::{Message, TemplateArgs};
-use webtern::decode::{Event, Outcome};
+use webtern::decode::{Event, Options, Outcome};
 use webtern::engine::{Dialog, Engine, Prompt, Purpose, Request};
 use webtern::{Error, ErrorCode, Result};
 
 pub(crate) fn run(args: &GenerateArgs, json: bool) -> Result<()> {
     // Before a model is loaded for nothing.
-    args.options.validate()?;
+    let options = options(args)?;
     let load = if args.prompt.chat.is_some() { load::for_conversations } else { load::engine };
     let mut engine = load(&args.model.model, &args.model.options()?)?;
     let mut dialog = session::open(&engine, args.session.as_deref())?;
-    let request = Request::new(prompt(&args.prompt), args.options.clone());
+    let request = Request::new(prompt(&args.prompt), options);
     let outcome = stream(&mut engine, &mut dialog, &request, !json, &*interrupted()?)?;
     session::save(&engine, args.session.as_deref(), &mut dialog)?;
     if json {
@@ -27,6 +27,15 @@ pub(crate) fn run(args: &GenerateArgs, json: bool) -> Result<()> {
         report(&outcome);
     }
     Ok(())
+}
+
+fn options(args: &GenerateArgs) -> Result<Options> {
+    args.options.validate()?;
+    #[cfg(feature = "grammar")]
+    let options = Options { response_format: args.format.read()?, ..args.options.clone() };
+    #[cfg(not(feature = "grammar"))]
+    let options = args.options.clone();
+    Ok(options)
 }
 
 fn prompt(args: &PromptArgs) -> Prompt {

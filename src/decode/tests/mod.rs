@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod constraints;
 mod fake;
 mod limits;
 mod sessions;

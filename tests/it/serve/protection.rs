@@ -32,7 +32,7 @@ fn bad_requests_are_refused_by_name() {
         (CHAT, chat(json!({ "n": 1000 })), 400, "`n`"),
         (CHAT, chat(json!({ "top_p": "high" })), 400, "`top_p`"),
         (CHAT, chat(json!({ "stop": vec!["x"; 10_000] })), 400, "`stop`"),
-        (CHAT, chat(json!({ "tools": [{}] })), 400, "`tools`"),
+        (CHAT, chat(json!({ "tools": [{}] })), 400, "`tools[0].type` is missing"),
         (CHAT, chat(json!({ "model": "gpt-4o" })), 404, "`gpt-4o`"),
         (CHAT, chat(json!({ "messages": [] })), 400, "`messages`"),
         (CHAT, json!({}), 400, "`messages` is missing"),

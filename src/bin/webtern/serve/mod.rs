@@ -45,11 +45,9 @@ pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<()> {
     Options { threshold: args.threshold, ..Options::default() }.validate()?;
     let address = address(args)?;
     let engine = load::for_conversations(&args.model.model, &args.model.options()?)?;
-    let service = Service {
-        created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        threshold: args.threshold,
-        ..Service::of(&engine, args.model.model.id(), args.mode)
-    };
+    let mut service = Service::of(&engine, args.model.model.id(), args.mode);
+    service.created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    service.threshold = args.threshold;
     let frontend = Arc::clone(engine.frontend());
     let metrics = Arc::new(Metrics::new());
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
