@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::*;
-use crate::gguf::{Decoder, Event, Limits};
+use crate::gguf::{Decoder, GgufEvent, Limits};
 use crate::testing::test;
 use serde_json::{Value, json};
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 static TINY: LazyLock<(Arc<Tokenizer>, Compiler)> = LazyLock::new(|| {
     let file = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny/tiny.gguf")).unwrap();
     let mut decoder = Decoder::new(Limits::default());
-    assert_eq!(decoder.decode(&mut &*file), Ok(Some(Event::Header)));
+    assert_eq!(decoder.decode(&mut &*file), Ok(Some(GgufEvent::Header)));
     let tokenizer = Arc::new(Tokenizer::from_metadata(&decoder.into_header().unwrap().metadata).unwrap());
     let compiler = Compiler::new(Arc::clone(&tokenizer)).unwrap();
     (tokenizer, compiler)
