@@ -38,6 +38,9 @@ use webtern::findings::{Finding, Severity};
 use webtern::gguf::{GgmlType, Header};
 use webtern::{Error, ErrorCode, Result};
 
+/// What loading a model without a chat template notes.
+const NO_TEMPLATE: &str = "the model has no chat template: ChatML is assumed for conversations";
+
 type Memory = BTreeMap<String, Vec<u8>>;
 
 fn convert(files: &mut dyn Files, options: &ConvertOptions) -> Result<(Vec<u8>, Report)> {
