@@ -125,7 +125,7 @@ impl Decoder {
         let consumed = self.consumed;
         match &self.state {
             State::Failed(error) => Err(error.clone()),
-            State::Header(_) if consumed == 0 => bail!(Truncated, "the file is empty"),
+            State::Header(_) if consumed == 0 => Err(empty_file()),
             State::Header(parser) => {
                 if parser.is_at_start() && !self.carry.iter().zip(b"GGUF").all(|(byte, magic)| byte == magic) {
                     return Err(sniff::not_gguf(&self.carry));
@@ -162,6 +162,9 @@ impl Decoder {
     /// Reads items until the header is complete or `input` is used up.
     fn decode_header<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<GgufEvent<'a>>> {
         let State::Header(parser) = &mut self.state else { return Ok(None) };
+        if self.bounds.file == Some(0) {
+            return Err(empty_file());
+        }
         while !parser.is_complete() {
             let lacking = self.wanted.saturating_sub(self.carry.len());
             let added = advance(input, lacking, &mut self.consumed);
@@ -221,6 +224,10 @@ impl Decoder {
         let bytes = advance(input, missing, &mut self.consumed);
         (!bytes.is_empty()).then_some(GgufEvent::Data { tensor: place, offset, bytes })
     }
+}
+
+fn empty_file() -> Error {
+    err!(Truncated, "the file is empty")
 }
 
 /// Takes up to `count` bytes from the front of `input`, and counts them.

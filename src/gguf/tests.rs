@@ -426,3 +426,13 @@ fn rejects_files_of_another_split() {
     let beyond = split::Part::of(&part(2, 2, 0, &[])).unwrap_err();
     assert!(beyond.message().contains("split.no is 2"), "{beyond}");
 }
+
+#[test]
+fn an_empty_file_is_called_so_however_it_comes() {
+    let decoder = || Decoder::new(Limits::default()).with_total_bytes(Some(0));
+    let mut fed = decoder();
+    let error = fed.decode(&mut &[][..]).unwrap_err();
+    assert_eq!((error.code(), error.message()), (ErrorCode::Truncated, "the file is empty"));
+    assert_eq!(fed.finish(), Err(error.clone()));
+    assert_eq!(decoder().finish(), Err(error));
+}
