@@ -27,7 +27,7 @@
 //! while engine.step(&mut events)? {}
 //! for event in &events {
 //!     match event {
-//!         Event::Text { text: more } => text.push_str(more),
+//!         Event::Text { text: more, .. } => text.push_str(more),
 //!         Event::Done { result } => assert_eq!(result.text, text),
 //!         _ => {}
 //!     }

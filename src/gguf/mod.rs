@@ -19,7 +19,8 @@
 //! # Reading
 //!
 //! A [`Decoder`] is *pushed*: it does no I/O, never waits and owns no thread. The caller hands it
-//! bytes in pieces of any size, as they come from a socket, a file or a test, and gets [`GgufEvent`]s.
+//! bytes in pieces of any size, as they come from a socket, a file or a test, and gets
+//! [`GgufEvent`]s.
 //! How the bytes were cut cannot be seen in what comes out, errors included. No number read from a
 //! file reaches an allocator before it was compared with a named [limit](Limits) and, when the
 //! caller knows how long the file is, with the bytes that remain.
