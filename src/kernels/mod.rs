@@ -53,6 +53,8 @@ pub(crate) use opaque::opaque;
 pub(crate) use q8::{Q8_BLOCK, Q8_ROWS, Q8Part, Q8Rows};
 pub(crate) use rows::{Rows, RowsMut};
 pub(crate) use selection::KernelSelection;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self_test::passing;
 
 use crate::tensor::{PANEL_ROWS, RowPanel, TILE, TernaryPanel};
 

@@ -110,6 +110,13 @@ impl SelfTest {
     }
 }
 
+/// The backends that pass the self-test.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn passing() -> Vec<&'static dyn Kernels> {
+    let test = SelfTest::new();
+    super::available().into_iter().filter(|&kernels| test.passes(kernels)).collect()
+}
+
 /// A panel of [`COLS`] columns without minimums. Codes are some of the smallest of 8 bits, then
 /// some of the largest, then every byte.
 fn panel_chunks(layout: GroupLayout) -> Vec<[u8; CHUNK_BYTES]> {

@@ -200,12 +200,6 @@ fn a_backend_that_fails_the_self_test_is_never_selected() {
     );
 }
 
-/// The backends that pass the self-test.
-fn passing() -> Vec<&'static dyn Kernels> {
-    let test = self_test::SelfTest::new();
-    available().into_iter().filter(|&kernels| test.passes(kernels)).collect()
-}
-
 #[test]
 fn quantize_q8_matches_scalar() {
     each(|kernels, rng| {

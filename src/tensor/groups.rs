@@ -128,6 +128,7 @@ impl PackedGroups {
     /// # Errors
     ///
     /// `out-of-memory` when the packed form cannot be allocated.
+    #[cfg(any(test, fuzzing, feature = "bench"))]
     pub(crate) fn pack(ty: GgmlType, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
         let mut matrix = Self::zeros(ty, rows, cols)?;
         let rows = bytes.chunks_exact(bytes.len() / rows).enumerate();

@@ -10,6 +10,7 @@
 use super::aligned::AlignedBytes;
 use super::code_tiles::{CodeTiles, TILE};
 use crate::error::Result;
+#[cfg(any(test, fuzzing, feature = "bench"))]
 use crate::quant::Ternary;
 
 /// A `rows` by `cols` matrix of `scale * {-1, 0, +1}`.
@@ -32,6 +33,7 @@ impl PackedTernary {
     /// # Panics
     ///
     /// When `ternary` does not hold `rows * cols` codes.
+    #[cfg(any(test, fuzzing, feature = "bench"))]
     pub(crate) fn pack(ternary: &Ternary, rows: usize, cols: usize) -> Result<Self> {
         assert_eq!(ternary.codes.len(), rows * cols, "one code a weight");
         let mut tiles = CodeTiles::zeros(rows, cols)?;

@@ -52,9 +52,27 @@ pub(super) const MASK: u32 = 0;
 pub(super) const STOP: u32 = 1;
 
 fn digest(value: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = PortableHasher::default();
     value.hash(&mut hasher);
     hasher.finish()
+}
+
+/// Hashes sizes alike where they have 32 bits and 64.
+#[derive(Default)]
+struct PortableHasher(DefaultHasher);
+
+impl Hasher for PortableHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    fn write_usize(&mut self, size: usize) {
+        self.0.write_u64(size as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finish()
+    }
 }
 
 fn visible_end(attention: Attention, position: usize, written: usize) -> usize {

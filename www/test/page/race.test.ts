@@ -34,7 +34,7 @@ it('answers one prompt in two modes and says which was first', async () => {
   await open('dlm.gguf')
   await race('About terns, fast')
   await at('race-verdict')
-    .filter({ hasText: /was first, after .* times as fast\. Both gave the same answer\./ })
+    .filter({ hasText: /was first, after .* times as fast\. Both answers are the same\./ })
     .waitFor()
   for (const lane of ['lane-ar', 'lane-adaptive']) {
     expect(await at(lane).getByTestId('output').textContent()).toMatch(/^The tern is a seabird/)
