@@ -207,9 +207,11 @@ fn zero_fill(state: &State<'_, '_>, text: &str, args: &[Value]) -> Result<Value,
 fn window<'t, 'a>(text: &'t str, args: &'a [Value]) -> Result<(&'t str, &'a str, usize), Error> {
     let (what, start, end): (&str, Option<i64>, Option<i64>) = from_args(args)?;
     let length = text.chars().count();
-    let place = |at: i64| match usize::try_from(at) {
-        Ok(at) => at.min(length),
-        Err(_) => length.saturating_sub(at.unsigned_abs() as usize),
+    // An `i64` may be more than a size of 32 bits.
+    let size = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+    let place = |at: i64| match u64::try_from(at) {
+        Ok(at) => size(at).min(length),
+        Err(_) => length.saturating_sub(size(at.unsigned_abs())),
     };
     let (start, end) = (place(start.unwrap_or(0)), place(end.unwrap_or(i64::MAX)));
     let byte = |at: usize| text.char_indices().nth(at).map_or(text.len(), |(byte, _)| byte);
