@@ -132,8 +132,8 @@ impl Generation {
         Ok(run)
     }
 
-    /// One forward pass, or none where a constraint decides alone. Appends the events it caused; false when the run is over, and
-    /// [`Event::Done`] is among them.
+    /// One forward pass, or none where a constraint decides alone. Appends the events it caused;
+    /// false when the run is over, and [`Event::Done`] is among them.
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@
 //! asked before.
 
 use super::results::Answer;
-use super::score::{Case, Setting};
+use super::score::{Case, Setting, Work};
 use serde_json::{Map, Value, json};
 use std::thread::sleep;
 use std::time::Duration;
@@ -79,15 +79,15 @@ impl Endpoint {
         let text = text.ok_or_else(|| self.failed(path, "the answer has no text"))?.to_owned();
         let timings = &answer["timings"];
         let count = |value: &Value| value.as_u64().unwrap_or_default() as usize;
-        Ok(Answer {
-            text,
+        let work = Work {
             new_tokens: count(&answer["usage"]["completion_tokens"]),
             passes: count(&timings["passes"]),
             blocks: count(&timings["blocks"]),
             commits: count(&timings["commits"]),
             evaluated_rows: count(&timings["evaluated_rows"]),
             decode_ms: timings["predicted_ms"].as_f64().unwrap_or_default(),
-        })
+        };
+        Ok(Answer { text, work })
     }
 
     /// The JSON that a request brings, sent again while the server is busy or away.

@@ -8,7 +8,7 @@
 //! A case goes by the hash of its line, so that files of parts of the cases, one after the other,
 //! are a file of all.
 
-use super::score::{Case, Setting};
+use super::score::{Case, Setting, Work};
 use crate::output::failure;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -21,28 +21,23 @@ use webtern::{Error, ErrorCode, Result};
 
 /// What counts of an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct Answer {
     pub(super) text: String,
-    pub(super) new_tokens: usize,
-    pub(super) passes: usize,
-    pub(super) blocks: usize,
-    pub(super) commits: usize,
-    pub(super) evaluated_rows: usize,
-    pub(super) decode_ms: f64,
+    #[serde(flatten)]
+    pub(super) work: Work,
 }
 
 impl From<Outcome> for Answer {
     fn from(Outcome { text, stats, .. }: Outcome) -> Self {
-        Self {
-            text,
+        let work = Work {
             new_tokens: stats.new_tokens,
             passes: stats.passes,
             blocks: stats.blocks,
             commits: stats.commits,
             evaluated_rows: stats.evaluated_rows,
             decode_ms: stats.decode_ms,
-        }
+        };
+        Self { text, work }
     }
 }
 

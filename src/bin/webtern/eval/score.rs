@@ -11,8 +11,9 @@
 //! commit that stores each finished block comes on top, as its own figure.
 
 use super::results::Answer;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::ops::AddAssign;
 use webtern::decode::{Acceptance, Event, Mode};
 use webtern::engine::{Engine, Request};
 use webtern::{Error, ErrorCode, Result};
@@ -114,6 +115,35 @@ impl Setting {
     }
 }
 
+/// What decoding took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Work {
+    /// Tokens of the answer.
+    pub(super) new_tokens: usize,
+    /// Passes that found them.
+    pub(super) passes: usize,
+    /// Blocks begun.
+    pub(super) blocks: usize,
+    /// Passes that stored finished blocks.
+    pub(super) commits: usize,
+    /// Rows that passes and commits ran.
+    pub(super) evaluated_rows: usize,
+    /// Milliseconds spent decoding; prefill is not in it.
+    pub(super) decode_ms: f64,
+}
+
+impl AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        self.new_tokens += other.new_tokens;
+        self.passes += other.passes;
+        self.blocks += other.blocks;
+        self.commits += other.commits;
+        self.evaluated_rows += other.evaluated_rows;
+        self.decode_ms += other.decode_ms;
+    }
+}
+
 /// How a setting did.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -126,18 +156,9 @@ pub(super) struct Score {
     pub(super) total: Count,
     /// The same for each task, in the order of the file.
     pub(super) tasks: Vec<(String, Count)>,
-    /// New tokens of all answers.
-    pub(super) new_tokens: usize,
-    /// Passes that found them.
-    pub(super) passes: usize,
-    /// Blocks begun.
-    pub(super) blocks: usize,
-    /// Passes that stored finished blocks.
-    pub(super) commits: usize,
-    /// Rows that passes and commits ran.
-    pub(super) evaluated_rows: usize,
-    /// Milliseconds spent decoding; prefill is not in it.
-    pub(super) decode_ms: f64,
+    /// What all answers took.
+    #[serde(flatten)]
+    pub(super) work: Work,
     /// New tokens per second of decoding.
     pub(super) tokens_per_second: f64,
     /// New tokens per pass; commits are not counted.
@@ -192,12 +213,7 @@ pub(super) fn evaluate(
         setting,
         total: Count::default(),
         tasks: Vec::new(),
-        new_tokens: 0,
-        passes: 0,
-        blocks: 0,
-        commits: 0,
-        evaluated_rows: 0,
-        decode_ms: 0.0,
+        work: Work::default(),
         tokens_per_second: 0.0,
         tokens_per_pass: 0.0,
         rows_per_token: 0.0,
@@ -207,10 +223,11 @@ pub(super) fn evaluate(
         let answer = ask(case, &setting).map_err(|error| error.at(format!("case {}", index + 1)))?;
         score.add(case, &answer);
     }
-    score.tokens_per_second = ratio(1e3 * score.new_tokens as f64, score.decode_ms);
-    score.tokens_per_pass = ratio(score.new_tokens as f64, score.passes as f64);
-    score.rows_per_token = ratio(score.evaluated_rows as f64, score.new_tokens as f64);
-    score.passes_per_block = (score.blocks > 0).then(|| ratio(score.passes as f64, score.blocks as f64));
+    let work = score.work;
+    score.tokens_per_second = ratio(1e3 * work.new_tokens as f64, work.decode_ms);
+    score.tokens_per_pass = ratio(work.new_tokens as f64, work.passes as f64);
+    score.rows_per_token = ratio(work.evaluated_rows as f64, work.new_tokens as f64);
+    score.passes_per_block = (work.blocks > 0).then(|| ratio(work.passes as f64, work.blocks as f64));
     Ok(score)
 }
 
@@ -241,12 +258,7 @@ impl Score {
             self.tasks.len() - 1
         });
         self.tasks[task].1.add(exact);
-        self.new_tokens += answer.new_tokens;
-        self.passes += answer.passes;
-        self.blocks += answer.blocks;
-        self.commits += answer.commits;
-        self.evaluated_rows += answer.evaluated_rows;
-        self.decode_ms += answer.decode_ms;
+        self.work += answer.work;
     }
 }
 
