@@ -1,7 +1,7 @@
 //! Regular expressions of JSON Schema, which are ECMAScript's, in the syntax of the crate `regex`.
 //!
-//! The two differ silently in a few places: what `.` and `\s` match, and what stands for itself in a
-//! class. What ECMAScript has and a finite automaton cannot do is refused later, by that crate.
+//! The two differ silently in a few places: what `.` and `\s` match, and what stands for itself in
+//! a class. What ECMAScript has and a finite automaton cannot do is refused later, by that crate.
 
 #![forbid(unsafe_code)]
 

@@ -15,8 +15,9 @@ pub(super) struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// A vocabulary whose tokens have these bytes: see [`Tokenizer::words`](crate::tokenizer::Tokenizer::words).
-    /// None ends an answer: where one may is decoding's business.
+    /// A vocabulary whose tokens have these bytes: see
+    /// [`Tokenizer::words`](crate::tokenizer::Tokenizer::words). None ends an answer: where one may
+    /// is decoding's business.
     pub(super) fn environment(words: &[Vec<u8>], tokenize: Box<Tokenize>) -> TokEnv {
         let trie = TokTrie::from(&TokRxInfo::new(words.len() as u32, INVALID_TOKEN), words);
         Arc::new(Self { trie, tokenize })

@@ -135,7 +135,8 @@ pub struct Stats {
     #[serde(skip_serializing_if = "is_zero")]
     pub forced_tokens: usize,
     /// Tokens at the end that the model had no say in either: the answer had to be complete before
-    /// `max_tokens`, so it was finished on the shortest way. Not 0 means that it would have gone on.
+    /// `max_tokens`, so it was finished on the shortest way. Not 0 means that it would have gone
+    /// on.
     #[serde(skip_serializing_if = "is_zero")]
     pub hurried_tokens: usize,
     /// What `auto` came to, or the mode asked for.

@@ -3,8 +3,8 @@
 //! A mask is exact only where everything before it is decided. The walk therefore takes the rows of
 //! the sub-block in order: it masks the logits of the first open one, chooses, and goes on as long
 //! as the rule of acceptance, read from left to right, takes what was chosen; the first is always
-//! taken. Confidence is that of the masked softmax. Text that the language forces fills rows without
-//! a pass, in other sub-blocks too.
+//! taken. Confidence is that of the masked softmax. Text that the language forces fills rows
+//! without a pass, in other sub-blocks too.
 
 #![forbid(unsafe_code)]
 

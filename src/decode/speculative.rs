@@ -86,8 +86,8 @@ impl Speculation {
         Ok(())
     }
 
-    /// Verifies the draft: the tokens that follow `pending`, each right as long as all drafts before
-    /// it were, and the keys of right ones kept. `guide` has been told of them.
+    /// Verifies the draft: the tokens that follow `pending`, each right as long as all drafts
+    /// before it were, and the keys of right ones kept. `guide` has been told of them.
     pub(super) fn verify<M: LanguageModel + ?Sized>(
         &mut self,
         model: &mut M,
@@ -119,8 +119,8 @@ impl Speculation {
     }
 }
 
-/// Drafts from `rows` of logits, as far as the answer goes. What is forced is drafted, too: its keys
-/// are needed as those of any other token.
+/// Drafts from `rows` of logits, as far as the answer goes. What is forced is drafted, too: its
+/// keys are needed as those of any other token.
 fn draft_allowed<'a>(
     rows: impl Iterator<Item = &'a [f32]>,
     best: &mut Sampler,

@@ -1,4 +1,5 @@
-//! Text from random ids, as the `tokenizers` package makes it: `tests/reference/detokenizer_cases.py`.
+//! Text from random ids, as the `tokenizers` package makes it:
+//! `tests/reference/detokenizer_cases.py`.
 
 use std::fs;
 use std::path::PathBuf;

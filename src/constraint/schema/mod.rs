@@ -7,8 +7,8 @@
 //!
 //! - every target of a `$ref` becomes a definition of its own, wherever it was;
 //! - what may be any value becomes a reference to a definition of all JSON;
-//! - numbers without bounds get those of integers that every JSON parser keeps exact, or an exponent
-//!   of 999 could be written;
+//! - numbers without bounds get those of integers that every JSON parser keeps exact, or an
+//!   exponent of 999 could be written;
 //! - regular expressions are translated from the syntax of ECMAScript (`pattern`).
 //!
 //! Objects have their properties in the order of the schema.

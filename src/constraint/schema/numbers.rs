@@ -24,7 +24,8 @@ pub(super) fn check(pointer: &str, value: &Value) -> Result<f64> {
 }
 
 /// Copies the keywords of numbers from `schema` to `out`, with bounds where there are none.
-/// `integer` says that nothing but integers may come; `combined` that other schemas add to this one.
+/// `integer` says that nothing but integers may come; `combined` that other schemas add to this
+/// one.
 pub(super) fn copy(
     pointer: &str,
     schema: &Map<String, Value>,

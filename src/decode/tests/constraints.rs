@@ -8,7 +8,8 @@ use crate::testing::test;
 
 const TEXT: Pieces = Pieces(Vec::new());
 
-/// A graph of states: from each, tokens to others. Where there is one way only, its token is forced.
+/// A graph of states: from each, tokens to others. Where there is one way only, its token is
+/// forced.
 #[derive(Clone, Debug)]
 struct Toy {
     edges: Vec<Vec<(u32, usize)>>,
@@ -18,8 +19,8 @@ struct Toy {
 }
 
 impl Toy {
-    /// `start`, any number of the tokens 4 to 9 in pairs of an even and the next odd one, `end`, where
-    /// those are constants.
+    /// `start`, any number of the tokens 4 to 9 in pairs of an even and the next odd one, `end`,
+    /// where those are constants.
     fn pairs(start: &[u32], end: &[u32]) -> Self {
         let mut edges: Vec<Vec<(u32, usize)>> =
             start.iter().enumerate().map(|(i, &token)| vec![(token, i + 1)]).collect();

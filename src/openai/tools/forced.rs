@@ -7,8 +7,8 @@ use super::style::Family;
 use crate::decode::{Format, ResponseFormat};
 use serde_json::{Value, json};
 
-/// The format of one call or more of `tools`, as the family writes it. Mistral's marker is a control
-/// token that the text of an answer does not have: the list alone says it.
+/// The format of one call or more of `tools`, as the family writes it. Mistral's marker is a
+/// control token that the text of an answer does not have: the list alone says it.
 pub(super) fn format(family: Family, tools: &[&Tool], several: bool) -> ResponseFormat {
     let arguments = if family == Family::Llama3 { "parameters" } else { "arguments" };
     let call = |tool: &&Tool| {

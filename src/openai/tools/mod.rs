@@ -1,9 +1,9 @@
 //! Tools: what a request offers, what the model sees of it, and the calls in its answer.
 //!
-//! Models write calls in a few ways (`style`), which their chat templates give away. A template that
-//! knows tools renders them itself; for others they are described in the system message, in the way
-//! of Hermes. `parse` finds calls in text as it streams; `forced` is the grammar of an answer that
-//! has to be one.
+//! Models write calls in a few ways (`style`), which their chat templates give away. A template
+//! that knows tools renders them itself; for others they are described in the system message, in
+//! the way of Hermes. `parse` finds calls in text as it streams; `forced` is the grammar of an
+//! answer that has to be one.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! Calls in the text of an answer, as it streams.
 //!
-//! What could be the beginning of a call is held back, so that no half of a tag is ever told; a call
-//! is told when it is complete. Text that turns out to be none is told as text.
+//! What could be the beginning of a call is held back, so that no half of a tag is ever told; a
+//! call is told when it is complete. Text that turns out to be none is told as text.
 
 #![forbid(unsafe_code)]
 
@@ -89,7 +89,8 @@ impl Calls {
                 return self.tell(if end && self.found > 0 { text.trim_end() } else { &text }, told);
             };
             let inside = start + OPEN.len();
-            // The last call of an answer that was cut, or that a stop token ended, may lack its tag.
+            // The last call of an answer that was cut, or that a stop token ended, may lack its
+            // tag.
             let (stop, behind) = match self.held[inside..].find(CLOSE) {
                 Some(close) => (inside + close, inside + close + CLOSE.len()),
                 None if end => (self.held.len(), self.held.len()),

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 pub(crate) enum Family {
     /// `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`: Hermes, Qwen 2.5 and 3.
     Hermes,
-    /// `<tool_call><function=name><parameter=key>value</parameter></function></tool_call>`: Qwen3-Coder.
+    /// `<tool_call><function=name><parameter=key>value</parameter></function></tool_call>`:
+    /// Qwen3-Coder.
     QwenCoder,
     /// `[TOOL_CALLS]` and a list of calls, or `[TOOL_CALLS]name[ARGS]{...}`.
     Mistral,
